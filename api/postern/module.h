@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * module.h - the contract between Postern and its modules. The one header a module includes.
+ *
+ * ABI history (it only grows; a module built against an older number goes on working):
+ *	1	2026-11-22	first: stages connect to aborted, header, body and envelope edits,
+ *				AUTH, staged effects, database, commands
+ *
+ * A module is a shared object with a single exported symbol, a constant description:
+ *
+ *	static struct pn_verdict
+ *	greeter_on_message(struct pn_call *call, struct pn_txn *txn)
+ *	{
+ *		const struct greeter *cfg = pn_settings(call);
+ *		int r = pn_header_prepend(call, "X-Greeting", cfg->text);
+ *		return r < 0 ? pn_fault(call, r, "cannot add the header") : pn_pass();
+ *	}
+ *
+ *	static const struct pn_hook greeter_hooks[] = {
+ *		{ PN_STAGE_MESSAGE, PN_QUICK, greeter_on_message }, PN_HOOK_END
+ *	};
+ *
+ *	PN_MODULE(greeter) = {
+ *		PN_MODULE_HEAD,
+ *		.name          = "greeter",
+ *		.summary       = "Adds a greeting to the header.",
+ *		.flags         = PN_MODIFIES,
+ *		.settings_size = sizeof(struct greeter),
+ *		.settings      = greeter_options,
+ *		.hooks         = greeter_hooks,
+ *	};
+ *
+ * Life cycle in one process, per entry of the pipeline: settings filled; `check` and `prepare` for
+ * each accepted configuration; `start` once; hooks many times, from several threads at once;
+ * `stop` once. A `start` that fails undoes its own work and gets no `stop`. Nothing is unloaded
+ * while the process lives. No mutable globals: what changes lives in pn_state().
+ *
+ * A hook may block unless it is flagged PN_QUICK. A crash in a hook costs the message a 451 and the
+ * relay a restart within a second; what was acknowledged stays safe.
+ */
+#ifndef POSTERN_MODULE_H
+#define POSTERN_MODULE_H
+
+#include <postern/base.h>
+#include <postern/command.h>
+#include <postern/db.h>
+#include <postern/settings.h>
+#include <postern/txn.h>
+#include <postern/verdict.h>
+
+#define PN_ABI 1
+
+/* Where in the life of a message a hook runs, in the order a message meets the stages. */
+enum pn_stage {
+	PN_STAGE_END = 0,
+	PN_STAGE_CONNECT, /* TCP accept, before the greeting: pass, reject, defer */
+	PN_STAGE_HELO,    /* HELO, EHLO: the same, and pn_auth_offer */
+	PN_STAGE_AUTH, /* each round of AUTH: identified, challenge, reject, defer, pass to the next
+			*/
+	PN_STAGE_SENDER,    /* MAIL: pass, reject, defer, pn_edit_sender */
+	PN_STAGE_RECIPIENT, /* each RCPT: pass, reject, defer, pn_edit_recipient, pn_add_recipient
+			     */
+	PN_STAGE_MESSAGE, /* the whole message in hand, before its reply: also edit, tag, discard */
+	PN_STAGE_COMMITTED, /* the message is durable; the client need not wait */
+	PN_STAGE_ABORTED,   /* a transaction that began at MAIL will never be accepted */
+	PN_STAGE_COUNT
+};
+
+/* Flags of a hook. */
+#define PN_QUICK \
+	0x01u /* touches memory only, never blocks: runs on the event loop, no thread hop */
+
+struct pn_hook {
+	int32_t stage;
+	uint32_t flags;
+	struct pn_verdict (*run)(
+	    struct pn_call *call, struct pn_txn *txn); /* neither is ever NULL */
+};
+#define PN_HOOK_END \
+	{ \
+		PN_STAGE_END, 0, NULL \
+	}
+
+/* Roles: in which processes a module wants to be started. */
+#define PN_ROLE_RELAY 0x01u
+#define PN_ROLE_CTL   0x02u
+
+/* Flags of a module. */
+#define PN_MODIFIES \
+	0x01u /* its hooks may edit the message or the envelope; without it edits are -EPERM */
+
+struct pn_module {
+	/* The head, filled in by PN_MODULE_HEAD. Row sizes let the tables grow. */
+	uint32_t abi;
+	uint32_t size;
+	uint16_t option_size, hook_size, command_size, migration_size;
+
+	const char *name;    /* as in the file's name and in YAML */
+	const char *summary; /* one sentence */
+	const char *needs;   /* names of modules that must stand before it, separated by spaces */
+	uint32_t roles;      /* 0 means PN_ROLE_RELAY */
+	uint32_t flags;
+
+	size_t settings_size;
+	const struct pn_option *settings;
+
+	/* Complain about settings that no table can refuse. Runs in the checker, before anything
+	 * else. */
+	void (*check)(struct pn_check *check, const void *settings);
+	/*
+	 * What is worth computing once per settings (compiled patterns): `*ret` comes back from
+	 * pn_derived(). 0, or a negative errno after pn_complain(). Freed by `release`.
+	 */
+	int (*prepare)(struct pn_check *check, const void *settings, void **ret);
+	void (*release)(void *derived);
+
+	/* Makes what pn_state() returns; may block; sees pn_settings() and pn_derived(). */
+	int (*start)(struct pn_call *call, void **ret_state, struct pn_error *err);
+	void (*stop)(void *state);
+
+	const struct pn_hook *hooks;           /* ends with PN_HOOK_END; NULL: none */
+	const struct pn_command *commands;     /* ends with a row without name; NULL: none */
+	const struct pn_migration *migrations; /* ends with a row without sql; NULL: none */
+};
+
+#define PN_MODULE_HEAD \
+	.abi = PN_ABI, .size = sizeof(struct pn_module), .option_size = sizeof(struct pn_option), \
+	.hook_size = sizeof(struct pn_hook), .command_size = sizeof(struct pn_command), \
+	.migration_size = sizeof(struct pn_migration)
+
+/* Defines and exports <name>_LTX_postern_module; write '_' where the module's name has '-'. */
+#define PN_MODULE(id) \
+	extern PN_PUBLIC const struct pn_module id##_LTX_postern_module; \
+	const struct pn_module id##_LTX_postern_module
+
+/* ---- what a call carries --------------------------------------------------------------------- */
+
+/* The entry's settings, a struct of settings_size; never NULL where the module has a table. */
+PN_PUBLIC const void *pn_settings(const struct pn_call *call);
+/* What `prepare` made for these settings; NULL without one. */
+PN_PUBLIC void *pn_derived(const struct pn_call *call);
+/* What `start` made: one per entry and process, shared by all threads; the module locks it. */
+PN_PUBLIC void *pn_state(const struct pn_call *call);
+/* The id under which the entry stands in the pipeline. */
+PN_PUBLIC const char *pn_entry(const struct pn_call *call);
+PN_PUBLIC int32_t pn_stage(const struct pn_call *call);
+/* The host name that the relay goes by, as configured. */
+PN_PUBLIC const char *pn_relay_name(const struct pn_call *call);
+/* Milliseconds until the answer is due; 0 when it is overdue and nobody listens any more. */
+PN_PUBLIC int64_t pn_time_left(const struct pn_call *call);
+
+/* One line to the relay's log, with module, entry and transaction added. Never a body or a secret.
+ */
+PN_PUBLIC void pn_log(const struct pn_call *call, enum pn_level level, const char *format, ...)
+    PN_PRINTF(3, 4);
+
+#endif

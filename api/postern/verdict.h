@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verdict.h - what a hook answers.
+ *
+ * Verdicts are made by the constructors below and in no other way. The first verdict other than
+ * pass ends the stage; at PN_STAGE_RECIPIENT it ends it for that recipient only; at
+ * PN_STAGE_COMMITTED and PN_STAGE_ABORTED every entry runs whatever the others said.
+ *
+ * Texts go to the client: one line, ASCII or UTF-8, saying what to do next and repeating nothing
+ * that the client sent. Control characters are replaced by '?'. They are copied, so the caller's
+ * buffer may go.
+ */
+#ifndef POSTERN_VERDICT_H
+#define POSTERN_VERDICT_H
+
+#include <postern/base.h>
+
+struct pn_call;
+
+/* Opaque: passed by value, built only by the constructors, valid until the hook has returned. */
+struct pn_verdict {
+	int32_t kind;
+	int32_t detail;
+};
+
+/* Nothing to object to; the hook's edits stand. */
+PN_PUBLIC struct pn_verdict pn_pass(void);
+
+/* The same, with a reason for the trace ("sender is exempt"). */
+PN_PUBLIC struct pn_verdict pn_pass_because(struct pn_call *call, const char *format, ...)
+    PN_PRINTF(2, 3);
+
+/* Refused for good: `code` 500-599, `enhanced` "5.x.y" (RFC 3463). Edits fall. */
+PN_PUBLIC struct pn_verdict pn_reject(
+    struct pn_call *call, int code, const char *enhanced, const char *format, ...) PN_PRINTF(4, 5);
+
+/* Refused for now: `code` 400-499, `enhanced` "4.x.y". Edits fall. */
+PN_PUBLIC struct pn_verdict pn_defer(
+    struct pn_call *call, int code, const char *enhanced, const char *format, ...) PN_PRINTF(4, 5);
+
+/* PN_STAGE_MESSAGE: answered with 250 and thrown away; the log says by whom and why. */
+PN_PUBLIC struct pn_verdict pn_discard(struct pn_call *call, const char *format, ...)
+    PN_PRINTF(2, 3);
+
+/*
+ * Could not decide: `r` is a negative errno. The entry's `on_fault` speaks (defer unless the
+ * configuration says otherwise); the text goes to the log, never to the client. Edits fall.
+ */
+PN_PUBLIC struct pn_verdict pn_fault(struct pn_call *call, int r, const char *format, ...)
+    PN_PRINTF(3, 4);
+
+/*
+ * For a hook flagged PN_QUICK that cannot answer from memory this time: the core calls it again,
+ * for the same subject, on a policy thread where it may block. A second pn_not_quick() is a fault.
+ */
+PN_PUBLIC struct pn_verdict pn_not_quick(void);
+
+/* PN_STAGE_AUTH: send this challenge (bytes, not base64) and call again with the response. */
+PN_PUBLIC struct pn_verdict pn_challenge(struct pn_call *call, struct pn_slice challenge);
+
+/* PN_STAGE_AUTH: the client is this user, a canonical address of the directory. */
+PN_PUBLIC struct pn_verdict pn_identified(struct pn_call *call, const char *user);
+
+#endif

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+core_libcore_a_SOURCES += \
+	core/base/arena.c core/base/arena.h \
+	core/base/buf.c core/base/buf.h \
+	core/base/clock.c core/base/clock.h \
+	core/base/error.c \
+	core/base/log.c core/base/log.h \
+	core/base/text.c core/base/text.h
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/base
+tests_unit_base_SOURCES = tests/unit/base.c
+endif

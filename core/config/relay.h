@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.h - the settings of the core itself, by tables like any module's.
+ */
+#ifndef CORE_CONFIG_RELAY_H
+#define CORE_CONFIG_RELAY_H
+
+#include <core/config/settings.h>
+#include <core/config/when.h>
+
+enum config_tls { CONFIG_TLS_NONE, CONFIG_TLS_STARTTLS, CONFIG_TLS_REQUIRED, CONFIG_TLS_IMPLICIT };
+enum config_auth { CONFIG_AUTH_OFF, CONFIG_AUTH_OFFERED, CONFIG_AUTH_REQUIRED };
+enum config_bare { CONFIG_BARE_REJECT, CONFIG_BARE_NORMALIZE };
+
+struct config_certificate {
+	const char *certificate; /* path, PEM chain */
+	const struct pn_secret *key;
+	struct pn_slice certificate_pem; /* the file's bytes, read through the source */
+};
+
+struct config_listener {
+	const char *name, *address, *greeting;
+	int tls;               /* enum config_tls */
+	int auth;              /* enum config_auth */
+	bool auth_without_tls; /* only for unix and loopback; `check` refuses it elsewhere */
+	bool fixups;
+	int bare_newlines; /* enum config_bare */
+	bool hide_client;
+	struct pn_strings networks; /* who may connect; empty: everyone */
+};
+
+struct config_limits {
+	int64_t message_size, recipients, memory, connections, connections_per_address;
+	int64_t line_length; /* of a body line, bytes */
+	int64_t header_size; /* all header fields together */
+	int64_t header_count;
+	int64_t command_errors;                          /* per session, then 421 */
+	int64_t received_fields;                         /* loop: more than these are refused */
+	int64_t idle_timeout, data_timeout, tls_timeout; /* ms */
+};
+
+struct config_spool {
+	int64_t segment_size, reserve, gather; /* bytes, bytes, microseconds */
+};
+
+struct config_queue {
+	int64_t retry_first, retry_most, give_up; /* ms */
+	int64_t connections_per_destination, messages_per_connection;
+	int64_t idle_connection; /* ms */
+};
+
+struct config_relay {
+	const char *hostname; /* NULL in YAML: the machine's */
+	const char *user;     /* to run as when started by root; NULL: nobody */
+	const char *state_directory, *run_directory;
+	const char *log_level_word;
+	int log_level;
+	int64_t loops, policy_threads; /* 0: by the number of processors */
+	struct {
+		const char *certificate;
+		const struct pn_secret *key;
+		struct pn_list more; /* struct config_certificate: others, chosen by SNI */
+		int minimum;         /* enum tls_version's values */
+	} tls;
+	struct pn_list listeners; /* struct config_listener */
+	struct config_limits limits;
+	struct config_spool spool;
+	struct config_queue queue;
+	struct pn_strings shared_networks; /* names in `networks` */
+	struct pn_map networks;            /* name -> struct pn_strings of CIDR */
+};
+
+enum config_route_kind { CONFIG_ROUTE_SMARTHOST, CONFIG_ROUTE_MAILDIR, CONFIG_ROUTE_DISCARD };
+struct config_route {
+	struct config_when when;
+	int to;           /* enum config_route_kind */
+	const char *host; /* SMARTHOST: "name:port" or "name" (port 25) */
+	int tls;          /* enum tls_level's values: none, may, encrypt, verify */
+	const char *ca_file;
+	struct {
+		const char *user;
+		const struct pn_secret *password;
+	} auth;
+	const char *path; /* MAILDIR; {user} and {domain} stand for the recipient's parts */
+};
+
+/* One line of `pipeline:`. */
+enum config_fault { CONFIG_FAULT_DEFER, CONFIG_FAULT_SKIP, CONFIG_FAULT_REJECT };
+struct config_entry {
+	const char *module, *id;
+	struct config_when when;
+	int on_fault;    /* enum config_fault */
+	int64_t timeout; /* ms */
+	bool enabled;    /* from its section */
+	struct config_mark mark;
+};
+
+struct config_core {
+	struct config_relay relay;
+	struct pn_list routes; /* struct config_route */
+	int database;          /* 0: sqlite */
+	struct config_entry *pipeline;
+	size_t pipeline_count;
+};
+
+/*
+ * Reads the sections relay, routes, database and pipeline out of the tree and checks what goes
+ * beyond tables: listener names unique, AUTH without TLS (A4), networks known, hosts, ports ...
+ * Marks for later complaints are in `ret_marks` under "relay", "routes". Fills certificate_pem.
+ * Does not complain about other top-level sections: the pipeline's owner knows those.
+ */
+int config_core_fill(const struct config_tree *tree, struct arena *arena,
+    struct settings_secrets **secrets, struct diags *diags, struct config_core *ret);
+/* Keys of the top level that belong to the core, NULL-ended. */
+extern const char *const config_core_sections[];
+/* For `posternctl help relay` and the like; NULL for an unknown name. */
+const struct pn_option *config_core_options(const char *section);
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * when.h - conditions on pipeline entries and routes: `when: { sender_domain: [clinic.example] }`.
+ *
+ * All keys that are given must match; within a key any item does. Domains are compared in canonical
+ * form, exactly; "*.example.com" matches every subdomain, "." or "" the null sender's lack of one.
+ */
+#ifndef CORE_CONFIG_WHEN_H
+#define CORE_CONFIG_WHEN_H
+
+#include <core/mail/envelope.h>
+#include <core/mail/facts.h>
+#include <postern/settings.h>
+
+struct config_when {
+	struct pn_strings sender, sender_domain, recipient, recipient_domain, user, listener;
+	struct pn_strings network; /* CIDR */
+	struct pn_strings tag;
+	int64_t larger_than; /* bytes; 0: not asked */
+	bool given;          /* any key is set */
+};
+extern const struct pn_option config_when_options[];
+/* Complains about items that are no domains, networks ... */
+void config_when_check(struct pn_check *check, const char *path, const struct config_when *when);
+
+/* What is known; NULL or 0 where it is not (yet). A key whose fact is unknown does not match. */
+struct config_subject {
+	const struct mail_facts *facts;
+	const char *sender;    /* "" is the null sender, NULL unknown */
+	const char *recipient; /* one of them, NULL unknown */
+	const char *const *tags;
+	size_t tag_count;
+	size_t size;
+};
+bool config_when_matches(const struct config_when *when, const struct config_subject *subject);
+
+#endif

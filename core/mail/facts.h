@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * facts.h - what is known of the session a message came in: for the trace header, for policy, for
+ * the spool record.
+ *
+ * The strings belong to whoever filled the struct in (a session's or an item's arena).
+ */
+#ifndef CORE_MAIL_FACTS_H
+#define CORE_MAIL_FACTS_H
+
+#include <postern/base.h>
+
+struct mail_facts {
+	const char *client_address; /* "192.0.2.7", "local" */
+	const char *client_literal; /* "[IPv6:2001:db8::1]" */
+	const char *listener;
+	const char *helo;        /* "" before HELO */
+	const char *user;        /* canonical, or NULL */
+	const char *tls_version; /* NULL in clear */
+	const char *tls_cipher;
+	int32_t tls_bits;
+	bool esmtp;    /* EHLO was said */
+	bool smtputf8; /* the transaction asked for it (RFC 6531) */
+	bool eightbit; /* BODY=8BITMIME */
+	bool binary;   /* BODY=BINARYMIME */
+	bool requiretls;
+};
+
+/* RFC 3848, RFC 6531: "SMTP", "ESMTPSA", "UTF8SMTPS" ... */
+const char *mail_facts_protocol(const struct mail_facts *facts);
+
+#endif

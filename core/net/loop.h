@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loop.h - an event loop: epoll, timers, and tasks posted by other threads.
+ *
+ * One thread runs a loop and owns everything watched by it. Only loop_post() and loop_stop() may be
+ * called from other threads. Nothing called by a loop may block; a stall of more than 100 ms is
+ * logged. Watchers, timers and tasks are embedded in their owner's struct and never allocated here.
+ */
+#ifndef CORE_NET_LOOP_H
+#define CORE_NET_LOOP_H
+
+#include <postern/base.h>
+
+struct loop;
+
+int loop_new(struct loop **ret, struct pn_error *err);
+void loop_free(struct loop **loop);
+/* Runs until loop_stop(); tasks posted before the stop have run when it returns. */
+void loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+/* Milliseconds, monotonic, as of the start of this turn. */
+int64_t loop_now(const struct loop *loop);
+/* True on the thread that runs this loop. */
+bool loop_is_mine(const struct loop *loop);
+
+/* ---- descriptors: level-triggered, EPOLLIN | EPOLLOUT ---- */
+struct loop_io {
+	void (*ready)(struct loop_io *io, uint32_t events);
+	int fd;
+	uint32_t events; /* what is watched now; 0 when not watched */
+};
+int loop_watch(struct loop *loop, struct loop_io *io, uint32_t events);
+/* After this `ready` is not called any more, not even for an event of this very turn. */
+void loop_unwatch(struct loop *loop, struct loop_io *io);
+
+/* ---- timers: fire once, at the earliest after `ms`, at most some 30 ms late ---- */
+struct loop_timer {
+	struct loop_timer *next, **link; /* link is NULL when not set */
+	void (*fire)(struct loop_timer *timer);
+	int64_t due;
+};
+/* Sets or moves; O(1). */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms);
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/* ---- tasks: run once on the loop's thread, in the order posted by one thread ---- */
+struct loop_task {
+	struct loop_task *next;
+	void (*run)(struct loop_task *task);
+};
+void loop_post(struct loop *loop, struct loop_task *task);
+
+/* A scratch buffer of the loop for reads, valid until the next turn. */
+#define LOOP_SCRATCH (64u * 1024)
+char *loop_scratch(struct loop *loop);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tls.h - OpenSSL contexts for both sides, and what a session in TLS is worth.
+ *
+ * Contexts are reference-counted by OpenSSL and safe to share between threads.
+ */
+#ifndef CORE_NET_TLS_H
+#define CORE_NET_TLS_H
+
+#include <openssl/ssl.h>
+#include <postern/base.h>
+#include <postern/settings.h>
+
+/* A certificate chain and its key, both PEM in memory; the names it serves are read from it. */
+struct tls_identity {
+	struct pn_slice certificate;
+	struct pn_slice key;
+	const char *where; /* for errors: the certificate's path */
+};
+
+enum tls_version { TLS_MIN_1_2, TLS_MIN_1_3 };
+
+/*
+ * Serves the identity whose names (SAN dNSName, one wildcard label) match the client's SNI, else
+ * the first. Session tickets with keys of this context's own. TLS 1.2 at least (RFC 8997).
+ */
+int tls_server_new(const struct tls_identity *identities, size_t count, enum tls_version minimum,
+    SSL_CTX **ret, struct pn_error *err);
+
+enum tls_level {
+	TLS_LEVEL_NONE,    /* never TLS */
+	TLS_LEVEL_MAY,     /* opportunistic: any certificate will do */
+	TLS_LEVEL_ENCRYPT, /* TLS or nothing, any certificate */
+	TLS_LEVEL_VERIFY,  /* TLS with a valid chain for the host's name, or nothing */
+};
+/* `ca_file` NULL: the system's trust store. */
+int tls_client_new(enum tls_level level, const char *ca_file, enum tls_version minimum,
+    SSL_CTX **ret, struct pn_error *err);
+
+struct tls_facts {
+	const char *version; /* "TLSv1.3"; NULL in clear */
+	const char *cipher;  /* OpenSSL's name; static */
+	int bits;            /* 0, 128, 256 */
+	bool verified;       /* chain and name were checked and good */
+};
+void tls_facts_of(SSL *tls, struct tls_facts *ret);
+
+#endif

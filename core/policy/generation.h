@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * generation.h - one accepted configuration: the core's settings, the pipeline with its modules,
+ * the routes. Immutable and counted by reference; `pn_state` alone survives from one to the next.
+ */
+#ifndef CORE_POLICY_GENERATION_H
+#define CORE_POLICY_GENERATION_H
+
+#include <core/config/relay.h>
+#include <core/policy/loader.h>
+
+struct generation;
+struct db;
+
+struct generation_how {
+	struct source *source;     /* borrowed while building */
+	const char *folder;        /* of the YAML files */
+	const char *module_path;   /* folders, separated by ':' */
+	uint32_t role;             /* PN_ROLE_RELAY, PN_ROLE_CTL; 0: check only, nothing starts */
+	struct db *db;             /* NULL when checking */
+	struct generation *before; /* whose states are taken over; NULL: none */
+};
+
+/* Loads, checks, prepares, starts. All problems in `diags`; -EINVAL if there were errors. */
+int generation_build(
+    const struct generation_how *how, struct diags *diags, struct generation **ret);
+struct generation *generation_hold(struct generation *generation);
+void generation_release(struct generation **generation); /* any thread */
+/* Calls every entry's `stop`: at the end of the process, when no hook runs any more. */
+void generation_stop(struct generation *generation);
+
+const struct config_core *generation_core(const struct generation *generation);
+uint64_t generation_number(const struct generation *generation);
+
+struct chain_entry {
+	const struct config_entry *config;
+	const struct pn_module *module;
+	struct settings settings;
+	void *derived;
+	void *state;
+	struct pn_verdict (*hooks[PN_STAGE_COUNT])(struct pn_call *, struct pn_txn *);
+	uint32_t hook_flags[PN_STAGE_COUNT];
+};
+size_t generation_entries(const struct generation *generation, const struct chain_entry **ret);
+struct db *generation_db(const struct generation *generation);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * txn.h - a transaction as policy sees it: the opaque `struct pn_txn` of the module contract.
+ *
+ * Owned by its session, on whichever thread owns the session; lent to a hook while it runs. Counted
+ * by reference because an abandoned hook may outlive it.
+ */
+#ifndef CORE_POLICY_TXN_H
+#define CORE_POLICY_TXN_H
+
+#include <core/mail/envelope.h>
+#include <core/mail/facts.h>
+#include <core/mail/message.h>
+#include <core/policy/generation.h>
+#include <core/queue/item.h>
+
+/* One verdict of one entry, kept for the trace. */
+struct trace_line {
+	const char *entry;
+	int32_t stage;
+	const char *recipient; /* NULL: not about one */
+	const char *verdict;   /* "pass", "reject" ...; static */
+	const char *reason;    /* NULL: none */
+};
+
+struct pn_txn {
+	struct arena arena;
+	struct generation *generation; /* held */
+	char id[ITEM_ID_SIZE];         /* "" before MAIL */
+	struct mail_facts facts;       /* strings belong to the session, which outlives us */
+	struct mail_envelope envelope;
+	size_t recipient_limit, message_limit;
+
+	struct mail_bytes *original; /* held; NULL before the message is in hand */
+	struct mail_bytes *view;     /* held; the original until something is edited */
+	struct mail_header header;   /* of the view */
+
+	size_t tag_count;
+	const char **tags;
+	size_t effect_count;
+	struct item_effect *effects;
+	size_t effect_bytes;
+
+	struct trace_line *trace;
+	size_t trace_count, trace_capacity;
+
+	/* subject of the running stage */
+	int32_t recipient; /* index, -1: none */
+	/* AUTH */
+	const char *mechanism;
+	struct pn_slice response;
+	void *kept;
+	void (*drop)(void *kept);
+	struct buf offers; /* mechanisms offered at HELO, separated by blanks */
+};
+
+struct pn_txn *txn_new(struct generation *generation, const struct mail_facts *facts);
+void txn_free(struct pn_txn **txn);
+/* MAIL begins: a fresh id. */
+void txn_begin(struct pn_txn *txn);
+/* RSET, after a message, after EHLO: everything of the transaction goes, session facts stay. The
+ * newest generation is taken (SPEC P5). */
+void txn_reset(struct pn_txn *txn, struct generation *newest);
+/* The whole message is in hand; takes the reference. -E2BIG: too many header fields. */
+int txn_set_message(struct pn_txn *txn, struct mail_bytes *bytes, size_t most_fields);
+/* Core's own edits (trace header, fixups): after the message stage. */
+int txn_apply(struct pn_txn *txn, const struct mail_edits *edits);
+/* The accepted message as an item: takes envelope, bytes, tags, effects by copy or reference. */
+struct item *txn_to_item(struct pn_txn *txn);
+/* Ends an AUTH exchange: calls `drop`. */
+void txn_auth_end(struct pn_txn *txn);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route.h - which way a recipient's mail leaves: first match in the order of YAML.
+ *
+ * Routes are counted by reference: a generation holds them, and so does each queue using them.
+ * Read-only, any thread.
+ */
+#ifndef CORE_QUEUE_ROUTE_H
+#define CORE_QUEUE_ROUTE_H
+
+#include <core/config/relay.h>
+#include <core/config/when.h>
+#include <core/queue/item.h>
+#include <openssl/ssl.h>
+
+enum route_kind { ROUTE_SMARTHOST, ROUTE_MAILDIR, ROUTE_DISCARD };
+
+struct route {
+	enum route_kind kind;
+	const struct config_route *config;
+	SSL_CTX *tls;     /* SMARTHOST with tls other than none */
+	const char *name; /* of the destination, for logs and for grouping: "smarthost:host:port" */
+	const char *host;
+	uint16_t port;
+};
+
+struct routes;
+/* Everything is copied or held; `err` says which route is wrong and why. */
+int routes_new(const struct config_relay *config, struct routes **ret, struct pn_error *err);
+struct routes *routes_hold(struct routes *routes);
+void routes_release(struct routes **routes);
+/* NULL where no route matches: the recipient fails with 5.4.4. */
+const struct route *routes_find(
+    const struct routes *routes, const struct item *item, const char *recipient);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spool.h - accepted mail on disk: an append-only log of records in recycled segments.
+ *
+ * One committer thread writes and syncs everything (group commit). Loops hand it requests and get
+ * them back, done, on their own thread. Nothing is answered as durable before fdatasync returned.
+ * A failed sync is final for that segment: it is abandoned, everyone waiting gets the error.
+ *
+ * Record formats stand in record.h. Nothing outside core/queue knows a file name of it.
+ */
+#ifndef CORE_QUEUE_SPOOL_H
+#define CORE_QUEUE_SPOOL_H
+
+#include <core/net/loop.h>
+#include <core/queue/item.h>
+
+struct spool;
+
+struct spool_settings {
+	const char *directory;
+	uint64_t segment_size; /* bytes; larger messages get a segment of their own */
+	uint64_t reserve;      /* free bytes below which appends answer -ENOSPC */
+	uint32_t gather_us;    /* most that a commit waits for company under load */
+};
+
+/* Called while opening, in the order of the log, for every message that is not finished. */
+struct spool_recovery {
+	void (*item)(void *arg, struct item *item); /* takes the item; its bytes are NULL */
+	/* A record that cannot be read was set aside under this path. */
+	void (*damaged)(void *arg, const char *aside, const char *what);
+	void *arg;
+};
+int spool_open(const struct spool_settings *settings, const struct spool_recovery *recovery,
+    struct spool **ret, struct pn_error *err);
+/* Commits what was given, syncs, ends the thread. */
+void spool_close(struct spool **spool);
+
+struct spool_request {
+	struct loop_task task; /* used by the spool */
+	struct spool_request *next;
+	struct loop *loop;
+	/* On `loop`. r: 0 durable; -ENOSPC, -EIO: not accepted, and never will be delivered. */
+	void (*done)(struct spool_request *request, int r);
+	struct item *item;
+};
+/* From any thread: makes the item durable. item->place is filled in before `done`. */
+void spool_append(struct spool *spool, struct spool_request *request);
+
+/*
+ * Marks: written at once, not waited for, synced by the next commit. From the item's loop; what
+ * they say is copied before the call returns.
+ */
+/* States of the recipients with these indices as they now stand (delivered, failed, deferred ...).
+ */
+void spool_mark(
+    struct spool *spool, const struct item *item, const uint32_t *indices, size_t count);
+/* The committed hooks ran. */
+void spool_mark_effects(struct spool *spool, const struct item *item);
+/* All recipients are final: the record's space may be reused. Call it after the last mark. */
+void spool_finish(struct spool *spool, const struct item *item);
+
+/* Reads the item's bytes back. Blocks: on a policy thread, not a loop. -EIO, -EBADMSG, -ENOMEM. */
+int spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret);
+
+struct spool_figures {
+	uint64_t appended, commits, marks, sync_failures, segments, free_segments, live_bytes;
+};
+void spool_figures(struct spool *spool, struct spool_figures *ret);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* directory.h - who is known here: users. Blocks; any thread. */
+#ifndef CORE_STORE_DIRECTORY_H
+#define CORE_STORE_DIRECTORY_H
+
+#include <core/store/db.h>
+
+int directory_migrate(struct db *db, struct pn_error *err);
+/* -EEXIST, -EINVAL (not an address). */
+int directory_user_add(struct db *db, const char *address, struct pn_error *err);
+int directory_user_remove(struct db *db, const char *address, struct pn_error *err);
+/* -ENOENT */
+int directory_user_enable(struct db *db, const char *address, bool enabled, struct pn_error *err);
+int directory_user_find(
+    struct db *db, const char *address, struct pn_user *ret, struct pn_error *err);
+int directory_users(struct db *db, int (*each)(void *arg, const struct pn_user *user), void *arg,
+    struct pn_error *err);
+
+#endif
