@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * channel.h - typed frames between the master and its children, over a unix stream socket.
+ *
+ * A frame is a type, a length and bytes, with up to CHANNEL_FDS descriptors beside them. Both ends
+ * are of one build, but a child is less trusted than the master: lengths are bounded, what a child
+ * may say is a fixed list. Sending and receiving block; a reader on an event loop waits for the
+ * descriptor to be readable and then takes one frame.
+ */
+#ifndef CORE_MASTER_CHANNEL_H
+#define CORE_MASTER_CHANNEL_H
+
+#include <core/base/buf.h>
+
+#define CHANNEL_MOST (64u * 1024 * 1024)
+#define CHANNEL_FDS  64
+
+enum channel_type {
+	/* checker to master */
+	CHANNEL_LIST = 1, /* a folder: which YAML files are in it? */
+	CHANNEL_READ,     /* a path: its bytes, please */
+	CHANNEL_DIAG,     /* a line for people */
+	CHANNEL_RESULT,   /* JSON: see checker.c; the last frame */
+	/* master to checker */
+	CHANNEL_CHECK,  /* JSON: folder, modules; the first frame */
+	CHANNEL_ANSWER, /* i32 result, u32 mode, bytes (or the error's text) */
+	/* master to relay */
+	CHANNEL_CONFIG,  /* JSON, NUL, bundle; descriptors of the listeners in JSON's order */
+	CHANNEL_OUTCOME, /* what came of a reload that was asked for: JSON */
+	/* relay to master */
+	CHANNEL_READY,   /* mail is accepted */
+	CHANNEL_RELOAD,  /* posternctl asks for a reload */
+	CHANNEL_REFUSED, /* text: the configuration could not be taken */
+	CHANNEL_APPLIED, /* text: number of the generation that is in force */
+};
+
+struct channel_frame {
+	uint32_t type;
+	struct buf bytes; /* a NUL stands behind the last byte */
+	int fds[CHANNEL_FDS];
+	size_t fd_count;
+};
+
+/* -EPIPE when the other side is gone. The descriptors stay the caller's. */
+int channel_send(
+    int fd, enum channel_type type, struct pn_slice bytes, const int *fds, size_t count);
+/* 1 for a frame, 0 at the end of the stream, negative errno. The frame's contents are the caller's.
+ */
+int channel_receive(int fd, struct channel_frame *ret);
+/* Wipes the bytes (they may hold secrets) and closes descriptors nobody took (set to -1). */
+void channel_frame_free(struct channel_frame *frame);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * checker.c - the child that checks a configuration, and the master's talk with it.
+ *
+ * The child runs as nobody when the master is root, reads nothing itself (remote_source.c) and ends
+ * with one CHANNEL_RESULT. It must never write anything but to its channel.
+ */
+#include <core/config/diag.h>
+#include <core/master/checker.h>
+#include <core/master/child.h>
+#include <core/master/privileges.h>
+#include <core/master/remote_source.h>
+#include <core/policy/generation.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- the child ---- */
+
+static json_t *
+listeners_json(const struct config_relay *relay)
+{
+	const struct config_listener *listeners = relay->listeners.items;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < relay->listeners.count; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s}", "name", listeners[i].name,
+						"address", listeners[i].address));
+	return list;
+}
+
+static void
+send_json(int fd, enum channel_type type, json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT);
+
+	if (text)
+		channel_send(fd, type, pn_slice_of(text), NULL, 0);
+	free(text);
+	json_decref(value);
+}
+
+static void
+send_diags(int fd, struct diags *diags)
+{
+	struct arena arena = { 0 };
+
+	diags_sort(diags);
+	for (size_t i = 0; i < diags->count; i++)
+		channel_send(
+		    fd, CHANNEL_DIAG, pn_slice_of(diag_format(&diags->items[i], &arena)), NULL, 0);
+	arena_free(&arena);
+}
+
+static json_t *
+result_json(const struct generation *generation)
+{
+	const struct config_relay *relay = &generation_core(generation)->relay;
+
+	return json_pack("{s:b, s:s?, s:s, s:s, s:i, s:o}", "ok", 1, "user", relay->user, "state",
+	    relay->state_directory, "run", relay->run_directory, "log", relay->log_level,
+	    "listeners", listeners_json(relay));
+}
+
+static void
+check(const char *folder, const char *modules, int fd)
+{
+	struct generation_how how = { .folder = folder, .module_path = modules };
+	struct generation *generation = NULL;
+	struct diags diags = { 0 };
+	int r = remote_source(fd, &how.source);
+
+	if (r == 0)
+		r = generation_build(&how, &diags, &generation);
+	send_diags(fd, &diags);
+	if (r == 0)
+		send_json(fd, CHANNEL_RESULT, result_json(generation));
+	else
+		send_json(fd, CHANNEL_RESULT,
+		    json_pack("{s:b, s:i}", "ok", 0, "errors", (int)diags.errors));
+	generation_release(&generation);
+	diags_free(&diags);
+	source_free(&how.source);
+}
+
+int
+checker_main(void)
+{
+	struct channel_frame frame;
+	struct pn_error err = { 0 };
+	const char *folder, *modules;
+	json_t *question;
+
+	if (channel_receive(CHILD_CHANNEL, &frame) != 1)
+		return EXIT_FAILURE;
+	question = json_loads(frame.bytes.data, 0, NULL);
+	channel_frame_free(&frame);
+	if (privileges_drop(NULL, &err) < 0) {
+		fprintf(stderr, "posternd: checker: %s\n", err.text);
+		return EXIT_FAILURE;
+	}
+	if (json_unpack(question, "{s:s, s:s}", "folder", &folder, "modules", &modules) == 0)
+		check(folder, modules, CHILD_CHANNEL);
+	json_decref(question);
+	return EXIT_SUCCESS;
+}
+
+/* ---- the master ---- */
+
+static int
+take_listeners(json_t *list, struct checker_answer *ret, struct pn_error *err)
+{
+	size_t i;
+	json_t *item;
+
+	if (json_array_size(list) > CHECKER_LISTENERS_MOST)
+		return pn_error_set(err, -E2BIG, "more than %d listeners", CHECKER_LISTENERS_MOST);
+	json_array_foreach(list, i, item)
+	{
+		const char *name, *address;
+
+		if (json_unpack(item, "{s:s, s:s}", "name", &name, "address", &address) < 0)
+			return pn_error_set(err, -EPROTO, "the checker's answer makes no sense");
+		ret->listeners[i].name = arena_text(&ret->arena, name);
+		ret->listeners[i].address = arena_text(&ret->arena, address);
+		ret->listener_count++;
+	}
+	return 0;
+}
+
+static int
+take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
+{
+	json_t *result = json_loads(text, 0, NULL), *listeners = NULL;
+	const char *user = NULL, *state = NULL, *run = NULL;
+	int ok = 0, errors = 0, log_level = 0, r;
+
+	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?o}", "ok", &ok, "errors", &errors,
+		"user", &user, "state", &state, "run", &run, "log", &log_level, "listeners",
+		&listeners) < 0) {
+		r = pn_error_set(err, -EPROTO, "the checker's answer makes no sense");
+	} else if (!ok) {
+		r = pn_error_set(err, -EINVAL, "the configuration has %d error%s", errors,
+		    errors == 1 ? "" : "s");
+	} else {
+		ret->user = arena_text(&ret->arena, user);
+		ret->state_directory = arena_text(&ret->arena, state);
+		ret->run_directory = arena_text(&ret->arena, run);
+		ret->log_level = log_level;
+		r = take_listeners(listeners, ret, err);
+	}
+	json_decref(result);
+	return r;
+}
+
+/* Serves the child until its result. */
+static int
+talk(int fd, struct source *recording, struct checker_answer *ret, struct pn_error *err)
+{
+	struct channel_frame frame;
+	int r;
+
+	for (;;) {
+		if (channel_receive(fd, &frame) != 1)
+			return pn_error_set(err, -EPIPE,
+			    "the checker ended without an answer (a module may have crashed it)");
+		if (frame.type == CHANNEL_DIAG)
+			fprintf(stderr, "%s\n", frame.bytes.data);
+		else if (frame.type == CHANNEL_LIST || frame.type == CHANNEL_READ)
+			remote_source_answer(fd, &frame, recording);
+		else
+			break;
+		channel_frame_free(&frame);
+	}
+	r = frame.type == CHANNEL_RESULT
+		? take_result(frame.bytes.data, ret, err)
+		: pn_error_set(err, -EPROTO, "the checker says what it may not say");
+	channel_frame_free(&frame);
+	return r;
+}
+
+static int
+ask(int fd, const char *folder, const char *modules)
+{
+	json_t *question = json_pack("{s:s, s:s}", "folder", folder, "modules", modules);
+	char *text = json_dumps(question, 0);
+	int r = text ? channel_send(fd, CHANNEL_CHECK, pn_slice_of(text), NULL, 0) : -ENOMEM;
+
+	free(text);
+	json_decref(question);
+	return r;
+}
+
+int
+checker_run(
+    const char *folder, const char *modules, struct checker_answer *ret, struct pn_error *err)
+{
+	struct source *files = NULL, *recording = NULL;
+	struct child child;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->bundle = BUF_INIT(CHANNEL_MOST);
+	r = child_start("checker", &child, err);
+	if (r < 0)
+		return r;
+	r = source_files(&files);
+	if (r == 0)
+		r = source_recording(files, &recording);
+	if (r == 0)
+		r = ask(child.fd, folder, modules);
+	if (r < 0)
+		pn_error_set(err, r, "cannot talk to the checker: %s", strerror(-r));
+	else
+		r = talk(child.fd, recording, ret, err);
+	if (r == 0 && source_bundle_write(recording, &ret->bundle) < 0)
+		r = pn_error_set(err, -E2BIG, "the configuration is larger than %u MiB",
+		    CHANNEL_MOST / 1024 / 1024);
+	source_free(&recording);
+	source_free(&files);
+	child_end(&child);
+	return r;
+}
+
+void
+checker_answer_free(struct checker_answer *answer)
+{
+	arena_free(&answer->arena);
+	buf_wipe(&answer->bundle);
+	answer->listener_count = 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * privileges.c - dropping root, and making the folders that the unprivileged processes use.
+ *
+ * Called by the children before they touch anything from outside, by the master for folders, and
+ * by posternctl before it opens the database.
+ */
+#include <core/master/privileges.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int
+find_user(const char *user, struct passwd *ret, char *memory, size_t size, struct pn_error *err)
+{
+	struct passwd *found = NULL;
+	int r = getpwnam_r(user ? user : "nobody", ret, memory, size, &found);
+
+	if (r == 0 && found)
+		return 0;
+	return pn_error_set(
+	    err, r ? -r : -ENOENT, "there is no user \"%s\" to run as", user ? user : "nobody");
+}
+
+int
+privileges_drop(const char *user, struct pn_error *err)
+{
+	char memory[4096];
+	struct passwd pw;
+	int r;
+
+	if (geteuid() == 0) {
+		r = find_user(user, &pw, memory, sizeof(memory), err);
+		if (r < 0)
+			return r;
+		if (initgroups(pw.pw_name, pw.pw_gid) < 0 ||
+		    setresgid(pw.pw_gid, pw.pw_gid, pw.pw_gid) < 0 ||
+		    setresuid(pw.pw_uid, pw.pw_uid, pw.pw_uid) < 0)
+			return pn_error_set(
+			    err, -errno, "cannot become user %s: %s", pw.pw_name, strerror(errno));
+		if (pw.pw_uid != 0 && setuid(0) == 0)
+			return pn_error_set(err, -EPERM,
+			    "could become root again after dropping to %s", pw.pw_name);
+	}
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return pn_error_set(
+		    err, -errno, "cannot give up gaining privileges: %s", strerror(errno));
+	return 0;
+}
+
+static int
+make_folders_above(const char *path, struct pn_error *err)
+{
+	char above[PATH_MAX];
+
+	if (snprintf(above, sizeof(above), "%s", path) >= (int)sizeof(above))
+		return pn_error_set(err, -ENAMETOOLONG, "%s: the path is too long", path);
+	for (char *slash = strchr(above + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(above, 0755) < 0 && errno != EEXIST)
+			return pn_error_set(
+			    err, -errno, "%s: cannot make the folder: %s", above, strerror(errno));
+		*slash = '/';
+	}
+	return 0;
+}
+
+/* Through a descriptor, so that nobody can put a link in the way between check and change. */
+static int
+give_folder(const char *path, const char *user, struct pn_error *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char memory[4096];
+	struct passwd pw;
+	int r = 0;
+
+	if (fd < 0)
+		return pn_error_set(
+		    err, -errno, "%s: not a folder that can be used: %s", path, strerror(errno));
+	if (geteuid() == 0) {
+		r = find_user(user, &pw, memory, sizeof(memory), err);
+		if (r == 0 && fchown(fd, pw.pw_uid, pw.pw_gid) < 0)
+			r = pn_error_set(err, -errno, "%s: cannot give the folder to %s: %s", path,
+			    pw.pw_name, strerror(errno));
+	}
+	close(fd);
+	return r;
+}
+
+int
+privileges_folder(const char *path, const char *user, mode_t mode, struct pn_error *err)
+{
+	int r = make_folders_above(path, err);
+
+	if (r < 0)
+		return r;
+	if (mkdir(path, mode) == 0)
+		return give_folder(path, user, err);
+	if (errno == EEXIST)
+		return 0; /* an administrator's folder keeps its owner, whatever a setting names */
+	return pn_error_set(err, -errno, "%s: cannot make the folder: %s", path, strerror(errno));
+}
