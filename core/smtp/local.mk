@@ -1,1 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+core_libcore_a_SOURCES += \
+	core/smtp/reply.c core/smtp/reply.h
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/smtp
+tests_unit_smtp_SOURCES = tests/unit/smtp.c
+endif
