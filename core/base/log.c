@@ -17,6 +17,7 @@
 static const char *const level_names[] = { "error", "warning", "notice", "info", "debug" };
 static const char *process_name = "postern";
 static _Atomic int least_level = PN_LOG_INFO;
+static void (*_Atomic line_observer)(const char *line, size_t len);
 
 struct line {
 	char text[LINE_MOST];
@@ -106,9 +107,12 @@ begin(struct line *line, enum pn_level level)
 static void
 end(struct line *line)
 {
+	void (*observer)(const char *, size_t) = line_observer;
 	size_t sent = 0;
 
 	line->text[line->len++] = '\n';
+	if (observer)
+		observer(line->text, line->len);
 	while (sent < line->len) {
 		ssize_t n = write(STDERR_FILENO, line->text + sent, line->len - sent);
 
@@ -158,4 +162,10 @@ log_text(enum pn_level level, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	log_event(level, "message", "text", text, NULL);
+}
+
+void
+log_observe(void (*observer)(const char *line, size_t len))
+{
+	line_observer = observer;
 }

@@ -25,4 +25,7 @@ void log_event(enum pn_level level, const char *event, ...) __attribute__((senti
 /* Free text, for start-up and for faults that have no fields. */
 void log_text(enum pn_level level, const char *format, ...) PN_PRINTF(2, 3);
 
+/* From now on every line is also given to `observer` (with its newline), on the logging thread. */
+void log_observe(void (*observer)(const char *line, size_t len));
+
 #endif

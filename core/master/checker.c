@@ -160,16 +160,18 @@ static int
 talk(int fd, struct source *recording, struct checker_answer *ret, struct pn_error *err)
 {
 	struct channel_frame frame;
-	int r;
+	int r = 0;
 
 	for (;;) {
+		if (r < 0)
+			return pn_error_set(err, r, "cannot talk to the checker: %s", strerror(-r));
 		if (channel_receive(fd, &frame) != 1)
 			return pn_error_set(err, -EPIPE,
 			    "the checker ended without an answer (a module may have crashed it)");
 		if (frame.type == CHANNEL_DIAG)
-			fprintf(stderr, "%s\n", frame.bytes.data);
+			r = buf_printf(&ret->diagnostics, "%s\n", frame.bytes.data);
 		else if (frame.type == CHANNEL_LIST || frame.type == CHANNEL_READ)
-			remote_source_answer(fd, &frame, recording);
+			r = remote_source_answer(fd, &frame, recording);
 		else
 			break;
 		channel_frame_free(&frame);
@@ -203,6 +205,7 @@ checker_run(
 
 	memset(ret, 0, sizeof(*ret));
 	ret->bundle = BUF_INIT(CHANNEL_MOST);
+	ret->diagnostics = BUF_INIT(4u * 1024 * 1024);
 	r = child_start("checker", &child, err);
 	if (r < 0)
 		return r;
@@ -229,5 +232,6 @@ checker_answer_free(struct checker_answer *answer)
 {
 	arena_free(&answer->arena);
 	buf_wipe(&answer->bundle);
+	buf_free(&answer->diagnostics);
 	answer->listener_count = 0;
 }

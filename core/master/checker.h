@@ -25,12 +25,13 @@ struct checker_answer {
 	int log_level;
 	struct checker_listener listeners[CHECKER_LISTENERS_MOST];
 	size_t listener_count;
+	struct buf diagnostics; /* errors and warnings, a line each; also when checker_run fails */
 	struct buf bundle; /* every file that was read; the master wipes it when it is replaced */
 };
 
 /*
- * Forks, execs, answers its questions, prints diagnostics to standard error. 0, -EINVAL when the
- * configuration has errors (the number is in `err`), or another negative errno.
+ * Forks, execs, answers its questions. 0, -EINVAL when the configuration has errors (their number
+ * is in `err`), or another negative errno. `ret` is to be freed in every case.
  */
 int checker_run(
     const char *folder, const char *modules, struct checker_answer *ret, struct pn_error *err);

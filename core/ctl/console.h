@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * console.h - what posternctl prints: rows of named fields, a table for people or JSON.
+ *
+ * The `struct pn_console` of the module contract. One thread.
+ */
+#ifndef CORE_CTL_CONSOLE_H
+#define CORE_CTL_CONSOLE_H
+
+#include <jansson.h>
+#include <postern/command.h>
+#include <stdio.h>
+
+struct pn_console {
+	bool json;
+	json_t *rows; /* array of objects, made by console_open */
+	json_t *row;  /* the last of them; borrowed */
+};
+
+int console_open(struct pn_console *console, bool json);
+/* A whole row at once; takes the reference. */
+void console_add(struct pn_console *console, json_t *row);
+/* Prints everything to `out`: a JSON array, or columns, or for a single row its fields by line. */
+void console_print(struct pn_console *console, FILE *out);
+void console_close(struct pn_console *console);
+
+#endif

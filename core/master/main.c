@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c - posternd: the command line, and the choice of the role.
+ *
+ * Started by people and by systemd as master; started by the master as one of its children.
+ */
+#include <core/master/checker.h>
+#include <core/master/master.h>
+#include <core/master/relay.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char usage[] =
+    "Usage: posternd [-c FOLDER] [-m FOLDERS]\n"
+    "Runs the Postern mail relay in the foreground, until SIGTERM.\n"
+    "\n"
+    "  -c, --config FOLDER    the YAML files (" POSTERN_CONF_DIR ")\n"
+    "  -m, --modules FOLDERS  where modules are, separated by ':'\n"
+    "                         (" POSTERN_MODULE_DIR ")\n"
+    "  -V, --version          print the version\n"
+    "  -h, --help             print this\n"
+    "\n"
+    "SIGHUP reloads the configuration; see also posternctl check, reload, status.\n";
+
+static int
+run_child(const char *role)
+{
+	if (strcmp(role, "checker") == 0)
+		return checker_main();
+	if (strcmp(role, "relay") == 0)
+		return relay_main();
+	fprintf(stderr, "posternd: --child is for the master's use\n");
+	return 2;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "modules", required_argument, NULL, 'm' }, { "version", no_argument, NULL, 'V' },
+		{ "help", no_argument, NULL, 'h' }, { "child", required_argument, NULL, 'C' },
+		{ NULL, 0, NULL, 0 } };
+	const char *folder = POSTERN_CONF_DIR, *modules = POSTERN_MODULE_DIR;
+	char real[PATH_MAX];
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:m:Vh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			folder = optarg;
+			break;
+		case 'm':
+			modules = optarg;
+			break;
+		case 'C':
+			return run_child(optarg);
+		case 'V':
+			puts("posternd " POSTERN_VERSION);
+			return 0;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "posternd: \"%s\" is not expected here\n%s", argv[optind], usage);
+		return 2;
+	}
+	if (!realpath(folder, real)) {
+		fprintf(stderr, "posternd: %s: %m\n", folder);
+		return EXIT_FAILURE;
+	}
+	return master_main(real, modules);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sockets.h - the listening sockets, which the master opens and keeps across reloads and restarts
+ * of the relay.
+ */
+#ifndef CORE_MASTER_SOCKETS_H
+#define CORE_MASTER_SOCKETS_H
+
+#include <core/master/checker.h>
+
+struct sockets {
+	struct {
+		char address[160]; /* as configured: the key */
+		int fd;
+	} items[CHECKER_LISTENERS_MOST];
+	size_t count;
+};
+
+/*
+ * The sockets of `wanted`: those of `have` with the same address, the others opened. On failure
+ * everything newly opened is closed. `ret` may share descriptors with `have`.
+ */
+int sockets_open(const struct sockets *have, const struct checker_answer *wanted,
+    struct sockets *ret, struct pn_error *err);
+/* Closes those of `old` that `keep` does not have. */
+void sockets_close_others(struct sockets *old, const struct sockets *keep);
+
+#endif
