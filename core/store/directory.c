@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * directory.c - the users of the relay, by canonical address.
+ *
+ * Called by posternctl, and by modules through pn_user_find(). Knows no passwords: those belong to
+ * the module auth, whose rows fall with their user.
+ */
+#include <core/base/clock.h>
+#include <core/mail/address.h>
+#include <core/store/directory.h>
+#include <errno.h>
+#include <stdio.h>
+
+static const struct pn_migration migrations[] = {
+	{ 1, 0,
+	    "CREATE TABLE users (address TEXT NOT NULL PRIMARY KEY, enabled INTEGER NOT NULL, "
+	    "created BIGINT NOT NULL)" },
+	{ 0, 0, NULL },
+};
+
+int
+directory_migrate(struct db *db, struct pn_error *err)
+{
+	return db_migrate(db, "core", migrations, sizeof(migrations[0]), err);
+}
+
+static int
+canonical(const char *address, char ret[MAIL_ADDRESS_SIZE], struct pn_error *err)
+{
+	char checked[MAIL_ADDRESS_SIZE];
+	int r = mail_address_check(pn_slice_of(address), true, checked);
+
+	if (r == 0 && !*mail_address_domain(checked))
+		r = -EINVAL; /* "postmaster" alone */
+	if (r == 0)
+		r = mail_address_canonical(checked, ret);
+	if (r < 0)
+		return pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", address);
+	return 0;
+}
+
+struct found {
+	struct pn_user *user;
+	bool any;
+};
+
+static void
+read_user(const struct pn_row *row, struct pn_user *ret)
+{
+	struct pn_slice address = pn_row_bytes(row, 0);
+
+	memset(ret, 0, sizeof(*ret));
+	snprintf(ret->address, sizeof(ret->address), "%.*s", (int)address.len, address.data);
+	ret->enabled = pn_row_int(row, 1) != 0;
+}
+
+static int
+read_found(void *arg, const struct pn_row *row)
+{
+	struct found *found = arg;
+
+	read_user(row, found->user);
+	found->any = true;
+	return 0;
+}
+
+static int
+find(struct db *db, const char *address, struct pn_user *ret, struct pn_error *err)
+{
+	struct found found = { ret, false };
+	int r = db_query(db, err, "SELECT address, enabled FROM users WHERE address = ?1",
+	    PN_VALUES(PN_TEXT(address)), read_found, &found);
+
+	if (r == 0 && !found.any)
+		r = pn_error_set(err, -ENOENT, "there is no user %s", address);
+	return r;
+}
+
+int
+directory_user_find(struct db *db, const char *address, struct pn_user *ret, struct pn_error *err)
+{
+	char name[MAIL_ADDRESS_SIZE];
+
+	/* What is no address is nobody's: for whoever looks up, not an error of its own. */
+	if (canonical(address, name, err) < 0)
+		return pn_error_set(err, -ENOENT, "there is no user \"%.320s\"", address);
+	return find(db, name, ret, err);
+}
+
+int
+directory_user_add(struct db *db, const char *address, struct pn_error *err)
+{
+	char name[MAIL_ADDRESS_SIZE];
+	int r = canonical(address, name, err);
+
+	if (r < 0)
+		return r;
+	r = db_run(db, err, "INSERT INTO users (address, enabled, created) VALUES (?1, 1, ?2)",
+	    PN_VALUES(PN_TEXT(name), PN_INT(clock_wall_us())));
+	if (r == -EEXIST)
+		return pn_error_set(err, r, "user %s is there already", name);
+	return r;
+}
+
+/* A statement that must find its user: 1 is the address. */
+static int
+change(struct db *db, const char *address, const char *sql, bool with_flag, bool flag,
+    struct pn_error *err)
+{
+	char name[MAIL_ADDRESS_SIZE];
+	struct pn_user user;
+	int r = canonical(address, name, err);
+
+	if (r == 0)
+		r = find(db, name, &user, err);
+	if (r < 0)
+		return r;
+	return db_run(db, err, sql,
+	    with_flag ? PN_VALUES(PN_TEXT(name), PN_INT(flag)) : PN_VALUES(PN_TEXT(name)));
+}
+
+int
+directory_user_remove(struct db *db, const char *address, struct pn_error *err)
+{
+	return change(db, address, "DELETE FROM users WHERE address = ?1", false, false, err);
+}
+
+int
+directory_user_enable(struct db *db, const char *address, bool enabled, struct pn_error *err)
+{
+	return change(
+	    db, address, "UPDATE users SET enabled = ?2 WHERE address = ?1", true, enabled, err);
+}
+
+struct each_user {
+	int (*each)(void *arg, const struct pn_user *user);
+	void *arg;
+};
+
+static int
+give_user(void *arg, const struct pn_row *row)
+{
+	struct each_user *to = arg;
+	struct pn_user user;
+
+	read_user(row, &user);
+	return to->each(to->arg, &user);
+}
+
+int
+directory_users(struct db *db, int (*each)(void *arg, const struct pn_user *user), void *arg,
+    struct pn_error *err)
+{
+	struct each_user to = { each, arg };
+
+	return db_query(db, err, "SELECT address, enabled FROM users ORDER BY address",
+	    PN_NO_VALUES, give_user, &to);
+}
