@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
+	core/smtp/command.c core/smtp/command.h core/smtp/command_words.h \
+	core/smtp/command_envelope.c \
+	core/smtp/dot.c core/smtp/dot.h \
 	core/smtp/reply.c core/smtp/reply.h
 
 if HAVE_CHECK
