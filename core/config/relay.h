@@ -59,6 +59,7 @@ struct config_relay {
 	struct {
 		const char *certificate;
 		const struct pn_secret *key;
+		struct pn_slice certificate_pem; /* as in config_certificate */
 		struct pn_list more; /* struct config_certificate: others, chosen by SNI */
 		int minimum;         /* enum tls_version's values */
 	} tls;

@@ -26,7 +26,7 @@ struct route {
 
 struct routes;
 /* Everything is copied or held; `err` says which route is wrong and why. */
-int routes_new(const struct config_relay *config, struct routes **ret, struct pn_error *err);
+int routes_new(const struct config_core *config, struct routes **ret, struct pn_error *err);
 struct routes *routes_hold(struct routes *routes);
 void routes_release(struct routes **routes);
 /* NULL where no route matches: the recipient fails with 5.4.4. */
