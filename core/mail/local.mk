@@ -1,1 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+core_libcore_a_SOURCES += \
+	core/mail/address.c core/mail/address.h \
+	core/mail/envelope.c core/mail/envelope.h \
+	core/mail/facts.c core/mail/facts.h \
+	core/mail/header.c \
+	core/mail/message.c core/mail/message.h
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/mail_address tests/unit/mail_message
+tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
+tests_unit_mail_message_SOURCES = tests/unit/mail_message.c
+endif
