@@ -23,7 +23,10 @@ int64_t loop_now(const struct loop *loop);
 /* True on the thread that runs this loop. */
 bool loop_is_mine(const struct loop *loop);
 
-/* ---- descriptors: level-triggered, EPOLLIN | EPOLLOUT ---- */
+/*
+ * ---- descriptors: level-triggered, EPOLLIN | EPOLLOUT; EPOLLEXCLUSIVE at the first watch ----
+ * A descriptor has one watcher per loop. EPOLLERR and EPOLLHUP are always reported.
+ */
 struct loop_io {
 	void (*ready)(struct loop_io *io, uint32_t events);
 	int fd;
@@ -32,6 +35,8 @@ struct loop_io {
 int loop_watch(struct loop *loop, struct loop_io *io, uint32_t events);
 /* After this `ready` is not called any more, not even for an event of this very turn. */
 void loop_unwatch(struct loop *loop, struct loop_io *io);
+/* The same without a system call, for a descriptor that is closed at once. */
+void loop_forget(struct loop *loop, struct loop_io *io);
 
 /* ---- timers: fire once, at the earliest after `ms`, at most some 30 ms late ---- */
 struct loop_timer {
@@ -39,7 +44,7 @@ struct loop_timer {
 	void (*fire)(struct loop_timer *timer);
 	int64_t due;
 };
-/* Sets or moves; O(1). */
+/* Sets or moves; O(1). With 0 ms it fires at the end of this turn, or of the next if set there. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 
@@ -50,8 +55,13 @@ struct loop_task {
 };
 void loop_post(struct loop *loop, struct loop_task *task);
 
-/* A scratch buffer of the loop for reads, valid until the next turn. */
-#define LOOP_SCRATCH (64u * 1024)
+/*
+ * Scratch buffers of the loop, valid until the next turn: one for what comes from descriptors, one
+ * for what is made of it (deciphered, say). LOOP_HEADROOM bytes before each are scratch, too.
+ */
+#define LOOP_SCRATCH  (64u * 1024)
+#define LOOP_HEADROOM (8u * 1024)
 char *loop_scratch(struct loop *loop);
+char *loop_scratch_second(struct loop *loop);
 
 #endif
