@@ -21,23 +21,22 @@ enum state {
 	END
 };
 
-static void
-set_fault(struct dot_scanner *scanner, int fault)
-{
-	if (scanner->fault == 0)
-		scanner->fault = fault;
-}
+/* Each is told apart so that the answer does not depend on which was met first. */
+#define FAULT_BARE   0x1u
+#define FAULT_LINE   0x2u
+#define FAULT_SIZE   0x4u
+#define FAULT_MEMORY 0x8u
 
 static void
 store(struct dot_scanner *scanner, const char *data, size_t len)
 {
-	int r;
-
-	if (scanner->fault < 0 || !scanner->bytes || len == 0)
+	scanner->size += len;
+	if (scanner->size > scanner->most)
+		scanner->faults |= FAULT_SIZE;
+	if (scanner->faults || !scanner->bytes || len == 0)
 		return;
-	r = mail_bytes_append(scanner->bytes, data, len, scanner->most);
-	if (r < 0)
-		set_fault(scanner, r);
+	if (mail_bytes_append(scanner->bytes, data, len, scanner->most) < 0)
+		scanner->faults |= FAULT_MEMORY;
 }
 
 static void
@@ -45,14 +44,14 @@ add_to_line(struct dot_scanner *scanner, size_t len)
 {
 	scanner->line_len += len;
 	if (scanner->line_len > scanner->line_most)
-		set_fault(scanner, -EMSGSIZE);
+		scanner->faults |= FAULT_LINE;
 }
 
 static void
 bare_end(struct dot_scanner *scanner)
 {
 	if (!scanner->normalize)
-		set_fault(scanner, -EBADMSG);
+		scanner->faults |= FAULT_BARE;
 	store(scanner, "\r\n", 2);
 	scanner->line_len = 0;
 	scanner->state = AFTER_BARE;
@@ -166,8 +165,8 @@ void
 dot_scanner_begin(struct dot_scanner *scanner)
 {
 	scanner->state = LINE_START;
-	scanner->line_len = 0;
-	scanner->fault = 0;
+	scanner->faults = 0;
+	scanner->line_len = scanner->size = 0;
 }
 
 bool
@@ -190,6 +189,18 @@ dot_scanner_end(struct dot_scanner *scanner)
 {
 	if (scanner->state == LINE_CR)
 		bare_end(scanner);
+}
+
+int
+dot_scanner_fault(const struct dot_scanner *scanner)
+{
+	if (scanner->faults & FAULT_BARE)
+		return -EBADMSG;
+	if (scanner->faults & FAULT_LINE)
+		return -EMSGSIZE;
+	if (scanner->faults & FAULT_SIZE)
+		return -E2BIG;
+	return scanner->faults & FAULT_MEMORY ? -ENOMEM : 0;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------

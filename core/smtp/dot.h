@@ -17,13 +17,9 @@ struct dot_scanner {
 	size_t line_most;         /* octets of a line without its end */
 	bool stuffed;             /* DATA; false for BDAT: dots mean nothing and nothing ends it */
 	bool normalize;           /* bare CR or LF becomes CRLF instead of a fault */
-	/*
-	 * The first thing that was wrong, 0: nothing. -EBADMSG: a bare CR or LF. -EMSGSIZE: a line
-	 * too long. -E2BIG: past `most`. -ENOMEM: memory budget. After it nothing is stored.
-	 */
-	int fault;
-	uint8_t state; /* dot.c's own */
-	size_t line_len;
+	/* dot.c's own */
+	uint8_t state, faults;
+	size_t line_len, size;
 };
 
 /* Begins a message. The limits are set by the caller before. */
@@ -35,6 +31,11 @@ void dot_scanner_begin(struct dot_scanner *scanner);
 bool dot_scanner_feed(struct dot_scanner *scanner, struct pn_slice in, size_t *ret_used);
 /* The last chunk of BDAT is in: a CR at its very end was bare. */
 void dot_scanner_end(struct dot_scanner *scanner);
+/*
+ * What was wrong so far; 0: nothing. -EBADMSG: a bare CR or LF. -EMSGSIZE: a line too long. -E2BIG:
+ * past `most`. -ENOMEM: memory budget. The first of these that applies; nothing is stored after it.
+ */
+int dot_scanner_fault(const struct dot_scanner *scanner);
 
 /* ---- writing ----------------------------------------------------------------------------------
  */

@@ -255,12 +255,13 @@ reply_line(const struct reply *reply, size_t *at, struct pn_slice *ret)
 void
 reply_status(const struct reply *reply, char ret[REPLY_ENHANCED_SIZE])
 {
-	int class = reply->code / 100;
+	const char *derived = "4.0.0";
 
-	if (reply->enhanced[0])
-		memcpy(ret, reply->enhanced, REPLY_ENHANCED_SIZE);
-	else
-		snprintf(ret, REPLY_ENHANCED_SIZE, "%d.0.0", class == 2 || class == 5 ? class : 4);
+	if (reply->code / 100 == 2)
+		derived = "2.0.0";
+	else if (reply->code / 100 == 5)
+		derived = "5.0.0";
+	snprintf(ret, REPLY_ENHANCED_SIZE, "%s", reply->enhanced[0] ? reply->enhanced : derived);
 }
 
 void
