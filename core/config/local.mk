@@ -1,1 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+core_libcore_a_SOURCES += \
+	core/config/bundle.c \
+	core/config/diag.c core/config/diag.h \
+	core/config/fill.h \
+	core/config/help.c \
+	core/config/marks.c \
+	core/config/option.c core/config/option.h \
+	core/config/parse.c core/config/parse.h \
+	core/config/relay.h \
+	core/config/secret.c \
+	core/config/settings.c core/config/settings.h \
+	core/config/source.c core/config/source.h \
+	core/config/table.c \
+	core/config/tree.c core/config/tree.h \
+	core/config/values.c \
+	core/config/when.h

@@ -23,6 +23,9 @@ struct settings {
  * `where` is how the section is called in diagnostics ("relay.tls"). `node` NULL: defaults only,
  * at `mark`. `row_size` is sizeof(struct pn_option) in the module's eyes. Secrets are in memory
  * that `settings_secrets_free` wipes: they are chained to the arena's owner through `secrets`.
+ *
+ * A top-level key `enabled` that the table lacks is passed over: it is the pipeline's switch. 0, or
+ * -EINVAL where an error was added; `ret` is filled as far as it goes and outlives the tree.
  */
 struct settings_secrets;
 int settings_fill(const struct config_tree *tree, const char *where, struct config_node *node,
@@ -43,7 +46,12 @@ struct pn_check {
 
 /* Help for people: every option, its type, range, unit, default. Text in `ret`. */
 int settings_help(const struct pn_option *rows, size_t row_size, struct buf *ret);
-/* "file must be readable by ...": a table's own consistency, for tests; NULL when sound. */
+/*
+ * A table's own consistency, for tests and before a stranger's table is used: "text: no help". NULL
+ * when sound; what comes back is good until this thread's next call.
+ */
 const char *settings_table_fault(const struct pn_option *rows, size_t row_size);
+/* The same, and that every field lies inside a struct of `size`. */
+const char *settings_struct_fault(const struct pn_option *rows, size_t row_size, size_t size);
 
 #endif

@@ -37,9 +37,14 @@ struct source {
 /* The file system, as this process may read it. */
 int source_files(struct source **ret);
 
-/* A bundle: everything read through `from`, remembered, to be written out and read elsewhere. */
+/*
+ * A bundle: everything read through `from`, remembered, to be written out and read elsewhere. `from`
+ * is borrowed and must outlive the recording. What failed is not remembered.
+ */
 int source_recording(struct source *from, struct source **ret);
+/* -E2BIG where `ret` is too small. Its memory holds secrets then: buf_wipe(). */
 int source_bundle_write(struct source *recording, struct buf *ret);
+/* Copies `bundle`; -EBADMSG where it is damaged. Files not in it are -ENOENT. */
 int source_bundle(struct pn_slice bundle, struct source **ret, struct pn_error *err);
 /* Wipes what it holds. */
 void source_free(struct source **source);

@@ -31,6 +31,7 @@ struct config_tree {
 	struct source *source; /* for !file; borrowed, must outlive the filling of settings */
 	const char *folder;
 	struct config_node *root; /* a MAP, possibly empty */
+	bool incomplete; /* a file could not be read to its end: nothing is said to be missing */
 };
 
 /* Problems go to `diags`; the tree holds what could be read. -errno only if the folder cannot. */

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * help.c - a table of options as text for people.
+ *
+ * Called by `posternctl help` and by the making of man pages: what is not in the table cannot be
+ * told here, so the two never drift apart.
+ */
+#include <core/config/option.h>
+#include <errno.h>
+#include <stdio.h>
+
+#define WIDTH 78
+
+static const char *
+type_words(const struct pn_option *row)
+{
+	static const char *const words[] = {
+		[PN_TYPE_STRING] = "text",
+		[PN_TYPE_BOOL] = "yes or no",
+		[PN_TYPE_INT] = "number",
+		[PN_TYPE_SIZE] = "size (bytes, or with k, m, g, t)",
+		[PN_TYPE_DURATION] = "duration (with ms, s, m, h, d, w, y)",
+		[PN_TYPE_CHOICE] = "one of",
+		[PN_TYPE_SECRET] = "secret (!file PATH or !env NAME)",
+		[PN_TYPE_GROUP] = "options",
+		[PN_TYPE_STRINGS] = "list of texts",
+		[PN_TYPE_LIST] = "list, each item with",
+		[PN_TYPE_MAP] = "map of names of your own, each with",
+		[PN_TYPE_UNION] = "list, each item one of",
+	};
+
+	if (row->flags & PN_PATH)
+		return row->type == PN_TYPE_STRINGS ? "list of paths" : "path";
+	if (row->choices && row->type == PN_TYPE_STRINGS)
+		return "list, any of";
+	if (row->type >= sizeof(words) / sizeof(*words) || !words[row->type])
+		return "value";
+	return words[row->type];
+}
+
+static int
+write_spaces(struct buf *ret, unsigned count)
+{
+	return buf_printf(ret, "%*s", (int)count, "");
+}
+
+/* Words wrapped at WIDTH, each line indented. */
+static int
+write_wrapped(struct buf *ret, unsigned indent, const char *text)
+{
+	size_t column = 0;
+	int r = 0;
+
+	while (*text && r == 0) {
+		size_t len = strcspn(text, " ");
+
+		if (column > 0 && column + 1 + len > WIDTH) {
+			r = buf_add_text(ret, "\n");
+			column = 0;
+		}
+		if (r == 0)
+			r = column == 0 ? write_spaces(ret, indent) : buf_add_text(ret, " ");
+		if (r == 0)
+			r = buf_add(ret, text, len);
+		column += len + (column == 0 ? indent : 1);
+		text += len;
+		text += strspn(text, " ");
+	}
+	return r < 0 ? r : buf_add_text(ret, "\n");
+}
+
+static int
+write_choices(struct buf *ret, const struct pn_choice *choices)
+{
+	int r = 0;
+
+	for (size_t i = 0; choices && choices[i].word && r == 0; i++)
+		r = buf_printf(ret, "%s%s", i ? " | " : " ", choices[i].word);
+	return r;
+}
+
+static int
+write_choice_help(struct buf *ret, unsigned indent, const struct pn_choice *choices)
+{
+	char text[400];
+	int r = 0;
+
+	for (; choices && choices->word && r == 0; choices++) {
+		if (!choices->help)
+			continue;
+		snprintf(text, sizeof(text), "%s: %s", choices->word, choices->help);
+		r = write_wrapped(ret, indent, text);
+	}
+	return r;
+}
+
+static int
+write_head(struct buf *ret, unsigned indent, const struct pn_option *row)
+{
+	char range[OPTION_RANGE_SIZE];
+	int r = write_spaces(ret, indent);
+
+	if (r == 0)
+		r = buf_printf(ret, "%s%s%s", row->name ? row->name : "", row->name ? ": " : "",
+		    type_words(row));
+	if (r == 0)
+		r = write_choices(ret, row->choices);
+	option_range(row, range);
+	if (r == 0 && *range)
+		r = buf_printf(ret, ", %s", range);
+	if (r == 0 && row->flags & PN_REQUIRED)
+		r = buf_add_text(ret, "; required");
+	else if (r == 0 && row->fallback)
+		r = buf_printf(
+		    ret, "; default %s", *row->fallback ? row->fallback : "an empty text");
+	return r < 0 ? r : buf_add_text(ret, "\n");
+}
+
+static int
+write_rows(struct buf *ret, unsigned indent, const struct pn_option *rows, size_t row_size)
+{
+	struct pn_option row;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (row = option_row(rows, row_size, i)).type != PN_TYPE_END;
+	     i++) {
+		r = write_head(ret, indent, &row);
+		if (r == 0 && row.help)
+			r = write_wrapped(ret, indent + 8, row.help);
+		if (r == 0)
+			r = write_choice_help(ret, indent + 8, row.choices);
+		if (r == 0 && row.nested)
+			r = write_rows(ret, indent + 4, row.nested, row_size);
+	}
+	return r;
+}
+
+int
+settings_help(const struct pn_option *rows, size_t row_size, struct buf *ret)
+{
+	return write_rows(ret, 0, rows, row_size);
+}
