@@ -1,1 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+# The load generator and the sink are used by tests as well; `make bench` runs the comparison.
+check_PROGRAMS += tests/bench/load tests/bench/sink
+tests_bench_load_SOURCES = tests/bench/load.c tests/bench/client.c tests/bench/client.h \
+	tests/bench/figures.c tests/bench/figures.h
+tests_bench_load_LDADD = $(OPENSSL_LIBS)
+tests_bench_sink_SOURCES = tests/bench/sink.c tests/bench/sink_talk.c tests/bench/sink.h
+tests_bench_sink_LDADD =
+
+EXTRA_DIST += tests/lib/__init__.py tests/lib/dovecot_auth.py tests/lib/postfix.py \
+	tests/lib/proc.py
