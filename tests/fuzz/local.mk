@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
 if FUZZING
+noinst_PROGRAMS += tests/fuzz/address tests/fuzz/header
+tests_fuzz_address_SOURCES = tests/fuzz/address.c
+tests_fuzz_address_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_header_SOURCES = tests/fuzz/header.c
+tests_fuzz_header_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/smtp
 tests_fuzz_smtp_SOURCES = tests/fuzz/smtp.c
 tests_fuzz_smtp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
+EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/header
