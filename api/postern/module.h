@@ -146,6 +146,8 @@ PN_PUBLIC const char *pn_entry(const struct pn_call *call);
 PN_PUBLIC int32_t pn_stage(const struct pn_call *call);
 /* The host name that the relay goes by, as configured. */
 PN_PUBLIC const char *pn_relay_name(const struct pn_call *call);
+/* False in a PN_QUICK hook that runs on the event loop: pn_not_quick() asks for a thread. */
+PN_PUBLIC bool pn_may_block(const struct pn_call *call);
 /* Milliseconds until the answer is due; 0 when it is overdue and nobody listens any more. */
 PN_PUBLIC int64_t pn_time_left(const struct pn_call *call);
 

@@ -47,7 +47,11 @@ PN_PUBLIC const char *pn_txn_recipient_at(const struct pn_txn *txn, size_t index
 /* The recipient that this call is about (PN_STAGE_RECIPIENT); NULL at other stages. */
 PN_PUBLIC const char *pn_txn_recipient(const struct pn_txn *txn);
 
-/* Replaces the return path. "" makes it null. -EINVAL: not an address (RFC 5321 section 4.1.2). */
+/*
+ * Each at the stages named in module.h, else -EINVAL.
+ *
+ * Replaces the return path. "" makes it null. -EINVAL: not an address (RFC 5321 section 4.1.2).
+ */
 PN_PUBLIC int pn_edit_sender(struct pn_call *call, const char *address);
 /* Replaces the subject recipient; only at PN_STAGE_RECIPIENT, else -EINVAL. */
 PN_PUBLIC int pn_edit_recipient(struct pn_call *call, const char *address);
@@ -65,12 +69,13 @@ PN_PUBLIC int pn_remove_recipient(struct pn_call *call, const char *address);
 PN_PUBLIC size_t pn_txn_size(const struct pn_txn *txn);
 PN_PUBLIC struct pn_slice pn_txn_bytes(const struct pn_txn *txn);
 PN_PUBLIC struct pn_slice pn_txn_body(const struct pn_txn *txn);
-/* As the client sent it, whatever was edited since. */
+/* As the client sent it, whatever was edited since; `data` is NULL at PN_STAGE_COMMITTED. */
 PN_PUBLIC struct pn_slice pn_txn_original_bytes(const struct pn_txn *txn);
 
 /*
  * Header fields in the order of the message. `name` is compared without case. The value is raw:
- * after the colon, without the final CRLF, folded as it stands.
+ * after the colon, without the final CRLF, folded as it stands. A line that is no field has an
+ * empty name and is all value.
  */
 struct pn_header {
 	struct pn_slice name;

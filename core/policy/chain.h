@@ -30,10 +30,18 @@ struct ruling {
 	struct pn_slice challenge;
 };
 
-/* Where a stage's run stands; all zero begins. */
+/*
+ * Where a stage's run stands; all zero begins. The rest is what a refusal puts back: edits, tags
+ * and effects of the entries that had passed fall with the stage.
+ */
 struct chain_run {
 	size_t next;
-	bool hop;
+	bool hop; /* a quick hook asked for a thread */
+	bool begun;
+	unsigned faults;
+	const char *sender;
+	size_t recipients, tags, effects, effect_bytes;
+	struct item_effect *effect_rows;
 };
 
 enum chain_step { CHAIN_DONE, CHAIN_HOP };
@@ -44,7 +52,11 @@ enum chain_step chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_sta
 /* True if any entry has a hook there: nothing to do otherwise. */
 bool chain_has(const struct generation *generation, enum pn_stage stage);
 
-/* Committed hooks for an accepted item, on a policy thread; 0 when all passed, else try again. */
+/*
+ * Committed hooks for an accepted item, on a policy thread; 0 when all passed, -EAGAIN: again
+ * later. Meanwhile the item's facts, envelope and effects must not change and its bytes must not be
+ * given back; its recipients' states may.
+ */
 int chain_committed(struct generation *generation, const struct item *item);
 
 /* "auth identified a@b; stamp pass" - for the log and `posternctl trace`; in the txn's arena. */

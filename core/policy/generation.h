@@ -11,6 +11,7 @@
 
 struct generation;
 struct db;
+struct pn_console;
 
 struct generation_how {
 	struct source *source;     /* borrowed while building */
@@ -32,6 +33,8 @@ void generation_stop(struct generation *generation);
 const struct config_core *generation_core(const struct generation *generation);
 uint64_t generation_number(const struct generation *generation);
 
+struct entry_state; /* what `start` made, shared by the generations that use it */
+
 struct chain_entry {
 	const struct config_entry *config;
 	const struct pn_module *module;
@@ -40,8 +43,23 @@ struct chain_entry {
 	void *state;
 	struct pn_verdict (*hooks[PN_STAGE_COUNT])(struct pn_call *, struct pn_txn *);
 	uint32_t hook_flags[PN_STAGE_COUNT];
+	struct entry_state *shared; /* NULL: nothing was started */
 };
+/* In the order of the pipeline; a disabled entry has no hooks. */
 size_t generation_entries(const struct generation *generation, const struct chain_entry **ret);
+/* True if any entry has a hook at that stage. */
+bool generation_has(const struct generation *generation, enum pn_stage stage);
 struct db *generation_db(const struct generation *generation);
+
+/*
+ * A command of a module of the pipeline by its words ("user", "passwd", ...): the entry and the
+ * command, and in `ret_words` how many words name it; NULL if no module has such a command.
+ */
+const struct pn_command *generation_command(const struct generation *generation, int argc,
+    char *const *argv, const struct chain_entry **ret_entry, int *ret_words);
+/* Runs it with the arguments behind its name. -EINVAL: the wrong number of them. */
+int generation_command_run(struct generation *generation, const struct chain_entry *entry,
+    const struct pn_command *command, struct pn_console *console, int argc, char **argv,
+    struct pn_error *err);
 
 #endif

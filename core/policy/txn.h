@@ -29,11 +29,13 @@ struct pn_txn {
 	char id[ITEM_ID_SIZE];         /* "" before MAIL */
 	struct mail_facts facts;       /* strings belong to the session, which outlives us */
 	struct mail_envelope envelope;
-	size_t recipient_limit, message_limit;
+	size_t recipient_limit, message_limit; /* 0: none */
 
 	struct mail_bytes *original; /* held; NULL before the message is in hand */
 	struct mail_bytes *view;     /* held; the original until something is edited */
 	struct mail_header header;   /* of the view */
+	size_t size;     /* of the message where only the spool has its bytes (view is NULL) */
+	int64_t hook_ms; /* spent in hooks since MAIL: the chain has one deadline for them all */
 
 	size_t tag_count;
 	const char **tags;
@@ -51,23 +53,34 @@ struct pn_txn {
 	struct pn_slice response;
 	void *kept;
 	void (*drop)(void *kept);
-	struct buf offers; /* mechanisms offered at HELO, separated by blanks */
+	size_t challenger; /* 1 + index of the entry that challenged and goes on; 0: none */
+	struct buf offers; /* mechanisms offered at the last HELO, separated by blanks */
 };
 
 struct pn_txn *txn_new(struct generation *generation, const struct mail_facts *facts);
 void txn_free(struct pn_txn **txn);
 /* MAIL begins: a fresh id. */
 void txn_begin(struct pn_txn *txn);
-/* RSET, after a message, after EHLO: everything of the transaction goes, session facts stay. The
- * newest generation is taken (SPEC P5). */
+/*
+ * RSET, after a message, after EHLO: everything of the transaction goes, session facts and the
+ * mechanisms offered stay. The newest generation is taken (SPEC P5).
+ */
 void txn_reset(struct pn_txn *txn, struct generation *newest);
-/* The whole message is in hand; takes the reference. -E2BIG: too many header fields. */
+/*
+ * The whole message is in hand; takes the reference, also on failure. -E2BIG: too many header
+ * fields.
+ */
 int txn_set_message(struct pn_txn *txn, struct mail_bytes *bytes, size_t most_fields);
 /* Core's own edits (trace header, fixups): after the message stage. */
 int txn_apply(struct pn_txn *txn, const struct mail_edits *edits);
-/* The accepted message as an item: takes envelope, bytes, tags, effects by copy or reference. */
+/*
+ * The accepted message as an item, its recipients prepared: facts, envelope, tags and effects are
+ * copied, the bytes held, so the session may reset at once.
+ */
 struct item *txn_to_item(struct pn_txn *txn);
-/* Ends an AUTH exchange: calls `drop`. */
+/* Ends an AUTH exchange: calls `drop`, forgets mechanism and response. */
 void txn_auth_end(struct pn_txn *txn);
+/* What an entry kept of an exchange goes, once it is no longer that entry's. */
+void txn_drop_kept(struct pn_txn *txn);
 
 #endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * api_txn.c - what a hook may read: the session, the envelope, the message.
+ *
+ * Called by hooks on the transaction they were lent. Must never change it.
+ */
+#include <core/policy/txn.h>
+
+static const char *
+or_empty(const char *text)
+{
+	return text ? text : "";
+}
+
+/* ---- the session ----------------------------------------------------------------------------- */
+
+const char *
+pn_txn_id(const struct pn_txn *txn)
+{
+	return txn->id;
+}
+
+const char *
+pn_txn_client_address(const struct pn_txn *txn)
+{
+	return or_empty(txn->facts.client_address);
+}
+
+const char *
+pn_txn_listener(const struct pn_txn *txn)
+{
+	return or_empty(txn->facts.listener);
+}
+
+const char *
+pn_txn_helo(const struct pn_txn *txn)
+{
+	return or_empty(txn->facts.helo);
+}
+
+const char *
+pn_txn_user(const struct pn_txn *txn)
+{
+	return txn->facts.user;
+}
+
+const char *
+pn_txn_tls_version(const struct pn_txn *txn)
+{
+	return txn->facts.tls_version;
+}
+
+const char *
+pn_txn_tls_cipher(const struct pn_txn *txn)
+{
+	return txn->facts.tls_cipher;
+}
+
+int
+pn_txn_tls_bits(const struct pn_txn *txn)
+{
+	return txn->facts.tls_bits;
+}
+
+/* ---- the envelope ---------------------------------------------------------------------------- */
+
+const char *
+pn_txn_sender(const struct pn_txn *txn)
+{
+	return or_empty(txn->envelope.sender);
+}
+
+const char *
+pn_txn_original_sender(const struct pn_txn *txn)
+{
+	return or_empty(txn->envelope.original_sender);
+}
+
+size_t
+pn_txn_recipient_count(const struct pn_txn *txn)
+{
+	return txn->envelope.count;
+}
+
+const char *
+pn_txn_recipient_at(const struct pn_txn *txn, size_t index)
+{
+	return index < txn->envelope.count ? txn->envelope.recipients[index].address : NULL;
+}
+
+const char *
+pn_txn_recipient(const struct pn_txn *txn)
+{
+	return txn->recipient < 0 ? NULL : pn_txn_recipient_at(txn, (size_t)txn->recipient);
+}
+
+/* ---- the message ----------------------------------------------------------------------------- */
+
+static struct pn_slice
+slice_of(const struct mail_bytes *bytes)
+{
+	return bytes ? pn_slice(bytes->data, bytes->len) : pn_slice(NULL, 0);
+}
+
+size_t
+pn_txn_size(const struct pn_txn *txn)
+{
+	return txn->view ? txn->view->len : txn->size;
+}
+
+struct pn_slice
+pn_txn_bytes(const struct pn_txn *txn)
+{
+	return slice_of(txn->view);
+}
+
+struct pn_slice
+pn_txn_body(const struct pn_txn *txn)
+{
+	struct pn_slice bytes = slice_of(txn->view);
+
+	if (bytes.len == 0)
+		return bytes;
+	return pn_slice(bytes.data + txn->header.body, bytes.len - txn->header.body);
+}
+
+struct pn_slice
+pn_txn_original_bytes(const struct pn_txn *txn)
+{
+	return slice_of(txn->original);
+}
+
+size_t
+pn_header_count(const struct pn_txn *txn)
+{
+	return txn->header.count;
+}
+
+/* A line that is no field is all value, so that a loop over all fields does not end at one. */
+static void
+read_junk(struct pn_slice bytes, const struct mail_field *field, struct pn_header *ret)
+{
+	size_t end = field->end;
+
+	if (end - field->start >= 2 && bytes.data[end - 2] == '\r' && bytes.data[end - 1] == '\n')
+		end -= 2;
+	ret->name = pn_slice("", 0);
+	ret->value = pn_slice(bytes.data + field->start, end - field->start);
+}
+
+bool
+pn_header_at(const struct pn_txn *txn, size_t index, struct pn_header *ret)
+{
+	struct pn_slice bytes = slice_of(txn->view);
+
+	if (index >= txn->header.count)
+		return false;
+	if (txn->header.fields[index].name_len > 0)
+		return mail_header_field(bytes, &txn->header, index, ret);
+	read_junk(bytes, &txn->header.fields[index], ret);
+	return true;
+}
+
+bool
+pn_header_find(const struct pn_txn *txn, const char *name, size_t nth, struct pn_header *ret)
+{
+	int at = mail_header_find(slice_of(txn->view), &txn->header, name, nth);
+
+	return at >= 0 && pn_header_at(txn, (size_t)at, ret);
+}
+
+bool
+pn_txn_has_tag(const struct pn_txn *txn, const char *tag)
+{
+	for (size_t i = 0; i < txn->tag_count; i++)
+		if (!strcmp(txn->tags[i], tag))
+			return true;
+	return false;
+}
+
+/* ---- AUTH ------------------------------------------------------------------------------------ */
+
+const char *
+pn_auth_mechanism(const struct pn_txn *txn)
+{
+	return or_empty(txn->mechanism);
+}
+
+struct pn_slice
+pn_auth_response(const struct pn_txn *txn)
+{
+	return txn->response;
+}
+
+void *
+pn_auth_kept(const struct pn_txn *txn)
+{
+	return txn->kept;
+}

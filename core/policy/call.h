@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * call.h - the opaque `struct pn_call` of the module contract: one call of one hook.
+ *
+ * Whatever the hook wants to change is staged here, in the call's own arena, and reaches the
+ * transaction in call_apply() or not at all. So a hook that is abandoned later can go on with a
+ * call that nobody looks at any more.
+ */
+#ifndef CORE_POLICY_CALL_H
+#define CORE_POLICY_CALL_H
+
+#include <core/policy/txn.h>
+
+#define CALL_EFFECTS_MOST (64u * 1024) /* bytes per message */
+#define CALL_TAGS_MOST    100
+#define CALL_TEXT_MOST    400 /* of a text to the client: a reply line has 512 octets */
+
+enum verdict_kind {
+	VERDICT_NONE, /* what no constructor makes */
+	VERDICT_PASS,
+	VERDICT_REJECT,
+	VERDICT_DEFER,
+	VERDICT_DISCARD,
+	VERDICT_FAULT,
+	VERDICT_NOT_QUICK,
+	VERDICT_CHALLENGE,
+	VERDICT_IDENTIFIED
+};
+
+struct call_words {
+	const char **items;
+	size_t count, capacity;
+};
+
+struct pn_call {
+	const struct chain_entry *entry;
+	const struct generation *generation;
+	struct pn_txn *txn; /* NULL outside hooks: start, commands */
+	int32_t stage;      /* PN_STAGE_END outside hooks */
+	bool may_block;
+	int64_t due_ms; /* monotonic */
+	struct arena arena;
+
+	/* the last verdict that was made; `serial` tells it from those made before it */
+	int32_t kind, serial;
+	int code;
+	const char *enhanced, *text;
+	struct pn_slice challenge;
+
+	/* staged */
+	struct mail_edits edits;
+	bool body_begun;                /* of a message that came without one */
+	const char *sender, *recipient; /* NULL: as it is */
+	struct call_words added, removed, tags, offers;
+	struct item_effect *effects;
+	size_t effect_count, effect_capacity;
+	bool keep;
+	void *kept;
+	void (*drop)(void *kept);
+};
+
+void call_begin(struct pn_call *call, const struct generation *generation,
+    const struct chain_entry *entry, struct pn_txn *txn, int32_t stage, bool may_block);
+/* What was staged becomes the transaction's: all of it, or on an error nothing. */
+int call_apply(struct pn_call *call);
+void call_end(struct pn_call *call);
+
+bool call_overdue(const struct pn_call *call);
+#define CALL_AT(stage) (1u << (stage))
+/* 0 if the call may change something at one of these stages; -EINVAL, -ECANCELED. */
+int call_may_change(const struct pn_call *call, unsigned stages);
+/* The same for the message or the envelope; also -EPERM. */
+int call_may_edit(const struct pn_call *call, unsigned stages);
+
+/* Keeps a copy of the word. */
+void call_words_add(struct call_words *words, struct arena *arena, const char *word);
+bool call_words_have(const struct call_words *words, const char *word);
+/* [a-z0-9-], 1 to `most` characters. */
+bool call_name_valid(const char *name, size_t most);
+
+/* The effect that an entry has staged in a transaction, or NULL. */
+struct item_effect *call_effect_find(
+    struct item_effect *effects, size_t count, const char *entry, const char *name);
+
+#endif

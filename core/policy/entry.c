@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * entry.c - makes one entry of the pipeline: module, settings, derived data, state.
+ *
+ * Called by generation.c on the main thread; entry_free() by whoever lets the last hold of a
+ * generation go. Must never start anything while only checking.
+ */
+#include <core/policy/call.h>
+#include <core/policy/entry.h>
+#include <core/store/db.h>
+#include <errno.h>
+#include <stdlib.h>
+
+struct entry_state {
+	uint32_t references; /* atomic */
+	bool stopped;
+	const struct pn_module *module;
+	void *state;
+};
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+/* Every section knows `enabled`; it belongs to the pipeline, not to the module's table. */
+static struct config_node *
+without_enabled(struct config_node *section, struct arena *arena)
+{
+	struct config_node *ret;
+
+	if (!section || section->kind != CONFIG_MAP || !config_node_get(section, "enabled"))
+		return section;
+	ret = arena_copy(arena, section, sizeof(*section));
+	ret->items = arena_alloc(arena, section->count * sizeof(section->items[0]));
+	ret->keys = arena_alloc(arena, section->count * sizeof(section->keys[0]));
+	ret->count = 0;
+	for (size_t i = 0; i < section->count; i++) {
+		if (section->keys[i]->text && !strcmp(section->keys[i]->text, "enabled"))
+			continue;
+		ret->keys[ret->count] = section->keys[i];
+		ret->items[ret->count++] = section->items[i];
+	}
+	return ret;
+}
+
+static void
+fill(const struct entry_build *build, struct chain_entry *entry)
+{
+	static const struct pn_option none[] = { PN_OPT_END };
+	const struct pn_module *module = entry->module;
+	const struct config_entry *config = entry->config;
+	struct config_node *section = config_node_get(build->tree->root, config->id);
+
+	settings_fill(build->tree, config->id, without_enabled(section, build->arena),
+	    section ? section->mark : config->mark, module->settings ? module->settings : none,
+	    module->option_size, module->settings_size, build->arena, build->secrets, build->diags,
+	    &entry->settings);
+}
+
+static void
+check(const struct entry_build *build, struct chain_entry *entry)
+{
+	const struct pn_module *module = entry->module;
+	struct pn_check check = { &entry->settings, entry->config->id, build->diags };
+	size_t errors = build->diags->errors;
+	int r;
+
+	if (module->check)
+		module->check(&check, entry->settings.values);
+	if (!module->prepare || build->diags->errors > errors)
+		return;
+	r = module->prepare(&check, entry->settings.values, &entry->derived);
+	if (r < 0 && build->diags->errors == errors)
+		diag_add(build->diags, DIAG_ERROR, entry->config->mark,
+		    "%s: cannot be prepared: %s", entry->config->id, strerror(-r));
+}
+
+/* ---- conditions ------------------------------------------------------------------------------ */
+
+static int32_t
+known_from(const struct config_when *when)
+{
+	if (when->larger_than > 0)
+		return PN_STAGE_MESSAGE;
+	if (when->recipient.count > 0 || when->recipient_domain.count > 0)
+		return PN_STAGE_RECIPIENT;
+	if (when->sender.count > 0 || when->sender_domain.count > 0 || when->user.count > 0 ||
+	    when->tag.count > 0)
+		return PN_STAGE_SENDER;
+	return PN_STAGE_CONNECT;
+}
+
+/* DESIGN section 10: hooks before the facts of `when` are known do not run, and check says so. */
+static void
+warn_of_idle_hooks(const struct entry_build *build, const struct chain_entry *entry)
+{
+	static const char *const names[] = { "", "connect", "helo", "auth", "sender", "recipient" };
+	int32_t from = known_from(&entry->config->when);
+
+	for (int32_t stage = PN_STAGE_CONNECT; stage < from; stage++)
+		if (entry->hooks[stage])
+			diag_add(build->diags, DIAG_WARNING, entry->config->mark,
+			    "%s: does nothing at the stage \"%s\", where what its \"when\" asks "
+			    "for "
+			    "is not known yet",
+			    entry->config->id, names[stage]);
+}
+
+static void
+set_hooks(struct chain_entry *entry)
+{
+	const struct pn_hook *hook = entry->module->hooks;
+
+	if (!entry->config->enabled)
+		return;
+	for (; hook && hook->stage != PN_STAGE_END; hook++) {
+		entry->hooks[hook->stage] = hook->run;
+		entry->hook_flags[hook->stage] = hook->flags;
+	}
+}
+
+void
+entry_load(
+    const struct entry_build *build, const struct config_entry *config, struct chain_entry *ret)
+{
+	struct pn_error err = { 0 };
+	size_t errors = build->diags->errors;
+
+	*ret = (struct chain_entry){ .config = config };
+	if (loader_open(config->module, build->how->module_path, &ret->module, &err) < 0) {
+		diag_add(build->diags, DIAG_ERROR, config->mark, "pipeline: %s", err.text);
+		return;
+	}
+	set_hooks(ret);
+	warn_of_idle_hooks(build, ret);
+	fill(build, ret);
+	if (build->diags->errors == errors)
+		check(build, ret);
+}
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+static bool
+wanted_here(const struct entry_build *build, const struct chain_entry *entry)
+{
+	uint32_t roles = entry->module->roles ? entry->module->roles : PN_ROLE_RELAY;
+
+	return entry->config->enabled && entry->module->start && (roles & build->how->role);
+}
+
+static int
+migrate(const struct entry_build *build, const struct chain_entry *entry, struct pn_error *err)
+{
+	const struct pn_module *module = entry->module;
+
+	if (!module->migrations || !build->how->db)
+		return 0;
+	return db_migrate(
+	    build->how->db, module->name, module->migrations, module->migration_size, err);
+}
+
+static int
+start(const struct entry_build *build, struct chain_entry *entry, struct pn_error *err)
+{
+	struct entry_state *shared = calloc(1, sizeof(*shared));
+	struct pn_call call;
+	int r;
+
+	if (!shared)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	call_begin(&call, build->generation, entry, NULL, PN_STAGE_END, true);
+	r = entry->module->start(&call, &shared->state, err);
+	call_end(&call);
+	if (r < 0) {
+		free(shared);
+		return r;
+	}
+	shared->module = entry->module;
+	shared->references = 1;
+	entry->shared = shared;
+	entry->state = shared->state;
+	return 0;
+}
+
+int
+entry_start(
+    const struct entry_build *build, struct chain_entry *entry, const struct chain_entry *before)
+{
+	struct pn_error err = { 0 };
+	int r = migrate(build, entry, &err);
+
+	if (r == 0 && wanted_here(build, entry)) {
+		if (before && before->shared && before->module == entry->module) {
+			entry->shared = before->shared;
+			entry->state = before->state;
+			__atomic_fetch_add(&entry->shared->references, 1, __ATOMIC_RELAXED);
+		} else {
+			r = start(build, entry, &err);
+		}
+	}
+	if (r < 0)
+		diag_add(build->diags, DIAG_ERROR, entry->config->mark, "%s: cannot start: %s",
+		    entry->config->id, err.text[0] ? err.text : strerror(-r));
+	return r;
+}
+
+void
+entry_stop(struct chain_entry *entry)
+{
+	struct entry_state *shared = entry->shared;
+
+	if (!shared || shared->stopped)
+		return;
+	shared->stopped = true;
+	shared->module->stop(shared->state);
+}
+
+void
+entry_free(struct chain_entry *entry)
+{
+	struct entry_state *shared = entry->shared;
+
+	if (entry->derived)
+		entry->module->release(entry->derived);
+	entry->derived = NULL;
+	if (!shared || __atomic_sub_fetch(&shared->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	entry_stop(entry);
+	free(shared);
+	entry->shared = NULL;
+}

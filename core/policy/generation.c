@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * generation.c - makes a configuration true: all of it, or nothing with every reason.
+ *
+ * Called by the checker, the relay and posternctl on their main thread, at start and at reload.
+ * Must never change the generation before it, and never stop at the first error.
+ */
+#include <core/base/text.h>
+#include <core/policy/call.h>
+#include <core/policy/entry.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct generation {
+	uint32_t references; /* atomic */
+	uint64_t number;
+	struct arena arena;
+	struct config_tree tree; /* settings and marks point into it */
+	struct settings_secrets *secrets;
+	struct config_core core;
+	struct chain_entry *entries;
+	size_t count;
+	struct db *db;
+	bool has[PN_STAGE_COUNT];
+};
+
+/* ---- what stands where ----------------------------------------------------------------------- */
+
+static bool
+runs_before(const struct generation *generation, size_t index, struct pn_slice module)
+{
+	for (size_t i = 0; i < index; i++) {
+		const struct config_entry *config = generation->entries[i].config;
+
+		if (config->enabled && pn_slice_equals(pn_slice_of(config->module), module))
+			return true;
+	}
+	return false;
+}
+
+/* Nothing reorders: a pipeline that breaks `needs` is refused. */
+static void
+check_needs(const struct generation *generation, size_t index, struct diags *diags)
+{
+	const struct chain_entry *entry = &generation->entries[index];
+	const char *needs = entry->module && entry->config->enabled ? entry->module->needs : NULL;
+
+	while (needs && *needs) {
+		size_t len = strcspn(needs, " ");
+
+		if (len > 0 && !runs_before(generation, index, pn_slice(needs, len)))
+			diag_add(diags, DIAG_ERROR, entry->config->mark,
+			    "pipeline: %s needs \"%.*s\" before it", entry->config->id, (int)len,
+			    needs);
+		needs += len;
+		needs += strspn(needs, " ");
+	}
+}
+
+/* Names that may stand at the top level, NULL-ended. */
+static const char *const *
+sections(struct generation *generation)
+{
+	size_t core = 0;
+	const char **names;
+
+	while (config_core_sections[core])
+		core++;
+	names = arena_alloc(&generation->arena, (core + generation->count + 1) * sizeof(names[0]));
+	for (size_t i = 0; i < core; i++)
+		names[i] = config_core_sections[i];
+	for (size_t i = 0; i < generation->count; i++)
+		names[core + i] = generation->entries[i].config->id;
+	return names;
+}
+
+static bool
+among(const char *word, const char *const *words)
+{
+	for (; *words; words++)
+		if (!strcmp(word, *words))
+			return true;
+	return false;
+}
+
+static void
+check_sections(struct generation *generation, struct diags *diags)
+{
+	const struct config_node *root = generation->tree.root;
+	const char *const *names = sections(generation);
+
+	for (size_t i = 0; root && i < root->count; i++) {
+		const char *key = root->keys[i]->text, *nearest;
+
+		if (!key || among(key, names))
+			continue;
+		nearest = text_nearest(key, names);
+		if (nearest)
+			diag_add(diags, DIAG_ERROR, root->keys[i]->mark,
+			    "unknown section \"%s\"; did you mean \"%s\"?", key, nearest);
+		else
+			diag_add(diags, DIAG_ERROR, root->keys[i]->mark,
+			    "unknown section \"%s\"; no entry of the pipeline has that name", key);
+	}
+}
+
+/* ---- building -------------------------------------------------------------------------------- */
+
+static void
+load_entries(struct generation *generation, const struct entry_build *build)
+{
+	const struct config_core *core = &generation->core;
+
+	generation->entries = arena_alloc(
+	    &generation->arena, (core->pipeline_count + 1) * sizeof(generation->entries[0]));
+	for (size_t i = 0; i < core->pipeline_count; i++) {
+		struct chain_entry *entry = &generation->entries[generation->count++];
+
+		entry_load(build, &core->pipeline[i], entry);
+		for (int stage = 0; stage < PN_STAGE_COUNT; stage++)
+			if (entry->hooks[stage])
+				generation->has[stage] = true;
+	}
+	for (size_t i = 0; i < generation->count; i++)
+		check_needs(generation, i, build->diags);
+	check_sections(generation, build->diags);
+}
+
+static const struct chain_entry *
+entry_of(const struct generation *generation, const char *id)
+{
+	for (size_t i = 0; generation && i < generation->count; i++)
+		if (!strcmp(generation->entries[i].config->id, id))
+			return &generation->entries[i];
+	return NULL;
+}
+
+static void
+start_entries(struct generation *generation, const struct entry_build *build)
+{
+	for (size_t i = 0; i < generation->count; i++) {
+		struct chain_entry *entry = &generation->entries[i];
+
+		if (entry_start(build, entry, entry_of(build->how->before, entry->config->id)) < 0)
+			return; /* what has started is stopped with the generation */
+	}
+}
+
+static void
+name_relay(struct generation *generation)
+{
+	char name[256] = "";
+
+	if (generation->core.relay.hostname)
+		return;
+	if (gethostname(name, sizeof(name) - 1) < 0 || !name[0])
+		strcpy(name, "localhost");
+	generation->core.relay.hostname = arena_text(&generation->arena, name);
+}
+
+static void
+fill(struct generation *generation, const struct generation_how *how, struct diags *diags)
+{
+	struct entry_build build = { how, generation, &generation->tree, &generation->arena,
+		&generation->secrets, diags };
+	struct pn_error err = { 0 };
+
+	if (config_tree_load(&generation->tree, how->source, how->folder, diags, &err) < 0) {
+		diag_add(diags, DIAG_ERROR, (struct config_mark){ 0 }, "%s", err.text);
+		return;
+	}
+	config_core_fill(
+	    &generation->tree, &generation->arena, &generation->secrets, diags, &generation->core);
+	name_relay(generation);
+	load_entries(generation, &build);
+	if (diags->errors == 0 && how->role)
+		start_entries(generation, &build);
+}
+
+int
+generation_build(const struct generation_how *how, struct diags *diags, struct generation **ret)
+{
+	struct generation *generation = calloc(1, sizeof(*generation));
+
+	if (!generation)
+		return -ENOMEM;
+	generation->references = 1;
+	generation->number = how->before ? how->before->number + 1 : 1;
+	generation->db = how->db;
+	fill(generation, how, diags);
+	if (diags->errors > 0) {
+		generation_release(&generation);
+		return -EINVAL;
+	}
+	*ret = generation;
+	return 0;
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct generation *
+generation_hold(struct generation *generation)
+{
+	__atomic_fetch_add(&generation->references, 1, __ATOMIC_RELAXED);
+	return generation;
+}
+
+void
+generation_release(struct generation **generation)
+{
+	struct generation *old = *generation;
+
+	*generation = NULL;
+	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	for (size_t i = old->count; i-- > 0;)
+		entry_free(&old->entries[i]);
+	settings_secrets_free(&old->secrets);
+	config_tree_free(&old->tree);
+	arena_free(&old->arena);
+	free(old);
+}
+
+void
+generation_stop(struct generation *generation)
+{
+	for (size_t i = generation->count; i-- > 0;)
+		entry_stop(&generation->entries[i]);
+}
+
+const struct config_core *
+generation_core(const struct generation *generation)
+{
+	return &generation->core;
+}
+
+uint64_t
+generation_number(const struct generation *generation)
+{
+	return generation->number;
+}
+
+size_t
+generation_entries(const struct generation *generation, const struct chain_entry **ret)
+{
+	*ret = generation->entries;
+	return generation->count;
+}
+
+bool
+generation_has(const struct generation *generation, enum pn_stage stage)
+{
+	return generation->has[stage];
+}
+
+struct db *
+generation_db(const struct generation *generation)
+{
+	return generation->db;
+}
+
+/* ---- commands -------------------------------------------------------------------------------- */
+
+/* How many words of `argv` are the name "user passwd"; 0: it is another command. */
+static int
+matching_words(const char *name, int argc, char *const *argv)
+{
+	int words = 0;
+
+	for (; *name; words++) {
+		size_t len = strcspn(name, " ");
+
+		if (words == argc || strlen(argv[words]) != len || memcmp(argv[words], name, len))
+			return 0;
+		name += len;
+		name += strspn(name, " ");
+	}
+	return words;
+}
+
+const struct pn_command *
+generation_command(const struct generation *generation, int argc, char *const *argv,
+    const struct chain_entry **ret_entry, int *ret_words)
+{
+	for (size_t i = 0; i < generation->count; i++) {
+		const struct pn_command *command = generation->entries[i].module->commands;
+
+		for (; command && command->name; command++) {
+			int words = matching_words(command->name, argc, argv);
+
+			if (words > 0) {
+				*ret_entry = &generation->entries[i];
+				*ret_words = words;
+				return command;
+			}
+		}
+	}
+	return NULL;
+}
+
+int
+generation_command_run(struct generation *generation, const struct chain_entry *entry,
+    const struct pn_command *command, struct pn_console *console, int argc, char **argv,
+    struct pn_error *err)
+{
+	struct pn_call call;
+	int r;
+
+	if (argc < command->min_arguments || argc > command->max_arguments)
+		return pn_error_set(
+		    err, -EINVAL, "usage: posternctl %s %s", command->name, command->arguments);
+	call_begin(&call, generation, entry, NULL, PN_STAGE_END, true);
+	r = command->run(&call, console, argc, argv, err);
+	call_end(&call);
+	return r;
+}

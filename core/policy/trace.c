@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trace.c - the line that every verdict leaves.
+ *
+ * Called by chain.c after each hook, and by whoever logs a message. Must never hold a body or a
+ * password: reasons are texts that went to the client, to the log, or came with a pass.
+ */
+#include <core/policy/chain.h>
+#include <core/policy/trace.h>
+
+#define TEXT_MOST 2000 /* a log line has 4096 */
+
+static const char *const stage_names[PN_STAGE_COUNT] = {
+	[PN_STAGE_END] = "start",
+	[PN_STAGE_CONNECT] = "connect",
+	[PN_STAGE_HELO] = "helo",
+	[PN_STAGE_AUTH] = "auth",
+	[PN_STAGE_SENDER] = "sender",
+	[PN_STAGE_RECIPIENT] = "recipient",
+	[PN_STAGE_MESSAGE] = "message",
+	[PN_STAGE_COMMITTED] = "committed",
+	[PN_STAGE_ABORTED] = "aborted",
+};
+
+const char *
+trace_stage_name(int32_t stage)
+{
+	return stage_names[stage];
+}
+
+static struct trace_line *
+new_line(struct pn_txn *txn)
+{
+	if (txn->trace_count == txn->trace_capacity) {
+		size_t capacity = txn->trace_capacity ? txn->trace_capacity * 2 : 8;
+		struct trace_line *lines = arena_alloc(&txn->arena, capacity * sizeof(*lines));
+
+		if (txn->trace_count > 0)
+			memcpy(lines, txn->trace, txn->trace_count * sizeof(*lines));
+		txn->trace = lines;
+		txn->trace_capacity = capacity;
+	}
+	return &txn->trace[txn->trace_count++];
+}
+
+void
+trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage, const char *verdict,
+    const char *reason)
+{
+	bool about_one = stage == PN_STAGE_RECIPIENT && txn->recipient >= 0;
+
+	*new_line(txn) = (struct trace_line){
+		.entry = entry->config->id,
+		.stage = stage,
+		.recipient = about_one ? txn->envelope.recipients[txn->recipient].address : NULL,
+		.verdict = verdict,
+		.reason = reason ? arena_text(&txn->arena, reason) : NULL,
+	};
+}
+
+/* Passes without a reason are told once per message, not once per recipient. */
+static bool
+worth_telling(const struct trace_line *line)
+{
+	return !line->recipient || line->reason || strcmp(line->verdict, "pass") != 0;
+}
+
+const char *
+chain_trace_text(struct pn_txn *txn)
+{
+	struct buf text = BUF_INIT(TEXT_MOST);
+	const char *ret;
+	int r = 0;
+
+	for (size_t i = 0; i < txn->trace_count && r == 0; i++) {
+		const struct trace_line *line = &txn->trace[i];
+
+		if (!worth_telling(line))
+			continue;
+		r = buf_printf(&text, "%s%s %s%s%s%s%s", text.len ? "; " : "", line->entry,
+		    line->verdict, line->recipient ? " " : "",
+		    line->recipient ? line->recipient : "", line->reason ? " " : "",
+		    line->reason ? line->reason : "");
+	}
+	ret = arena_printf(
+	    &txn->arena, "%s%s", text.len ? buf_text(&text) : "", r < 0 ? "; ..." : "");
+	buf_free(&text);
+	return ret;
+}

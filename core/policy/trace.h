@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* trace.h - what each entry said about a transaction, in its arena. Owner of the txn only. */
+#ifndef CORE_POLICY_TRACE_H
+#define CORE_POLICY_TRACE_H
+
+#include <core/policy/call.h>
+
+/* `reason` is copied; NULL: none. */
+void trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage,
+    const char *verdict, const char *reason);
+const char *trace_stage_name(int32_t stage);
+
+#endif
