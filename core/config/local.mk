@@ -7,11 +7,15 @@ core_libcore_a_SOURCES += \
 	core/config/marks.c \
 	core/config/option.c core/config/option.h \
 	core/config/parse.c core/config/parse.h \
-	core/config/relay.h \
+	core/config/pipeline.c \
+	core/config/relay.c core/config/relay.h \
+	core/config/relay_check.c \
+	core/config/relay_options.c core/config/relay_tables.h \
+	core/config/routes_check.c \
 	core/config/secret.c \
 	core/config/settings.c core/config/settings.h \
 	core/config/source.c core/config/source.h \
 	core/config/table.c \
 	core/config/tree.c core/config/tree.h \
 	core/config/values.c \
-	core/config/when.h
+	core/config/when.c core/config/when.h

@@ -110,6 +110,7 @@ settings_mark(const struct settings *settings, const char *path)
 	return marks->mark;
 }
 
+PN_PRINTF(4, 0)
 static void
 say(struct pn_check *check, enum diag_kind kind, const char *path, const char *format, va_list args)
 {

@@ -179,6 +179,7 @@ read_bool(const char *text, bool *ret, struct pn_error *err)
 }
 
 #define WORDS_MOST 64u
+#define HINT_MOST  2000u
 
 int
 option_choose(const struct pn_choice *choices, const char *word, int *ret, struct pn_error *err)
@@ -226,4 +227,16 @@ option_suggest(const char *word, const char *const *words, struct buf *ret)
 	r = words[0] ? buf_add_text(ret, "; known: ") : 0;
 	for (size_t i = 0; words[i] && r == 0; i++)
 		r = buf_printf(ret, "%s%s", i ? ", " : "", words[i]);
+}
+
+const char *
+option_hint(struct arena *arena, const char *word, const char *const *words)
+{
+	struct buf hint = BUF_INIT(HINT_MOST);
+	const char *text;
+
+	option_suggest(word, words, &hint);
+	text = hint.len > 0 ? arena_text(arena, buf_text(&hint)) : "";
+	buf_free(&hint);
+	return text;
 }

@@ -28,6 +28,8 @@ void option_range(const struct pn_option *row, char ret[OPTION_RANGE_SIZE]);
 
 /* "did you mean ..." or, where nothing is near, all of `words` (NULL-ended). */
 void option_suggest(const char *word, const char *const *words, struct buf *ret);
+/* The same as a text in `arena`; "" where there is nothing to suggest. */
+const char *option_hint(struct arena *arena, const char *word, const char *const *words);
 
 /* Copies a value into memory that is locked, left out of dumps and wiped at the end. NULL: no
  * memory. */

@@ -50,7 +50,7 @@ struct config_queue {
 };
 
 struct config_relay {
-	const char *hostname; /* NULL in YAML: the machine's */
+	const char *hostname; /* never NULL once filled: the machine's where YAML has none */
 	const char *user;     /* to run as when started by root; NULL: nobody */
 	const char *state_directory, *run_directory;
 	const char *log_level_word;
@@ -102,13 +102,17 @@ struct config_core {
 	int database;          /* 0: sqlite */
 	struct config_entry *pipeline;
 	size_t pipeline_count;
+	/* Marks for later complaints (a key that does not fit, say): `where` "relay" and "routes".
+	 */
+	struct settings relay_settings, routes_settings;
 };
 
 /*
  * Reads the sections relay, routes, database and pipeline out of the tree and checks what goes
  * beyond tables: listener names unique, AUTH without TLS (A4), networks known, hosts, ports ...
- * Marks for later complaints are in `ret_marks` under "relay", "routes". Fills certificate_pem.
- * Does not complain about other top-level sections: the pipeline's owner knows those.
+ * Fills certificate_pem. Everything is in `arena` and outlives the tree. 0, or -EINVAL where an
+ * error was added. Does not complain about other top-level sections: the pipeline's owner knows
+ * those.
  */
 int config_core_fill(const struct config_tree *tree, struct arena *arena,
     struct settings_secrets **secrets, struct diags *diags, struct config_core *ret);

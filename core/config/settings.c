@@ -60,12 +60,8 @@ void
 fill_unknown(const struct fill *fill, const struct place *place, struct config_mark mark,
     const char *what, const char *word, const char *const *words)
 {
-	struct buf hint = BUF_INIT(TEXT_MOST);
-
-	option_suggest(word, words, &hint);
 	diag_add(fill->diags, DIAG_ERROR, mark, "%s: unknown %s \"%s\"%s", place_text(fill, place),
-	    what, word, hint.len ? buf_text(&hint) : "");
-	buf_free(&hint);
+	    what, word, option_hint(&fill->diags->arena, word, words));
 }
 
 #define KEYS_MOST 255u

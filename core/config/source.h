@@ -38,8 +38,8 @@ struct source {
 int source_files(struct source **ret);
 
 /*
- * A bundle: everything read through `from`, remembered, to be written out and read elsewhere. `from`
- * is borrowed and must outlive the recording. What failed is not remembered.
+ * A bundle: everything read through `from`, remembered, to be written out and read elsewhere.
+ * `from` is borrowed and must outlive the recording. What failed is not remembered.
  */
 int source_recording(struct source *from, struct source **ret);
 /* -E2BIG where `ret` is too small. Its memory holds secrets then: buf_wipe(). */

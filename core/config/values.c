@@ -121,7 +121,7 @@ text_of(const struct fill *fill, const struct place *place, const struct config_
 	const char *text = NULL;
 
 	if (node->tag == CONFIG_TAG_NONE)
-		return node->text;
+		return arena_text(fill->arena, node->text); /* settings outlive the tree */
 	if (!follow(fill, place, node, &file))
 		return NULL;
 	if (g_utf8_validate(file.data, (gssize)file.len, NULL))
@@ -236,9 +236,12 @@ fill_scalar(const struct fill *fill, const struct place *place, const struct pn_
 		*(const char **)field = string_of(fill, place, row, node);
 	} else {
 		text = text_of(fill, place, node);
-		if (text && option_read(row, text, field, &err) < 0)
+		if (text && option_read(row, text, field, &err) < 0) {
 			fill_complain(
 			    fill, place, node->mark, "%s %s", shown(fill, node), err.text);
+			/* So that later checks do not stumble over a zero. */
+			fill_default(fill, place, row, field);
+		}
 	}
 }
 

@@ -4,12 +4,14 @@
  *
  * All keys that are given must match; within a key any item does. Domains are compared in canonical
  * form, exactly; "*.example.com" matches every subdomain, "." or "" the null sender's lack of one.
+ * As a sender, "" is the null one.
  */
 #ifndef CORE_CONFIG_WHEN_H
 #define CORE_CONFIG_WHEN_H
 
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
+#include <core/net/address.h>
 #include <postern/settings.h>
 
 struct config_when {
@@ -17,11 +19,16 @@ struct config_when {
 	struct pn_strings network; /* CIDR */
 	struct pn_strings tag;
 	int64_t larger_than; /* bytes; 0: not asked */
-	bool given;          /* any key is set */
+	/* From here on not in YAML: config_when_settle() fills it in. */
+	bool given;                     /* any key is set */
+	const struct network *networks; /* `network`, parsed */
 };
 extern const struct pn_option config_when_options[];
 /* Complains about items that are no domains, networks ... */
 void config_when_check(struct pn_check *check, const char *path, const struct config_when *when);
+
+/* After filling: says if anything is given, and brings items into the form they are compared in. */
+void config_when_settle(struct config_when *when, struct arena *arena);
 
 /* What is known; NULL or 0 where it is not (yet). A key whose fact is unknown does not match. */
 struct config_subject {

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.c - reads the core's own sections.
+ *
+ * Called for every check and reload, before any module is loaded. Goes on after mistakes; whoever
+ * calls looks at the diags before using what came out.
+ */
+#include <core/config/option.h>
+#include <core/config/relay_tables.h>
+#include <core/mail/address.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct settings
+fill_section(const struct core_fill *fill, const char *section, size_t size)
+{
+	struct settings settings;
+
+	settings_fill_core(fill->tree, section, config_node_get(fill->tree->root, section),
+	    fill->tree->root->mark, config_core_options(section), sizeof(struct pn_option), size,
+	    fill->arena, fill->secrets, fill->diags, &settings);
+	return settings;
+}
+
+/* The machine's name where YAML has none. */
+static void
+find_hostname(const struct core_fill *fill)
+{
+	struct config_relay *relay = &fill->core->relay;
+	struct pn_check check = { &fill->core->relay_settings, "relay", fill->diags };
+	char name[256] = "", canonical[MAIL_DOMAIN_MOST + 1];
+
+	if (relay->hostname) {
+		if (mail_domain_canonical(relay->hostname, canonical) < 0)
+			pn_complain(&check, "hostname",
+			    "\"%s\" is not a host name; write for example relay.example.com",
+			    relay->hostname);
+		return;
+	}
+	if (gethostname(name, sizeof(name) - 1) < 0 || mail_domain_canonical(name, canonical) < 0)
+		pn_complain(&check, "",
+		    "the machine's name \"%s\" is not a host name; set \"hostname\"", name);
+	relay->hostname = arena_text(fill->arena, name);
+}
+
+static void
+read_certificate(
+    const struct core_fill *fill, const char *path, const char *certificate, struct pn_slice *ret)
+{
+	struct pn_check check = { &fill->core->relay_settings, "relay", fill->diags };
+	struct source *source = fill->tree->source;
+	struct source_file file;
+	struct pn_error err;
+
+	if (!certificate)
+		return;
+	if (source->ops->read(source, certificate, &file, &err) < 0) {
+		pn_complain(&check, path, "%s", err.text);
+		return;
+	}
+	*ret = pn_slice(arena_slice(fill->arena, pn_slice(file.data, file.len)), file.len);
+	if (!strstr(ret->data, "-----BEGIN CERTIFICATE-----"))
+		pn_complain(&check, path, "%s holds no certificate in PEM", certificate);
+	free(file.data);
+}
+
+static void
+read_certificates(const struct core_fill *fill)
+{
+	struct config_relay *relay = &fill->core->relay;
+	struct config_certificate *more = arena_copy(fill->arena, relay->tls.more.items,
+	    relay->tls.more.count * sizeof(struct config_certificate));
+
+	read_certificate(
+	    fill, "tls.certificate", relay->tls.certificate, &relay->tls.certificate_pem);
+	for (size_t i = 0; i < relay->tls.more.count; i++)
+		read_certificate(fill, arena_printf(fill->arena, "tls.more[%zu].certificate", i),
+		    more[i].certificate, &more[i].certificate_pem);
+	relay->tls.more.items = more;
+}
+
+static void
+settle_routes(const struct core_fill *fill)
+{
+	struct pn_list *routes = &fill->core->routes;
+	struct config_route *copy = arena_copy(
+	    fill->arena, routes->items, routes->count * sizeof(struct config_route));
+
+	for (size_t i = 0; i < routes->count; i++)
+		config_when_settle(&copy[i].when, fill->arena);
+	routes->items = copy;
+}
+
+static const char *
+level_word(int level)
+{
+	const struct pn_choice *choice = config_log_levels;
+
+	while (choice[1].word && choice->value != level)
+		choice++;
+	return choice->word;
+}
+
+int
+config_core_fill(const struct config_tree *tree, struct arena *arena,
+    struct settings_secrets **secrets, struct diags *diags, struct config_core *ret)
+{
+	struct core_fill fill = { tree, arena, secrets, diags, ret };
+	size_t before = diags->errors;
+
+	*ret = (struct config_core){ 0 };
+	ret->relay_settings = fill_section(&fill, "relay", sizeof(ret->relay));
+	ret->relay = *(struct config_relay *)ret->relay_settings.values;
+	ret->relay.log_level_word = level_word(ret->relay.log_level);
+	ret->routes_settings = fill_section(&fill, "routes", sizeof(ret->routes));
+	ret->routes = *(struct pn_list *)ret->routes_settings.values;
+	ret->database = *(int *)fill_section(&fill, "database", sizeof(ret->database)).values;
+	find_hostname(&fill);
+	read_certificates(&fill);
+	pipeline_fill(&fill);
+	relay_check(&fill);
+	routes_check(&fill);
+	settle_routes(&fill);
+	return diags->errors > before ? -EINVAL : 0;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay_check.c - what no table can say about the section `relay`.
+ *
+ * Called by relay.c once per reading. Where a file could not be read to its end, nothing is said to
+ * be missing: it may stand in what was not read.
+ */
+#include <core/config/option.h>
+#include <core/config/relay_tables.h>
+#include <core/net/address.h>
+#include <stdio.h>
+
+#define PATH_SIZE     100
+#define GREETING_MOST 400u
+
+struct listener_check {
+	const struct core_fill *fill;
+	struct pn_check *check;
+	const struct config_listener *listener, *all;
+	size_t index;
+	struct address address;
+	bool has_address;
+};
+
+/* "listeners[2].auth", good until the next call. */
+static const char *
+path_of(struct listener_check *c, const char *key)
+{
+	static _Thread_local char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "listeners[%zu].%s", c->index, key);
+	return path;
+}
+
+static bool
+is_name(const char *text)
+{
+	return *text && strlen(text) <= 64 &&
+	       text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				 "0123456789._-")] == '\0';
+}
+
+static void
+check_name(struct listener_check *c)
+{
+	const char *name = c->listener->name;
+
+	if (!name)
+		return;
+	if (!is_name(name))
+		pn_complain(c->check, path_of(c, "name"),
+		    "\"%s\" is not a name; use up to 64 letters, digits, \".\", \"_\" and \"-\"",
+		    name);
+	for (size_t i = 0; i < c->index; i++)
+		if (c->all[i].name && strcmp(c->all[i].name, name) == 0)
+			pn_complain(c->check, path_of(c, "name"),
+			    "\"%s\" is the name of listeners[%zu] already", name, i);
+}
+
+/* Without a port in it, the text takes whichever is given. */
+static bool
+has_port(const char *text)
+{
+	struct address one, two;
+
+	return address_parse(text, 1, &one, NULL) == 0 && address_parse(text, 2, &two, NULL) == 0 &&
+	       address_port(&one) == address_port(&two);
+}
+
+static void
+check_address(struct listener_check *c)
+{
+	const char *text = c->listener->address;
+	char mine[ADDRESS_TEXT], other[ADDRESS_TEXT];
+	struct address address;
+	struct pn_error err;
+
+	if (!text)
+		return;
+	if (address_parse(text, 0, &c->address, &err) < 0) {
+		pn_complain(c->check, path_of(c, "address"), "%s", err.text);
+		return;
+	}
+	c->has_address = true;
+	if (!has_port(text))
+		pn_complain(c->check, path_of(c, "address"),
+		    "\"%s\" has no port; write for example \"*:587\"", text);
+	if (c->address.sa.ss_family == AF_UNIX && strncmp(text, "unix:/", 6) != 0)
+		pn_complain(
+		    c->check, path_of(c, "address"), "the path of a unix socket must be absolute");
+	if (c->address.sa.ss_family != AF_UNIX && address_port(&c->address) == 0)
+		return; /* any free port: never the same twice */
+	address_format(&c->address, mine);
+	for (size_t i = 0; i < c->index; i++) {
+		if (!c->all[i].address || address_parse(c->all[i].address, 0, &address, NULL) < 0)
+			continue;
+		address_format(&address, other);
+		if (strcmp(mine, other) == 0)
+			pn_complain(c->check, path_of(c, "address"),
+			    "listeners[%zu] listens at %s already", i, mine);
+	}
+}
+
+static bool
+is_local(const struct listener_check *c)
+{
+	return c->has_address &&
+	       (c->address.sa.ss_family == AF_UNIX || address_is_loopback(&c->address));
+}
+
+/* Who asks for a password asks for TLS. */
+static void
+check_auth(struct listener_check *c)
+{
+	const struct config_listener *listener = c->listener;
+
+	if (listener->auth_without_tls && c->has_address && !is_local(c))
+		pn_complain(c->check, path_of(c, "auth_without_tls"),
+		    "passwords in clear are for loopback addresses and unix sockets only");
+	else if (listener->auth != CONFIG_AUTH_OFF && listener->tls == CONFIG_TLS_NONE &&
+		 !listener->auth_without_tls)
+		pn_complain(c->check, path_of(c, "auth"),
+		    "AUTH needs TLS; set tls to starttls, starttls-required or implicit");
+	if (listener->auth != CONFIG_AUTH_OFF && !listener->fixups)
+		pn_warn(c->check, path_of(c, "fixups"),
+		    "without fixups a Bcc field that a user sends reaches all recipients");
+	if (listener->auth != CONFIG_AUTH_REQUIRED && listener->networks.count == 0 &&
+	    c->has_address && !is_local(c))
+		pn_warn(c->check, path_of(c, "address"),
+		    "an open relay: anybody who reaches this address may send; set networks, or "
+		    "auth to required");
+}
+
+static void
+check_networks(struct pn_check *check, const char *path, const struct pn_strings *networks)
+{
+	struct network network;
+	struct pn_error err;
+	char at[PATH_SIZE + 200];
+
+	for (size_t i = 0; i < networks->count; i++) {
+		if (network_parse(networks->items[i], &network, &err) == 0)
+			continue;
+		snprintf(at, sizeof(at), "%s[%zu]", path, i);
+		pn_complain(check, at, "%s", err.text);
+	}
+}
+
+static bool
+has_control(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			return true;
+	return false;
+}
+
+static void
+check_greeting(struct listener_check *c)
+{
+	const char *greeting = c->listener->greeting;
+
+	if (greeting && (has_control(greeting) || strlen(greeting) > GREETING_MOST))
+		pn_complain(c->check, path_of(c, "greeting"),
+		    "must be one line of at most %u bytes", GREETING_MOST);
+}
+
+/* Whether the YAML says it, even if what it says could not be read. */
+static bool
+says_tls(const struct core_fill *fill, const char *key)
+{
+	const struct config_node *relay = config_node_get(fill->tree->root, "relay");
+
+	return config_node_get(config_node_get(relay, "tls"), key);
+}
+
+static void
+check_certificate(struct listener_check *c)
+{
+	bool has_both = says_tls(c->fill, "certificate") && says_tls(c->fill, "key");
+
+	if (c->listener->tls != CONFIG_TLS_NONE && !has_both && !c->fill->tree->incomplete)
+		pn_complain(c->check, path_of(c, "tls"),
+		    "TLS needs a certificate; set relay.tls.certificate and relay.tls.key, or "
+		    "tls: none here");
+}
+
+static void
+check_listeners(const struct core_fill *fill, struct pn_check *check)
+{
+	const struct pn_list *listeners = &fill->core->relay.listeners;
+	const struct config_listener *all = listeners->items;
+
+	for (size_t i = 0; i < listeners->count; i++) {
+		struct listener_check c = { fill, check, &all[i], all, i, { .len = 0 }, false };
+
+		check_name(&c);
+		check_address(&c);
+		check_auth(&c);
+		check_networks(check, path_of(&c, "networks"), &all[i].networks);
+		check_greeting(&c);
+		check_certificate(&c);
+	}
+}
+
+static bool
+is_one_of(const char *word, const char *const *words)
+{
+	for (; *words; words++)
+		if (strcmp(*words, word) == 0)
+			return true;
+	return false;
+}
+
+static void
+check_shared(const struct core_fill *fill, struct pn_check *check)
+{
+	const struct config_relay *relay = &fill->core->relay;
+	const struct pn_strings *shared = &relay->shared_networks, *lists = relay->networks.values;
+	const char **names = arena_alloc(fill->arena, (relay->networks.count + 1) * sizeof(*names));
+
+	for (size_t i = 0; i < relay->networks.count; i++) {
+		names[i] = relay->networks.keys[i];
+		check_networks(
+		    check, arena_printf(fill->arena, "networks.%s", names[i]), &lists[i]);
+	}
+	for (size_t i = 0; i < shared->count && !fill->tree->incomplete; i++)
+		if (!is_one_of(shared->items[i], names))
+			pn_complain(check, arena_printf(fill->arena, "shared_networks[%zu]", i),
+			    "no network \"%s\" stands in relay.networks%s", shared->items[i],
+			    option_hint(fill->arena, shared->items[i], names));
+}
+
+/* Limits that contradict each other: the one that comes second in the table is named. */
+static void
+check_limits(const struct core_fill *fill, struct pn_check *check)
+{
+	const struct config_relay *relay = &fill->core->relay;
+	const struct {
+		int64_t smaller, larger;
+		const char *path, *text;
+	} orders[] = {
+		{ relay->limits.message_size, relay->limits.memory, "limits.memory",
+		    "is smaller than limits.message_size: one message would not fit" },
+		{ relay->limits.header_size, relay->limits.message_size, "limits.header_size",
+		    "is larger than limits.message_size" },
+		{ relay->limits.connections_per_address, relay->limits.connections,
+		    "limits.connections_per_address", "is larger than limits.connections" },
+		{ relay->queue.retry_first, relay->queue.retry_most, "queue.retry_first",
+		    "is longer than queue.retry_most" },
+		{ relay->queue.retry_most, relay->queue.give_up, "queue.retry_most",
+		    "is longer than queue.give_up" },
+	};
+
+	for (size_t i = 0; i < sizeof(orders) / sizeof(*orders); i++)
+		if (orders[i].smaller > orders[i].larger)
+			pn_complain(check, orders[i].path, "%s", orders[i].text);
+	if (relay->limits.recipients < 100)
+		pn_warn(
+		    check, "limits.recipients", "RFC 5321 section 4.5.3.1.8 wants at least 100");
+}
+
+void
+relay_check(const struct core_fill *fill)
+{
+	struct pn_check check = { &fill->core->relay_settings, "relay", fill->diags };
+	bool has_certificate = says_tls(fill, "certificate"), has_key = says_tls(fill, "key");
+
+	check_listeners(fill, &check);
+	if (has_certificate != has_key && !fill->tree->incomplete)
+		pn_complain(&check, "tls", "\"%s\" needs \"%s\" beside it",
+		    has_key ? "key" : "certificate", has_key ? "certificate" : "key");
+	check_shared(fill, &check);
+	check_limits(fill, &check);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay_options.c - the tables of the core's own sections.
+ *
+ * The only place where their keys, defaults and limits stand: reading, help and the man page come
+ * from here. What no table can express is checked in relay_check.c.
+ */
+#include <core/config/relay_tables.h>
+#include <core/net/tls.h>
+
+const struct pn_choice config_log_levels[] = {
+	{ "error", PN_LOG_ERROR, "somebody must act" },
+	{ "warning", PN_LOG_WARNING, "somebody should look" },
+	{ "notice", PN_LOG_NOTICE, "messages accepted, delivered, refused" },
+	{ "info", PN_LOG_INFO, "detail an operator may want" },
+	{ "debug", PN_LOG_DEBUG, "detail an author of modules may want" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice tls_versions[] = {
+	{ "TLSv1.2", TLS_MIN_1_2, NULL },
+	{ "TLSv1.3", TLS_MIN_1_3, NULL },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice listener_tls[] = {
+	{ "none", CONFIG_TLS_NONE, "always in clear" },
+	{ "starttls", CONFIG_TLS_STARTTLS, "offered, the client may go on in clear" },
+	{ "starttls-required", CONFIG_TLS_REQUIRED, "no mail before STARTTLS" },
+	{ "implicit", CONFIG_TLS_IMPLICIT, "TLS from the first byte on (RFC 8314)" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice listener_auth[] = {
+	{ "off", CONFIG_AUTH_OFF, NULL },
+	{ "offered", CONFIG_AUTH_OFFERED, "clients may log in" },
+	{ "required", CONFIG_AUTH_REQUIRED, "no mail without logging in" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice bare_newlines[] = {
+	{ "reject", CONFIG_BARE_REJECT, "refuse the message with 550 5.6.0" },
+	{ "normalize", CONFIG_BARE_NORMALIZE, "make them CRLF, for clients that know no better" },
+	{ NULL, 0, NULL },
+};
+
+#define CERT struct config_certificate
+static const struct pn_option certificate_options[] = {
+	PN_OPT_STRING("certificate", CERT, certificate, NULL, PN_REQUIRED | PN_PATH,
+	    "PEM file with the certificate and the chain behind it."),
+	PN_OPT_SECRET("key", CERT, key, PN_REQUIRED, "The certificate's private key, PEM."),
+	PN_OPT_END
+};
+
+#define TLS __typeof__(((struct config_relay *)0)->tls)
+static const struct pn_option tls_options[] = {
+	PN_OPT_STRING("certificate", TLS, certificate, NULL, PN_PATH,
+	    "PEM file with the certificate and the chain behind it, shown to clients."),
+	PN_OPT_SECRET("key", TLS, key, 0, "The certificate's private key, PEM."),
+	PN_OPT_LIST("more", TLS, more, CERT, certificate_options, 0,
+	    "Further certificates; the one whose names fit what the client asks for (SNI) is "
+	    "shown."),
+	PN_OPT_CHOICE("minimum", TLS, minimum, "TLSv1.2", tls_versions, 0,
+	    "Oldest version of TLS that a client may use."),
+	PN_OPT_END
+};
+
+#define LISTENER struct config_listener
+static const struct pn_option listener_options[] = {
+	PN_OPT_STRING("name", LISTENER, name, NULL, PN_REQUIRED,
+	    "What logs, `when` and status call it; one word."),
+	PN_OPT_STRING("address", LISTENER, address, NULL, PN_REQUIRED,
+	    "Where to listen: \"*:587\" (all addresses), \"192.0.2.1:25\", \"[2001:db8::1]:25\" or "
+	    "\"unix:/run/postern/smtp\"."),
+	PN_OPT_CHOICE("tls", LISTENER, tls, "starttls", listener_tls, 0,
+	    "How a session comes to be encrypted."),
+	PN_OPT_CHOICE("auth", LISTENER, auth, "off", listener_auth, 0,
+	    "Whether clients log in; never possible before TLS."),
+	PN_OPT_BOOL("auth_without_tls", LISTENER, auth_without_tls, "no", 0,
+	    "Let clients log in in clear; only on a loopback address or a unix socket."),
+	PN_OPT_BOOL("fixups", LISTENER, fixups, "yes", 0,
+	    "Do what a submission server does: add a missing Date, Message-ID and From, remove "
+	    "Bcc and Return-Path. Off, messages get their trace header and nothing else."),
+	PN_OPT_CHOICE("bare_newlines", LISTENER, bare_newlines, "reject", bare_newlines, 0,
+	    "What to do with lines that do not end in CRLF; they are never forwarded."),
+	PN_OPT_BOOL("hide_client", LISTENER, hide_client, "no", 0,
+	    "Leave the client's address and name out of the trace header."),
+	PN_OPT_STRING(
+	    "greeting", LISTENER, greeting, NULL, 0, "Text behind the host name in the greeting."),
+	PN_OPT_STRINGS("networks", LISTENER, networks, NULL, 0,
+	    "Who may connect, as in 192.0.2.0/24; left out, everybody."),
+	PN_OPT_END
+};
+
+#define LIMITS struct config_limits
+static const struct pn_option limit_options[] = {
+	PN_OPT_SIZE("message_size", LIMITS, message_size, "50m", 1024, INT64_C(2) << 30, 0,
+	    "Largest message that is accepted, told to clients by SIZE (RFC 1870)."),
+	PN_OPT_INT("recipients", LIMITS, recipients, "500", 1, 100000, 0,
+	    "Recipients of one message; RFC 5321 section 4.5.3.1.8 wants at least 100."),
+	PN_OPT_SIZE("memory", LIMITS, memory, "1g", 1024 * 1024, INT64_C(1) << 40, 0,
+	    "Memory that all messages in hand may take together; beyond it clients are asked to "
+	    "come back later (452)."),
+	PN_OPT_INT("connections", LIMITS, connections, "10000", 1, 1000000, 0,
+	    "Sessions at one time, over all listeners."),
+	PN_OPT_INT("connections_per_address", LIMITS, connections_per_address, "50", 1, 1000000, 0,
+	    "Sessions at one time from one address outside `shared_networks`."),
+	PN_OPT_SIZE("line_length", LIMITS, line_length, "1m", 1000, INT64_C(1) << 30, 0,
+	    "Longest line of a message; RFC 5322 says 998 bytes, real mail has more."),
+	PN_OPT_SIZE("header_size", LIMITS, header_size, "1m", 1024, INT64_C(1) << 30, 0,
+	    "All header fields of a message together."),
+	PN_OPT_INT("header_count", LIMITS, header_count, "2000", 10, 1000000, 0,
+	    "Header fields of one message."),
+	PN_OPT_INT("command_errors", LIMITS, command_errors, "20", 1, 100000, 0,
+	    "Wrong commands and refused recipients in a session before it is closed (421)."),
+	PN_OPT_INT("received_fields", LIMITS, received_fields, "100", 1, 10000, 0,
+	    "A message with more Received fields than this is in a loop and refused (RFC 5321 "
+	    "section 6.3)."),
+	PN_OPT_DURATION("idle_timeout", LIMITS, idle_timeout, "5m", 100, 86400000, 0,
+	    "How long a session may wait for the next command; RFC 5321 section 4.5.3.2.7 wants "
+	    "at least 5m."),
+	PN_OPT_DURATION("data_timeout", LIMITS, data_timeout, "5m", 100, 86400000, 0,
+	    "How long a session may wait for more of a message."),
+	PN_OPT_DURATION("tls_timeout", LIMITS, tls_timeout, "30s", 100, 86400000, 0,
+	    "How long a TLS handshake may take."),
+	PN_OPT_END
+};
+
+#define SPOOL struct config_spool
+static const struct pn_option spool_options[] = {
+	PN_OPT_SIZE("segment_size", SPOOL, segment_size, "64m", 1024 * 1024, INT64_C(4) << 30, 0,
+	    "Size of the files that accepted mail is written to; they are reused."),
+	PN_OPT_SIZE("reserve", SPOOL, reserve, "256m", 0, INT64_C(1) << 40, 0,
+	    "Disk space that stays free: below it new mail is asked to come back later (452)."),
+	PN_OPT_INT("gather", SPOOL, gather, "150", 0, 100000, 0,
+	    "Microseconds that a write to disk waits for more messages, under load only."),
+	PN_OPT_END
+};
+
+#define QUEUE struct config_queue
+/*
+ * RFC 5321 section 4.5.4.1: two attempts in the first hour, then one every two or three hours, for
+ * four or five days. 15, 45, 105 minutes ... after the first, doubling up to `retry_most`.
+ */
+static const struct pn_option queue_options[] = {
+	PN_OPT_DURATION("retry_first", QUEUE, retry_first, "15m", 10, 86400000, 0,
+	    "Wait before the second attempt at a delivery; later waits double."),
+	PN_OPT_DURATION("retry_most", QUEUE, retry_most, "4h", 10, INT64_C(604800000), 0,
+	    "Longest wait between two attempts."),
+	PN_OPT_DURATION("give_up", QUEUE, give_up, "5d", 10, INT64_C(2592000000), 0,
+	    "Age at which an undelivered message goes back to its sender."),
+	PN_OPT_INT("connections_per_destination", QUEUE, connections_per_destination, "20", 1,
+	    10000, 0, "Sessions to one next hop at one time."),
+	PN_OPT_INT("messages_per_connection", QUEUE, messages_per_connection, "1000", 1, 1000000, 0,
+	    "Messages sent over one session before a new one is opened."),
+	PN_OPT_DURATION("idle_connection", QUEUE, idle_connection, "10s", 0, 3600000, 0,
+	    "How long a session to a next hop is kept for the next message."),
+	PN_OPT_END
+};
+
+static const struct pn_option network_options[] = {
+	{ .help = "Networks, as in 192.0.2.0/24 or 2001:db8::/32, or single addresses.",
+	    .type = PN_TYPE_STRINGS },
+	PN_OPT_END
+};
+
+#define RELAY struct config_relay
+const struct pn_option config_relay_options[] = {
+	PN_OPT_STRING("hostname", RELAY, hostname, NULL, 0,
+	    "Name the relay goes by in greetings and trace headers; left out, the machine's."),
+	PN_OPT_STRING(
+	    "user", RELAY, user, NULL, 0, "User to run as when started by root; left out, nobody."),
+	PN_OPT_STRING("state_directory", RELAY, state_directory, "/var/lib/postern", PN_PATH,
+	    "Folder of the spool and the database; on a local disk."),
+	PN_OPT_STRING("run_directory", RELAY, run_directory, "/run/postern", PN_PATH,
+	    "Folder of the control socket."),
+	PN_OPT_CHOICE("log_level", RELAY, log_level, "info", config_log_levels, 0,
+	    "Least important lines that are still written."),
+	PN_OPT_INT("loops", RELAY, loops, "0", 0, 256, 0,
+	    "Threads that serve connections; 0: by the number of processors."),
+	PN_OPT_INT("policy_threads", RELAY, policy_threads, "0", 0, 1024, 0,
+	    "Threads that run modules which may wait; 0: by the number of processors."),
+	PN_OPT_GROUP("tls", RELAY, tls, TLS, tls_options, 0, "Certificates shown to clients."),
+	PN_OPT_LIST("listeners", RELAY, listeners, LISTENER, listener_options, PN_REQUIRED,
+	    "Where clients connect."),
+	PN_OPT_GROUP("limits", RELAY, limits, LIMITS, limit_options, 0,
+	    "What a client may ask for at most."),
+	PN_OPT_GROUP(
+	    "spool", RELAY, spool, SPOOL, spool_options, 0, "Where accepted mail waits, on disk."),
+	PN_OPT_GROUP("queue", RELAY, queue, QUEUE, queue_options, 0,
+	    "When and how deliveries are attempted."),
+	PN_OPT_STRINGS("shared_networks", RELAY, shared_networks, NULL, 0,
+	    "Names in `networks` where many users share an address: no limits per address "
+	    "there."),
+	PN_OPT_MAP("networks", RELAY, networks, struct pn_strings, network_options, 0,
+	    "Networks by names of your own."),
+	PN_OPT_END
+};
+
+const struct pn_choice config_route_kinds[] = {
+	{ "smarthost", CONFIG_ROUTE_SMARTHOST, "send everything to one host" },
+	{ "maildir", CONFIG_ROUTE_MAILDIR, "write to a maildir on this machine" },
+	{ "discard", CONFIG_ROUTE_DISCARD, "accept and drop, for tests" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice route_tls[] = {
+	{ "none", TLS_LEVEL_NONE, "never" },
+	{ "may", TLS_LEVEL_MAY, "where the host offers it, with any certificate" },
+	{ "encrypt", TLS_LEVEL_ENCRYPT, "always, with any certificate" },
+	{ "verify", TLS_LEVEL_VERIFY, "always, with a valid certificate for the host's name" },
+	{ NULL, 0, NULL },
+};
+
+#define ROUTE      struct config_route
+#define ROUTE_AUTH __typeof__(((struct config_route *)0)->auth)
+static const struct pn_option route_auth_options[] = { PN_OPT_STRING("user", ROUTE_AUTH, user, NULL,
+							   PN_REQUIRED, "User name at the host."),
+	PN_OPT_SECRET("password", ROUTE_AUTH, password, PN_REQUIRED, "Password at the host."),
+	PN_OPT_END };
+
+static const struct pn_option route_options[] = {
+	PN_OPT_GROUP("when", ROUTE, when, struct config_when, config_when_options, 0,
+	    "Which recipients this route is for; left out, all. The first that matches is "
+	    "taken."),
+	PN_OPT_CHOICE(
+	    "to", ROUTE, to, NULL, config_route_kinds, PN_REQUIRED, "Where the mail goes."),
+	PN_OPT_STRING(
+	    "host", ROUTE, host, NULL, 0, "The smarthost, \"name:port\" or \"name\" for port 25."),
+	PN_OPT_CHOICE(
+	    "tls", ROUTE, tls, "may", route_tls, 0, "Encryption on the way to the smarthost."),
+	PN_OPT_STRING("ca_file", ROUTE, ca_file, NULL, PN_PATH,
+	    "PEM file of the authorities that may vouch for the host; left out, the system's."),
+	PN_OPT_GROUP("auth", ROUTE, auth, ROUTE_AUTH, route_auth_options, 0,
+	    "How to log in at the smarthost; needs tls: encrypt or verify."),
+	PN_OPT_STRING("path", ROUTE, path, NULL, PN_PATH,
+	    "The maildir; {user} and {domain} stand for the parts of the recipient's address."),
+	PN_OPT_END
+};
+
+const struct pn_option config_routes_options[] = {
+	{ .help = "Ways that mail takes from here, in order.",
+	    .nested = route_options,
+	    .nested_size = sizeof(struct config_route),
+	    .type = PN_TYPE_LIST,
+	    .flags = PN_REQUIRED },
+	PN_OPT_END
+};
+
+static const struct pn_choice databases[] = {
+	{ "sqlite", 0, "a file in the state directory" },
+	{ NULL, 0, NULL },
+};
+
+const struct pn_option config_database_options[] = { { .fallback = "sqlite",
+							 .help = "What keeps users and counters.",
+							 .choices = databases,
+							 .type = PN_TYPE_CHOICE },
+	PN_OPT_END };
+
+static const struct pn_choice entry_faults[] = {
+	{ "defer", CONFIG_FAULT_DEFER, "ask the client to come back later" },
+	{ "skip", CONFIG_FAULT_SKIP, "go on as if the entry were not there" },
+	{ "reject", CONFIG_FAULT_REJECT, "refuse the message" },
+	{ NULL, 0, NULL },
+};
+
+#define ENTRY struct config_entry
+const struct pn_option config_entry_options[] = {
+	PN_OPT_STRING("id", ENTRY, id, NULL, 0,
+	    "Name of this entry and of its section; left out, the module's. Needed where a module "
+	    "stands twice."),
+	PN_OPT_GROUP("when", ENTRY, when, struct config_when, config_when_options, 0,
+	    "Which messages this entry is for; left out, all."),
+	PN_OPT_CHOICE("on_fault", ENTRY, on_fault, "defer", entry_faults, 0,
+	    "What happens to a message that the module cannot decide on."),
+	PN_OPT_DURATION("timeout", ENTRY, timeout, "20s", 10, 600000, 0,
+	    "How long one call of the module may take before that is a fault."),
+	PN_OPT_END
+};
+
+const char *const config_core_sections[] = { "relay", "routes", "database", "pipeline", NULL };
+
+const struct pn_option *
+config_core_options(const char *section)
+{
+	static const struct pn_option *const tables[] = { config_relay_options,
+		config_routes_options, config_database_options, config_entry_options };
+
+	for (size_t i = 0; config_core_sections[i]; i++)
+		if (strcmp(config_core_sections[i], section) == 0)
+			return tables[i];
+	return NULL;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* relay_tables.h - the core's tables and the steps of reading them. For relay*.c and pipeline.c. */
+#ifndef CORE_CONFIG_RELAY_TABLES_H
+#define CORE_CONFIG_RELAY_TABLES_H
+
+#include <core/config/relay.h>
+
+extern const struct pn_choice config_log_levels[];
+extern const struct pn_choice config_route_kinds[];
+extern const struct pn_option config_relay_options[];
+extern const struct pn_option config_routes_options[];   /* one bare row: struct pn_list */
+extern const struct pn_option config_database_options[]; /* one bare row: int */
+extern const struct pn_option config_entry_options[];    /* struct config_entry */
+
+/* What the steps of config_core_fill() work on. */
+struct core_fill {
+	const struct config_tree *tree;
+	struct arena *arena;
+	struct settings_secrets **secrets;
+	struct diags *diags;
+	struct config_core *core;
+};
+
+void pipeline_fill(const struct core_fill *fill);
+void relay_check(const struct core_fill *fill);
+void routes_check(const struct core_fill *fill);
+/* Complains about what `when` names and nobody has: listeners. */
+void when_check(const struct core_fill *fill, struct pn_check *check, const char *path,
+    const struct config_when *when);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * routes_check.c - what no table can say about the section `routes` and about `when`.
+ *
+ * Called by relay.c and pipeline.c once per reading.
+ */
+#include <core/base/text.h>
+#include <core/config/option.h>
+#include <core/config/relay_tables.h>
+#include <core/mail/address.h>
+#include <core/net/address.h>
+#include <core/net/tls.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PATH_SIZE 100
+
+/* One key of one route. */
+struct route_check {
+	const struct core_fill *fill;
+	struct pn_check check;
+	const struct config_node *node; /* of the route, to see what is given */
+	const struct config_route *route;
+	size_t index;
+	char path[PATH_SIZE];
+};
+
+static const char *
+path_of(struct route_check *c, const char *key)
+{
+	snprintf(c->path, sizeof(c->path), "[%zu]%s%s", c->index, *key ? "." : "", key);
+	return c->path;
+}
+
+/* ---- the smarthost's name ---- */
+
+static bool
+is_port(const char *text)
+{
+	char *end;
+	unsigned long port = strtoul(text, &end, 10);
+
+	return *text >= '1' && *text <= '9' && !*end && port <= UINT16_MAX;
+}
+
+/* An IP address, with or without a port, and not "*" or a socket. */
+static bool
+is_ip_host(const char *host, struct address *ret)
+{
+	return *host != '*' && strncmp(host, "unix:", 5) != 0 &&
+	       address_parse(host, 25, ret, NULL) == 0 && address_port(ret) > 0;
+}
+
+static bool
+is_host(const char *host)
+{
+	const char *colon = strchr(host, ':');
+	size_t len = colon ? (size_t)(colon - host) : strlen(host);
+	char name[MAIL_DOMAIN_MOST + 1], canonical[MAIL_DOMAIN_MOST + 1];
+	struct address address;
+
+	if (is_ip_host(host, &address))
+		return true;
+	if (len == 0 || len >= sizeof(name) || *host == '[' || (colon && !is_port(colon + 1)))
+		return false;
+	memcpy(name, host, len);
+	name[len] = '\0';
+	return mail_domain_canonical(name, canonical) == 0;
+}
+
+static bool
+is_loopback_host(const char *host)
+{
+	struct address address;
+	size_t len = strcspn(host, ":");
+
+	if (is_ip_host(host, &address))
+		return address_is_loopback(&address);
+	return text_is(pn_slice(host, len), "localhost");
+}
+
+/* ---- routes ---- */
+
+static void
+check_smarthost(struct route_check *c)
+{
+	const struct config_route *route = c->route;
+
+	if (!config_node_get(c->node, "host")) {
+		pn_complain(&c->check, path_of(c, ""), "a smarthost needs \"host\"");
+		return;
+	}
+	if (!route->host)
+		return;
+	if (!is_host(route->host))
+		pn_complain(&c->check, path_of(c, "host"),
+		    "\"%s\" is not a host; write for example mx.example.com:25", route->host);
+	if (config_node_get(c->node, "auth") && route->tls < TLS_LEVEL_ENCRYPT &&
+	    !is_loopback_host(route->host))
+		pn_complain(&c->check, path_of(c, "auth"),
+		    "the password could go out in clear; set tls to encrypt or verify");
+	if (route->ca_file && route->tls != TLS_LEVEL_VERIFY)
+		pn_warn(
+		    &c->check, path_of(c, "ca_file"), "says nothing unless tls is set to verify");
+}
+
+/* {user} and {domain}, nothing else in braces. */
+static void
+check_maildir(struct route_check *c)
+{
+	const char *path = c->route->path;
+
+	if (!config_node_get(c->node, "path"))
+		pn_complain(&c->check, path_of(c, ""), "a maildir needs \"path\"");
+	for (path = path ? strchr(path, '{') : NULL; path; path = strchr(path + 1, '{'))
+		if (strncmp(path, "{user}", 6) != 0 && strncmp(path, "{domain}", 8) != 0)
+			pn_complain(&c->check, path_of(c, "path"),
+			    "only {user} and {domain} may stand in braces");
+}
+
+static void
+check_strangers(struct route_check *c)
+{
+	static const char *const smarthost[] = { "host", "tls", "ca_file", "auth", NULL };
+	static const char *const maildir[] = { "path", NULL };
+	static const char *const kinds[] = { "smarthost", "maildir" };
+
+	for (int kind = 0; kind < 2; kind++)
+		for (const char *const *key = kind ? maildir : smarthost; *key; key++)
+			if (c->route->to != kind && config_node_get(c->node, *key))
+				pn_complain(&c->check, path_of(c, *key), "is for \"to: %s\" only",
+				    kinds[kind]);
+}
+
+/* Without a kind that could be read, nothing fits and nothing is missing. */
+static bool
+has_kind(const struct route_check *c)
+{
+	const struct config_node *to = config_node_get(c->node, "to");
+	struct pn_error err;
+	int kind;
+
+	return to && to->kind == CONFIG_SCALAR &&
+	       option_choose(config_route_kinds, to->text, &kind, &err) == 0;
+}
+
+static void
+check_route(struct route_check *c)
+{
+	if (!has_kind(c))
+		return;
+	check_strangers(c);
+	if (c->route->to == CONFIG_ROUTE_SMARTHOST)
+		check_smarthost(c);
+	else if (c->route->to == CONFIG_ROUTE_MAILDIR)
+		check_maildir(c);
+}
+
+void
+routes_check(const struct core_fill *fill)
+{
+	const struct config_node *list = config_node_get(fill->tree->root, "routes");
+	const struct config_route *routes = fill->core->routes.items;
+	size_t count = fill->core->routes.count, catch_all = count;
+	struct route_check c = { .fill = fill,
+		.check = { &fill->core->routes_settings, "routes", fill->diags } };
+
+	for (size_t i = 0; i < count; i++) {
+		bool has_when = config_node_get(list->items[i], "when");
+
+		c.index = i;
+		c.node = list->items[i];
+		c.route = &routes[i];
+		check_route(&c);
+		when_check(fill, &c.check, path_of(&c, "when"), &routes[i].when);
+		if (catch_all < i)
+			pn_warn(&c.check, path_of(&c, ""),
+			    "never used: routes[%zu] takes everything", catch_all);
+		else if (!has_when)
+			catch_all = i;
+	}
+	if (count > 0 && catch_all == count && !fill->tree->incomplete)
+		pn_warn(&c.check, path_of(&c, ""),
+		    "what no route matches goes back to its sender; end with a route without when");
+}
+
+/* ---- when ---- */
+
+static bool
+has_listener(const struct pn_list *list, const char *name)
+{
+	const struct config_listener *listeners = list->items;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (listeners[i].name && strcmp(listeners[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static const char *
+listener_hint(const struct core_fill *fill, const char *word)
+{
+	const struct pn_list *list = &fill->core->relay.listeners;
+	const struct config_listener *listeners = list->items;
+	const char **names = arena_alloc(fill->arena, (list->count + 1) * sizeof(*names));
+	size_t count = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (listeners[i].name)
+			names[count++] = listeners[i].name;
+	return option_hint(fill->arena, word, names);
+}
+
+void
+when_check(const struct core_fill *fill, struct pn_check *check, const char *path,
+    const struct config_when *when)
+{
+	const struct pn_strings *wanted = &when->listener;
+
+	config_when_check(check, path, when);
+	for (size_t i = 0; i < wanted->count && !fill->tree->incomplete; i++)
+		if (!has_listener(&fill->core->relay.listeners, wanted->items[i]))
+			pn_complain(check, arena_printf(fill->arena, "%s.listener[%zu]", path, i),
+			    "no listener is called \"%s\"%s", wanted->items[i],
+			    listener_hint(fill, wanted->items[i]));
+}
