@@ -2,5 +2,12 @@
 core_libcore_a_SOURCES += \
 	core/net/address.c core/net/address.h \
 	core/net/jobs.c core/net/jobs.h \
+	core/net/listener.c core/net/listener.h \
 	core/net/loop.c core/net/loop.h \
+	core/net/resolve.c core/net/resolve.h \
+	core/net/stream.c core/net/stream.h \
+	core/net/stream_inner.h \
+	core/net/stream_out.c \
+	core/net/stream_tls.c \
+	core/net/tls.c core/net/tls.h \
 	core/net/wheel.c core/net/wheel.h

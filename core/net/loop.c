@@ -34,6 +34,7 @@ struct loop {
 	struct watched *watched; /* by descriptor */
 	size_t watched_size;
 	char *scratch;
+	struct buf spare;
 
 	/* Other threads touch only these. */
 	_Atomic(struct loop_task *) posted; /* last first */
@@ -93,6 +94,7 @@ loop_free(struct loop **ptr)
 		close(loop->wake_fd);
 	free(loop->watched);
 	free(loop->scratch);
+	buf_free(&loop->spare);
 	free(loop);
 	*ptr = NULL;
 }
@@ -119,6 +121,12 @@ char *
 loop_scratch_second(struct loop *loop)
 {
 	return loop_scratch(loop) + LOOP_SCRATCH + LOOP_HEADROOM;
+}
+
+struct buf *
+loop_spare(struct loop *loop)
+{
+	return &loop->spare;
 }
 
 /* ---- descriptors ----------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@
 #ifndef CORE_NET_LOOP_H
 #define CORE_NET_LOOP_H
 
-#include <postern/base.h>
+#include <core/base/buf.h>
 
 struct loop;
 
@@ -63,5 +63,7 @@ void loop_post(struct loop *loop, struct loop_task *task);
 #define LOOP_HEADROOM (8u * 1024)
 char *loop_scratch(struct loop *loop);
 char *loop_scratch_second(struct loop *loop);
+/* A spare buffer for what goes out: a user may take its memory, or give memory back to it. */
+struct buf *loop_spare(struct loop *loop);
 
 #endif

@@ -19,10 +19,14 @@ struct resolve_request {
 	struct resolver *resolver;
 	char host[256];
 	uint16_t port;
-	/* 0 with addresses in order of preference, or a negative errno (-ENOENT: no such host). */
+	/*
+	 * 0 with addresses in order of preference, or a negative errno: -ENOENT: no such host;
+	 * -EAGAIN: no answer for now. May free the request.
+	 */
 	void (*done)(struct resolve_request *request, int r);
 	struct address addresses[RESOLVE_MOST];
 	size_t count;
+	int r; /* resolve.c's own */
 };
 
 int resolver_new(struct jobs *jobs, struct resolver **ret);

@@ -37,6 +37,14 @@ enum tls_level {
 int tls_client_new(enum tls_level level, const char *ca_file, enum tls_version minimum,
     SSL_CTX **ret, struct pn_error *err);
 
+/*
+ * Says whom a client talks to: for SNI, and for the check of the certificate where the context's
+ * level is TLS_LEVEL_VERIFY (-EINVAL without a name). Called by stream_start_tls.
+ */
+int tls_expect(SSL *tls, const char *name);
+/* Why a handshake failed: -EPROTO, or -EKEYREJECTED where the peer's certificate was not good. */
+void tls_explain(SSL *tls, struct pn_error *ret);
+
 struct tls_facts {
 	const char *version; /* "TLSv1.3"; NULL in clear */
 	const char *cipher;  /* OpenSSL's name; static */
