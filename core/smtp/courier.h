@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * courier.h - the sending side of SMTP: one connection to one next hop, letters one after another.
+ *
+ * Belongs to a destination of the queue and is driven by its loop. It connects as soon as it is
+ * made, says `ready`, takes letters one at a time, and says `ended` exactly once, whatever the next
+ * hop does. It never loses a recipient: each of a letter's results is set when `finished` is
+ * called.
+ */
+#ifndef CORE_SMTP_COURIER_H
+#define CORE_SMTP_COURIER_H
+
+#include <core/mail/envelope.h>
+#include <core/mail/message.h>
+#include <core/net/resolve.h>
+#include <core/net/tls.h>
+
+#define COURIER_TEXT 512u /* of a reply as results carry it, with its NUL */
+
+/* Where to, and how. Lives as long as every courier made with it. */
+struct courier_target {
+	const char *host;
+	uint16_t port;
+	enum tls_level level;
+	SSL_CTX *tls;             /* NULL at TLS_LEVEL_NONE */
+	const char *user;         /* NULL: no AUTH */
+	struct pn_slice password; /* a secret */
+};
+
+enum courier_outcome {
+	COURIER_OPEN,      /* not decided yet */
+	COURIER_DELIVERED, /* the next hop has taken it */
+	COURIER_FAILED,    /* refused for good */
+	COURIER_DEFERRED,  /* try again later */
+};
+
+struct courier_result {
+	enum courier_outcome outcome;
+	uint32_t stage;    /* the courier's own */
+	const char *reply; /* "250 2.0.0 queued", in the letter's arena; made here for faults */
+};
+
+/* One message for some of its recipients. The owner keeps everything in place until `finished`. */
+struct courier_letter {
+	const struct mail_envelope *envelope;
+	struct mail_bytes *bytes;
+	struct arena *arena; /* takes the texts of the results */
+	const uint32_t *indices;
+	size_t count;
+	struct courier_result *results; /* `count` of them, zeroed by the owner */
+	bool needs_utf8, has_eightbit, binary;
+	/* Set by the courier. */
+	const char *remote;   /* "mx.example[192.0.2.1]:25", in the arena */
+	struct tls_facts tls; /* of the connection */
+	/*
+	 * A connection that had been used before broke before the next hop answered anything of
+	 * this letter: it had gone away while idle. The owner may try at once on another one.
+	 */
+	bool stale;
+};
+
+struct courier;
+struct courier_events {
+	/* Connected, greeted, secured and authenticated: fit for the first letter. */
+	void (*ready)(struct courier *courier);
+	/* Results are complete; unless it is ending, the courier may be given the next letter. */
+	void (*finished)(struct courier *courier, struct courier_letter *letter);
+	/*
+	 * Nothing more will come; to be freed now or later. `reason` is NULL after a good end, else
+	 * a text as a result's reply: "451 4.4.1 mx.example[192.0.2.1]:25: connection refused".
+	 */
+	void (*ended)(struct courier *courier, const char *reason);
+};
+
+/* How long we wait, in ms: RFC 5321 section 4.5.3.2. */
+struct courier_limits {
+	int64_t connect, greeting, hello, handshake, mail, rcpt, data, block, final, quit;
+};
+extern const struct courier_limits courier_limits_standard;
+
+struct courier_parts {
+	struct loop *loop;
+	struct resolver *resolver;
+	const struct courier_target *target;
+	const struct courier_limits *limits;
+	const char *relay_name; /* said in EHLO; copied */
+	int64_t idle_ms;        /* QUIT after so long without a letter */
+	const struct courier_events *events;
+	void *arg;
+};
+
+/* Begins to connect. No event is called before it returns. */
+int courier_new(const struct courier_parts *parts, struct courier **ret);
+/* Breaks the connection off without events; a letter under way stays undecided. */
+void courier_free(struct courier **courier);
+void *courier_arg(const struct courier *courier);
+/* May courier_send() be called? */
+bool courier_is_ready(const struct courier *courier);
+/*
+ * Sends a letter. False: the results are there already, without a word to the next hop (it lacks
+ * an extension that the message needs); `finished` is not called.
+ */
+bool courier_send(struct courier *courier, struct courier_letter *letter);
+/* Says QUIT once no letter is under way, then `ended`. */
+void courier_quit(struct courier *courier);
+/* Everyone of the letter without a result gets this one; `text` is copied. */
+void courier_settle_open(
+    struct courier_letter *letter, enum courier_outcome outcome, const char *text);
+/* Letters sent on this connection so far, that under way included. */
+uint32_t courier_letters(const struct courier *courier);
+
+#endif

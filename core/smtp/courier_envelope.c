@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * courier_envelope.c - MAIL and RCPT with the parameters that the next hop offers.
+ *
+ * Called by courier_letter.c. Must never put a byte on the line that could end it, nor a parameter
+ * that was not offered.
+ */
+#include <core/smtp/courier_parts.h>
+#include <stdio.h>
+
+/* Nothing that ends a line or a path; the grammar was checked when the message came in. */
+bool
+courier_address_is_sound(const char *address)
+{
+	bool quoted = false;
+
+	for (; *address; address++) {
+		unsigned char c = (unsigned char)*address;
+
+		if (c < ' ' || c == 0x7f || (!quoted && (c == ' ' || c == '<' || c == '>')))
+			return false;
+		if (c == '\\' && address[1] != '\0')
+			address++;
+		else if (c == '"')
+			quoted = !quoted;
+	}
+	return !quoted;
+}
+
+/* xtext and the like: one word; RFC 6533 section 3 allows UTF-8 in ORCPT. */
+static bool
+is_word(const char *text, bool utf8)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text <= ' ' || *text == 0x7f || (!utf8 && (*text & 0x80)))
+			return false;
+	return true;
+}
+
+const char *
+courier_objection(const struct courier *courier, const struct courier_letter *letter)
+{
+	uint32_t binary = COURIER_OFFERS_BINARYMIME | COURIER_OFFERS_CHUNKING;
+
+	/* RFC 6531 section 3.2, RFC 6152, RFC 3030 section 3, RFC 1870 section 6. */
+	if (letter->needs_utf8 && !(courier->offers & COURIER_OFFERS_SMTPUTF8))
+		return "553 5.6.7 SMTPUTF8 is needed and the next hop does not offer it";
+	if (letter->binary && (courier->offers & binary) != binary)
+		return "554 5.6.3 BINARYMIME is needed and the next hop does not offer it";
+	if (letter->has_eightbit && !(courier->offers & COURIER_OFFERS_8BITMIME))
+		return "554 5.6.3 8BITMIME is needed and the next hop does not offer it";
+	if (courier->size_most > 0 && letter->bytes->len > courier->size_most)
+		return "552 5.3.4 larger than the next hop's limit";
+	if (!courier_address_is_sound(letter->envelope->sender))
+		return "553 5.1.7 the sender's address cannot be sent";
+	return NULL;
+}
+
+void
+courier_say_mail(struct courier *courier)
+{
+	static const char *const ret[] = {
+		[MAIL_RET_DEFAULT] = "",
+		[MAIL_RET_FULL] = " RET=FULL",
+		[MAIL_RET_HDRS] = " RET=HDRS",
+	};
+	const struct courier_letter *letter = courier->letter;
+	const struct mail_envelope *envelope = letter->envelope;
+	bool dsn = (courier->offers & COURIER_OFFERS_DSN) != 0;
+	bool envid = dsn && envelope->envid && is_word(envelope->envid, false);
+	char size[32] = "";
+	const char *body = "";
+
+	if (courier->offers & COURIER_OFFERS_SIZE)
+		snprintf(size, sizeof(size), " SIZE=%zu", letter->bytes->len);
+	if (letter->binary)
+		body = " BODY=BINARYMIME";
+	else if (letter->has_eightbit)
+		body = " BODY=8BITMIME";
+	/* AUTH=<>: we vouch for nobody else's login (RFC 4954 section 5). */
+	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s\r\n", envelope->sender, size, body,
+	    letter->needs_utf8 ? " SMTPUTF8" : "", dsn ? ret[envelope->ret] : "",
+	    envid ? " ENVID=" : "", envid ? envelope->envid : "",
+	    courier->parts.target->user ? " AUTH=<>" : "");
+}
+
+static void
+notify_words(uint32_t notify, char *ret, size_t size)
+{
+	if (notify & MAIL_NOTIFY_NEVER)
+		snprintf(ret, size, " NOTIFY=NEVER");
+	else if (notify)
+		snprintf(ret, size, " NOTIFY=%s%s%s%s%s",
+		    notify & MAIL_NOTIFY_SUCCESS ? "SUCCESS" : "",
+		    notify & MAIL_NOTIFY_SUCCESS && notify & ~MAIL_NOTIFY_SUCCESS ? "," : "",
+		    notify & MAIL_NOTIFY_FAILURE ? "FAILURE" : "",
+		    notify & MAIL_NOTIFY_FAILURE && notify & MAIL_NOTIFY_DELAY ? "," : "",
+		    notify & MAIL_NOTIFY_DELAY ? "DELAY" : "");
+	else
+		*ret = '\0';
+}
+
+void
+courier_say_rcpt(struct courier *courier, size_t index)
+{
+	const struct courier_letter *letter = courier->letter;
+	const struct mail_recipient *recipient = &letter->envelope
+						      ->recipients[letter->indices[index]];
+	bool dsn = (courier->offers & COURIER_OFFERS_DSN) != 0;
+	bool orcpt = dsn && recipient->orcpt && is_word(recipient->orcpt, letter->needs_utf8);
+	char notify[48] = "";
+
+	if (dsn)
+		notify_words(recipient->notify, notify, sizeof(notify));
+	courier_say(courier, "RCPT TO:<%s>%s%s%s\r\n", recipient->address, notify,
+	    orcpt ? " ORCPT=" : "", orcpt ? recipient->orcpt : "");
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * courier_greet.c - from the greeting to the first letter: EHLO, STARTTLS, AUTH.
+ *
+ * Called by courier.c with each reply. Must never send a password in clear to another machine, nor
+ * go on in clear where the route wants TLS, nor believe after TLS what was offered before it.
+ */
+#include <core/base/log.h>
+#include <core/base/text.h>
+#include <core/smtp/courier_parts.h>
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define AUTH_MOST 4096u
+
+static bool
+is_class(const struct reply *reply, int class)
+{
+	return reply->code / 100 == class;
+}
+
+static void
+say_hello(struct courier *courier, enum courier_state state)
+{
+	courier_say(
+	    courier, "%s %s\r\n", state == COURIER_EHLO ? "EHLO" : "HELO", courier->relay_name);
+	courier_expect(courier, state, courier->parts.limits->hello);
+	courier_flush(courier);
+}
+
+void
+courier_on_greeting(struct courier *courier, const struct reply *reply)
+{
+	/* RFC 5321 section 3.1, RFC 7504: any other greeting means "not here, not now". */
+	if (reply->code == 220)
+		say_hello(courier, COURIER_EHLO);
+	else
+		courier_break_on(courier, reply);
+}
+
+/* ---- what is offered --------------------------------------------------------------------------
+ */
+
+static const struct {
+	const char *word;
+	uint32_t offer;
+} extensions[] = {
+	{ "PIPELINING", COURIER_OFFERS_PIPELINING },
+	{ "8BITMIME", COURIER_OFFERS_8BITMIME },
+	{ "SMTPUTF8", COURIER_OFFERS_SMTPUTF8 },
+	{ "DSN", COURIER_OFFERS_DSN },
+	{ "CHUNKING", COURIER_OFFERS_CHUNKING },
+	{ "BINARYMIME", COURIER_OFFERS_BINARYMIME },
+	{ "STARTTLS", COURIER_OFFERS_STARTTLS },
+	{ "AUTH", COURIER_OFFERS_AUTH },
+	{ "SIZE", COURIER_OFFERS_SIZE },
+};
+
+/* The next word of an EHLO line; some servers write "AUTH=PLAIN". */
+static struct pn_slice
+next_word(struct pn_slice *line)
+{
+	struct pn_slice word;
+	size_t at = 0;
+
+	while (line->len > 0 && (*line->data == ' ' || *line->data == '='))
+		*line = pn_slice(line->data + 1, line->len - 1);
+	while (at < line->len && line->data[at] != ' ' && line->data[at] != '=')
+		at++;
+	word = pn_slice(line->data, at);
+	*line = pn_slice(line->data + at, line->len - at);
+	return word;
+}
+
+/* RFC 1870 section 4: none or 0 means that no limit is known. */
+static uint64_t
+read_size(struct pn_slice digits)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < digits.len; i++) {
+		if (!isdigit((unsigned char)digits.data[i]) || size > UINT64_MAX / 10 - 1)
+			return 0;
+		size = size * 10 + (uint64_t)(digits.data[i] - '0');
+	}
+	return size;
+}
+
+static void
+read_mechanisms(struct courier *courier, struct pn_slice line)
+{
+	struct pn_slice word;
+
+	while ((word = next_word(&line)).len > 0) {
+		if (text_is(word, "PLAIN"))
+			courier->offers |= COURIER_OFFERS_PLAIN;
+		else if (text_is(word, "LOGIN"))
+			courier->offers |= COURIER_OFFERS_LOGIN;
+	}
+}
+
+static void
+read_offer(struct courier *courier, struct pn_slice line)
+{
+	struct pn_slice word = next_word(&line);
+
+	if (text_is(word, "SIZE"))
+		courier->size_most = read_size(next_word(&line));
+	for (size_t i = 0; i < sizeof(extensions) / sizeof(*extensions); i++)
+		if (text_is(word, extensions[i].word))
+			courier->offers |= extensions[i].offer;
+	if (text_is(word, "AUTH"))
+		read_mechanisms(courier, line);
+}
+
+/* ---- AUTH (RFC 4954) --------------------------------------------------------------------------
+ */
+
+static void
+become_ready(struct courier *courier)
+{
+	courier->was_ready = true;
+	*courier->reason = '\0';
+	courier_expect(courier, COURIER_READY, courier->parts.idle_ms);
+	courier->parts.events->ready(courier);
+	if (courier->state == COURIER_READY && courier->quitting)
+		courier_say_quit(courier);
+}
+
+/* "prefix base64(bytes) CRLF", overwritten in memory once it is queued. */
+static void
+say_secret(struct courier *courier, const char *prefix, struct pn_slice bytes)
+{
+	struct buf line = BUF_INIT(AUTH_MOST);
+	int r;
+
+	r = buf_add_text(&line, prefix);
+	if (r == 0)
+		r = text_base64_encode(bytes, &line);
+	if (r == 0)
+		r = buf_add(&line, "\r\n", 2);
+	if (r == 0)
+		r = stream_write(&courier->stream, line.data, line.len);
+	buf_wipe(&line);
+	if (r < 0)
+		courier_give_up(courier, "451 4.3.0", "user and password are too long for AUTH");
+	courier_flush(courier);
+}
+
+/* RFC 4616: nothing, NUL, user, NUL, password. */
+static void
+say_plain(struct courier *courier)
+{
+	const struct courier_target *target = courier->parts.target;
+	struct buf text = BUF_INIT(AUTH_MOST);
+	int r;
+
+	r = buf_add(&text, "", 1);
+	if (r == 0)
+		r = buf_add(&text, target->user, strlen(target->user) + 1);
+	if (r == 0)
+		r = buf_add(&text, target->password.data, target->password.len);
+	courier_expect(courier, COURIER_AUTH_PLAIN, courier->parts.limits->hello);
+	if (r == 0)
+		say_secret(courier, "AUTH PLAIN ", buf_slice(&text));
+	else
+		courier_give_up(courier, "451 4.3.0", "user and password are too long for AUTH");
+	buf_wipe(&text);
+}
+
+static void
+begin_auth(struct courier *courier)
+{
+	const struct address *address = &courier->lookup->request.addresses[courier->address_at];
+
+	if (!courier_is_secure(courier) && !address_is_loopback(address)) {
+		courier_give_up(courier, "454 4.7.0",
+		    "no TLS there, and the password does not travel in clear");
+	} else if (courier->offers & COURIER_OFFERS_PLAIN) {
+		say_plain(courier);
+	} else if (courier->offers & COURIER_OFFERS_LOGIN) {
+		courier_say(courier, "AUTH LOGIN\r\n");
+		courier_expect(courier, COURIER_AUTH_LOGIN, courier->parts.limits->hello);
+		courier_flush(courier);
+	} else {
+		courier_give_up(courier, "454 4.7.0", "neither AUTH PLAIN nor LOGIN is offered");
+	}
+}
+
+void
+courier_on_auth(struct courier *courier, const struct reply *reply)
+{
+	const struct courier_target *target = courier->parts.target;
+
+	if (is_class(reply, 2) && courier->state != COURIER_AUTH_LOGIN &&
+	    courier->state != COURIER_AUTH_USER) {
+		become_ready(courier);
+	} else if (reply->code == 334 && courier->state == COURIER_AUTH_LOGIN) {
+		courier_expect(courier, COURIER_AUTH_USER, courier->parts.limits->hello);
+		say_secret(courier, "", pn_slice_of(target->user));
+	} else if (reply->code == 334 && courier->state == COURIER_AUTH_USER) {
+		courier_expect(courier, COURIER_AUTH_PASSWORD, courier->parts.limits->hello);
+		say_secret(courier, "", target->password);
+	} else {
+		char text[COURIER_TEXT / 2];
+
+		/* A wrong password is wrong at the next address too, and locks accounts. */
+		reply_print(reply, text, sizeof(text));
+		courier_give_up(courier, "454 4.7.0", "AUTH as %s: %s", target->user, text);
+	}
+}
+
+/* ---- hello and STARTTLS (RFC 3207) ------------------------------------------------------------
+ */
+
+static void
+after_hello(struct courier *courier)
+{
+	const struct courier_target *target = courier->parts.target;
+
+	if (!courier_is_secure(courier) && target->tls && !courier->in_clear) {
+		if (courier->offers & COURIER_OFFERS_STARTTLS) {
+			courier_say(courier, "STARTTLS\r\n");
+			courier_expect(courier, COURIER_STARTTLS, courier->parts.limits->hello);
+			courier_flush(courier);
+			return;
+		}
+		if (target->level != TLS_LEVEL_MAY) {
+			courier_break(courier, "451 4.7.5", "TLS is required and not offered");
+			return;
+		}
+	}
+	if (target->user)
+		begin_auth(courier);
+	else
+		become_ready(courier);
+}
+
+void
+courier_on_ehlo(struct courier *courier, const struct reply *reply)
+{
+	struct pn_slice line;
+	size_t at = 0;
+
+	if (is_class(reply, 5) && !courier_is_secure(courier)) {
+		say_hello(courier, COURIER_HELO);
+		return;
+	}
+	if (!is_class(reply, 2)) {
+		courier_break_on(courier, reply);
+		return;
+	}
+	courier->offers = 0;
+	courier->size_most = 0;
+	if (reply_line(reply, &at, &line)) /* the first is the server's name */
+		while (reply_line(reply, &at, &line))
+			read_offer(courier, line);
+	after_hello(courier);
+}
+
+void
+courier_on_helo(struct courier *courier, const struct reply *reply)
+{
+	if (is_class(reply, 2))
+		after_hello(courier);
+	else
+		courier_break_on(courier, reply);
+}
+
+void
+courier_on_starttls(struct courier *courier, const struct reply *reply)
+{
+	const struct courier_target *target = courier->parts.target;
+	char text[COURIER_TEXT / 2];
+	int r;
+
+	if (reply->code != 220) {
+		reply_print(reply, text, sizeof(text));
+		if (target->level != TLS_LEVEL_MAY) {
+			courier_break(courier, "451 4.7.5", "STARTTLS refused: %s", text);
+			return;
+		}
+		log_event(
+		    PN_LOG_NOTICE, "tls-fallback", "remote", courier->remote, "reason", text, NULL);
+		courier->in_clear = true;
+		after_hello(courier);
+		return;
+	}
+	/* What was sent behind the reply was sent by somebody in between (section 5). */
+	stream_discard_input(&courier->stream);
+	courier_expect(courier, COURIER_HANDSHAKE, courier->parts.limits->handshake);
+	r = stream_start_tls(&courier->stream, target->tls, false, target->host);
+	if (r < 0 && target->level == TLS_LEVEL_MAY)
+		courier_again_in_clear(courier, strerror(-r));
+	else if (r < 0)
+		courier_break(courier, "451 4.7.5", "TLS: %s", strerror(-r));
+}
+
+void
+courier_on_secured(struct courier *courier, const struct pn_error *err)
+{
+	const struct courier_target *target = courier->parts.target;
+
+	if (err && target->level == TLS_LEVEL_MAY) {
+		courier_again_in_clear(courier, err->text);
+		return;
+	}
+	if (err) {
+		courier_break(courier, "451 4.7.5", "TLS: %s", err->text);
+		return;
+	}
+	tls_facts_of(courier->stream.tls, &courier->tls);
+	if (target->level == TLS_LEVEL_VERIFY && !courier->tls.verified) {
+		courier_break(
+		    courier, "451 4.7.5", "TLS: the certificate is not valid for %s", target->host);
+		return;
+	}
+	courier->offers = 0;
+	say_hello(courier, COURIER_EHLO);
+}
