@@ -23,6 +23,7 @@ struct queue_settings {
 	uint32_t connections_per_destination;
 	uint32_t messages_per_connection;
 	int64_t idle_connection_ms;
+	int64_t notice_after_ms; /* delay notice (DSN); 0: 4 h */
 };
 
 struct queue_parts {
@@ -39,11 +40,18 @@ struct queue_parts {
 };
 
 int queue_new(const struct queue_parts *parts, struct queue **ret, struct pn_error *err);
-/* New settings and routes; kept alive by the reference in `routes` (see route.h). */
+/*
+ * New settings (copied) and routes (held), for every attempt from now on. Once before anything is
+ * accepted or restored.
+ */
 void queue_configure(
     struct queue *queue, const struct queue_settings *settings, struct routes *routes);
-/* No new attempts; calls `drained` when those under way have ended. */
+/*
+ * No new attempts; calls `drained`, never before it returns, when those under way have ended and
+ * connections are closed. What is accepted meanwhile becomes durable and waits.
+ */
 void queue_drain(struct queue *queue, void (*drained)(void *arg), void *arg);
+/* After the drain, or when neither the loop nor the job threads run any more. */
 void queue_free(struct queue **queue);
 
 /*
@@ -58,6 +66,7 @@ void queue_effects_done(struct queue *queue, struct item *item);
 
 /* For `queue list` and status: calls `each` for every item, in no order. */
 void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);
+/* Messages that wait and that are being sent; recipients' results and messages since the start. */
 struct queue_figures {
 	uint64_t waiting, sending, delivered, failed, deferred, accepted;
 };

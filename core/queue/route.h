@@ -9,19 +9,17 @@
 #define CORE_QUEUE_ROUTE_H
 
 #include <core/config/relay.h>
-#include <core/config/when.h>
 #include <core/queue/item.h>
-#include <openssl/ssl.h>
+#include <core/smtp/courier.h>
 
 enum route_kind { ROUTE_SMARTHOST, ROUTE_MAILDIR, ROUTE_DISCARD };
 
 struct route {
 	enum route_kind kind;
-	const struct config_route *config;
-	SSL_CTX *tls;     /* SMARTHOST with tls other than none */
-	const char *name; /* of the destination, for logs and for grouping: "smarthost:host:port" */
-	const char *host;
-	uint16_t port;
+	const char *name; /* for logs: "smarthost:host:port", "maildir:/path", "discard" */
+	const char *key;  /* routes of one key share a destination's connections */
+	struct courier_target target; /* SMARTHOST */
+	const char *path;             /* MAILDIR; with {user} and {domain} */
 };
 
 struct routes;

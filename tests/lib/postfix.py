@@ -228,10 +228,7 @@ class Postfix:
         self._write()
         owned = [os.path.join(self.directory, name) for name in ("data", "mail")]
         self._run("chown", f"{MAIL_OWNER}:{MAIL_OWNER}", *owned)
-        try:
-            self._run(os.path.join(self.root, "usr/sbin/postfix"), "check")
-        except Failed as problem:
-            raise Failed(f"{problem}\n{self.log()[-2000:]}")
+        self._run(os.path.join(self.root, "usr/sbin/postfix"), "check")
         if self.sasl:
             self.auth = DovecotAuth(os.path.join(self.directory, "auth"), *self.sasl)
             self.auth.start()

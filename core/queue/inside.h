@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * inside.h - what the files of the queue share; nobody else includes it.
+ *
+ *	queue.c              items: accepted, restored, due, finished; the drain
+ *	outcome.c            what an attempt's results mean for the recipients; marks, log lines
+ *	notice.c             delivery status notifications for what failed or is late
+ *	load.c               bytes read back from the spool
+ *	destination.c        deliveries waiting for a next hop, its connections, back-off
+ *	transport_maildir.c  deliveries into maildirs, on the job threads
+ *	schedule.c           the order in which items are due
+ *
+ * An item is freed when all recipients are final and nothing of it is under way: no delivery, no
+ * notice, no committed hook. Everything runs on the queue's loop but the work of jobs.
+ */
+#ifndef CORE_QUEUE_INSIDE_H
+#define CORE_QUEUE_INSIDE_H
+
+#include <core/queue/queue.h>
+#include <core/queue/schedule.h>
+#include <glib.h>
+
+/* Bytes of items that no courier has in hand; past it they are given back to the spool. */
+#define QUEUE_RESIDENT_MOST ((size_t)64 * 1024 * 1024)
+
+struct delivery;
+struct load;
+struct notice;
+
+struct queue {
+	struct queue_parts parts;
+	struct queue_settings settings;
+	char *relay_name;
+	struct routes *routes;
+	struct schedule schedule;
+	struct loop_timer timer, drain_timer;
+	int64_t armed_us;             /* what `timer` is set to; INT64_MAX: nothing */
+	GHashTable *destinations;     /* by key */
+	struct queued *items;         /* all of them */
+	struct queue_figures figures; /* but for `waiting` */
+	uint64_t count, accepting;    /* items; those not durable yet */
+	size_t resident;              /* bytes of items in memory */
+	uint32_t reading;             /* jobs that read from the spool */
+	GQueue loads;                 /* those that wait for one to end */
+	uint64_t under_way; /* accepts, loads, connections, jobs: what a drain waits for */
+	void (*drained)(void *arg);
+	void *drained_arg;
+	bool draining;
+};
+
+/* One item in the queue. */
+struct queued {
+	struct schedule_entry entry; /* first: the schedule hands it back */
+	struct queue *queue;
+	struct item *item;
+	struct queued *next, **link;
+	struct load *load;
+	struct notice *notice;      /* who is to be reported on, still growing */
+	struct notice *notice_sent; /* the same, on its way to the spool */
+	uint32_t deliveries;        /* not ended */
+	uint32_t pins;              /* those that need item->bytes to stay */
+	bool accepting, committing;
+};
+
+/* Some recipients of an item on their way to one destination. */
+struct load_waiter {
+	struct load_waiter *next;
+	void (*loaded)(struct load_waiter *waiter, int r);
+};
+struct delivery {
+	struct load_waiter waiter;
+	struct queued *owner;
+	struct destination *destination; /* NULL: no route */
+	struct delivery *next;
+	struct arena arena; /* the letter's */
+	struct courier_letter letter;
+	bool pinned, retried;
+	uint32_t count;
+	uint32_t *indices;
+	struct courier_result results[];
+};
+
+/* ---- queue.c ---- */
+/* Something of the item has ended: finish it, report, or wait for what is due next. May free it. */
+void queue_settle(struct queued *queued);
+void queue_set_bytes(struct queued *queued, struct mail_bytes *bytes);
+void queue_drop_bytes(struct queued *queued);
+/* Counts what a drain waits for. */
+void queue_begin(struct queue *queue);
+void queue_end(struct queue *queue);
+/* The delivery needs the bytes in memory until it ends. */
+void queue_pin(struct delivery *delivery);
+
+/* ---- outcome.c ---- */
+/* All results are set: logs and marks them, frees the delivery, settles the item. */
+void outcome_note(struct delivery *delivery);
+/* All open results become this. */
+void outcome_settle(struct delivery *delivery, enum courier_outcome outcome, const char *reply);
+/* Frees it and leaves the item alone: the queue ends. */
+void outcome_drop(struct delivery *delivery);
+/* The attempt does not take place: recipients wait on as if nothing had been. */
+void outcome_take_back(struct delivery *delivery);
+/* When this recipient is tried again, wall time. */
+int64_t outcome_next_due(
+    const struct queue *queue, const struct item *item, const struct item_recipient *recipient);
+
+/* ---- notice.c ---- */
+bool notice_is_wanted(const struct item *item, uint32_t index, bool failed);
+/* The recipient stays as it is until a notice about it is durable. */
+void notice_add(struct queued *queued, uint32_t index, bool failed, const char *status);
+void notice_send(struct queued *queued);
+void notice_free(struct notice **notice);
+
+/* ---- load.c ---- */
+/* Reads item->bytes back, then calls the waiter; -ECANCELED when draining. */
+void load_start(struct queued *queued, struct load_waiter *waiter);
+void load_cancel_waiting(struct queue *queue);
+
+/* ---- destination.c ---- */
+struct destination *destination_get(struct queue *queue, const struct route *route);
+/* Takes the delivery; its end is outcome_note() or outcome_take_back(), possibly at once. */
+void destination_push(struct destination *destination, struct delivery *delivery);
+void destination_drain(struct destination *destination);
+bool destination_is_unused(const struct destination *destination);
+void destination_free(struct destination *destination);
+const char *destination_name(const struct destination *destination);
+/* Until when it is not to be troubled, wall time; 0: it may be. */
+int64_t destination_blocked_us(const struct destination *destination);
+/* A job of it has ended: the delivery has its results. */
+void destination_job_ended(struct destination *destination, struct delivery *delivery);
+
+/* ---- transport_maildir.c ---- */
+void maildir_start(struct queue *queue, struct routes *routes, const struct route *route,
+    struct delivery *delivery);
+
+#endif

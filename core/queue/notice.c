@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * notice.c - tells the sender of failure and delay (RFC 3461, 3464): one report per item and round.
+ *
+ * Called by outcome.c for each recipient and by queue.c when a round has ended. The report is an
+ * item of its own with a null sender; only when it is durable do the failures become final, so that
+ * a crash in between sends a report twice rather than never. Must never report to a null sender.
+ */
+#include <core/base/clock.h>
+#include <core/base/log.h>
+#include <core/mail/dsn.h>
+#include <core/queue/inside.h>
+#include <core/smtp/reply.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Above it a report quotes the header alone. */
+#define QUOTE_MOST ((size_t)64 * 1024)
+
+struct notice {
+	struct load_waiter waiter; /* first */
+	struct queued *queued;
+	GArray *recipients; /* struct told */
+};
+
+struct told {
+	uint32_t index;
+	bool failed;
+	char status[REPLY_ENHANCED_SIZE];
+};
+
+bool
+notice_is_wanted(const struct item *item, uint32_t index, bool failed)
+{
+	uint32_t notify = item->recipients[index].envelope->notify;
+
+	if (*item->envelope.sender == '\0' || notify & MAIL_NOTIFY_NEVER)
+		return false;
+	return notify == 0 || notify & (failed ? MAIL_NOTIFY_FAILURE : MAIL_NOTIFY_DELAY);
+}
+
+/* "5.1.1" out of "550 5.1.1 text", where it fits the reply's class. */
+static void
+read_status(const char *reply, bool failed, char ret[REPLY_ENHANCED_SIZE])
+{
+	size_t len = 0;
+
+	g_strlcpy(ret, failed ? "5.0.0" : "4.0.0", REPLY_ENHANCED_SIZE);
+	if (!reply || strlen(reply) < 5)
+		return;
+	reply += 4;
+	while (reply[len] == '.' || (reply[len] >= '0' && reply[len] <= '9'))
+		len++;
+	if (reply[len] == ' ' && len >= 5 && len < REPLY_ENHANCED_SIZE && reply[1] == '.' &&
+	    *reply == (failed ? '5' : '4')) {
+		memcpy(ret, reply, len);
+		ret[len] = '\0';
+	}
+}
+
+void
+notice_add(struct queued *queued, uint32_t index, bool failed, const char *status)
+{
+	struct told told = { .index = index, .failed = failed };
+
+	if (!queued->notice) {
+		queued->notice = g_new0(struct notice, 1);
+		queued->notice->queued = queued;
+		queued->notice->recipients = g_array_new(FALSE, FALSE, sizeof(struct told));
+	}
+	if (status)
+		g_strlcpy(told.status, status, sizeof(told.status));
+	else
+		read_status(queued->item->recipients[index].last_reply, failed, told.status);
+	g_array_append_val(queued->notice->recipients, told);
+}
+
+void
+notice_free(struct notice **notice)
+{
+	if (!*notice)
+		return;
+	g_array_free((*notice)->recipients, TRUE);
+	g_free(*notice);
+	*notice = NULL;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------
+ */
+
+/* A recipient who was told has failed for good, or waits for the next attempt. */
+static void
+settle_one(struct queued *queued, const struct told *told)
+{
+	struct item_recipient *recipient = &queued->item->recipients[told->index];
+
+	recipient->state = told->failed ? ITEM_FAILED : ITEM_WAITING;
+	if (told->failed) {
+		queued->queue->figures.failed++;
+		queued->item->unfinished--;
+	}
+}
+
+/* There is no notice: what it is about did not become final and is tried again. */
+static void
+retry_one(struct queued *queued, const struct told *told)
+{
+	struct item_recipient *recipient = &queued->item->recipients[told->index];
+
+	recipient->state = ITEM_WAITING;
+	if (told->failed)
+		recipient->due_us = clock_wall_us() + queued->queue->settings.retry_first_ms * 1000;
+}
+
+static void
+end(struct queued *queued, int r)
+{
+	GArray *told = queued->notice_sent->recipients;
+	uint32_t *indices = g_new(uint32_t, told->len);
+
+	for (guint i = 0; i < told->len; i++) {
+		const struct told *one = &g_array_index(told, struct told, i);
+
+		indices[i] = one->index;
+		if (r < 0)
+			retry_one(queued, one);
+		else
+			settle_one(queued, one);
+	}
+	spool_mark(queued->queue->parts.spool, queued->item, indices, told->len);
+	g_free(indices);
+	notice_free(&queued->notice_sent);
+	queue_settle(queued);
+}
+
+static void
+on_durable(void *arg, int r, const struct item *report)
+{
+	struct queued *queued = arg;
+
+	if (r < 0)
+		log_event(PN_LOG_WARNING, "notice-not-written", "id", queued->item->id, "reason",
+		    strerror(-r), NULL);
+	else
+		log_event(PN_LOG_NOTICE, "notice", "id", queued->item->id, "notice", report->id,
+		    "to", report->envelope.recipients[0].address, NULL);
+	end(queued, r);
+}
+
+/* ---- the report -------------------------------------------------------------------------------
+ */
+
+static void
+fill_recipients(const struct queued *queued, struct dsn_recipient *ret)
+{
+	const struct item *item = queued->item;
+	GArray *told = queued->notice_sent->recipients;
+	int64_t expiry = item->accepted_us + queued->queue->settings.give_up_ms * 1000;
+
+	for (guint i = 0; i < told->len; i++) {
+		const struct told *one = &g_array_index(told, struct told, i);
+		const struct item_recipient *recipient = &item->recipients[one->index];
+
+		ret[i] = (struct dsn_recipient){
+			.recipient = recipient->envelope,
+			.action = one->failed ? DSN_FAILED : DSN_DELAYED,
+			.status = one->status,
+			.diagnostic = recipient->last_reply,
+			.remote = recipient->last_remote,
+			.last_attempt_us = recipient->last_attempt_us,
+			.will_retry_until_us = one->failed ? 0 : expiry,
+		};
+	}
+}
+
+static int
+write_report(const struct queued *queued, struct item *report)
+{
+	const struct item *item = queued->item;
+	GArray *told = queued->notice_sent->recipients;
+	struct dsn_recipient *recipients = g_new0(struct dsn_recipient, told->len);
+	struct dsn_report facts = {
+		.relay_name = queued->queue->settings.relay_name,
+		.id = report->id,
+		.about_id = item->id,
+		.wall_us = report->accepted_us,
+		.arrival_us = item->accepted_us,
+		.envelope = &item->envelope,
+		.recipients = recipients,
+		.count = told->len,
+		.original = pn_slice(item->bytes->data, item->bytes->len),
+		.quote_most = QUOTE_MOST,
+	};
+	int r;
+
+	fill_recipients(queued, recipients);
+	r = dsn_write(&facts, &report->bytes, &report->needs_utf8);
+	g_free(recipients);
+	return r;
+}
+
+static bool
+has_eightbit(const struct mail_bytes *bytes)
+{
+	for (size_t i = 0; i < bytes->len; i++)
+		if (bytes->data[i] & 0x80)
+			return true;
+	return false;
+}
+
+static void
+make_report(struct queued *queued, struct item *report)
+{
+	struct mail_envelope *envelope = &report->envelope;
+	struct mail_recipient *to;
+
+	item_id_new(report->id);
+	report->accepted_us = clock_wall_us();
+	report->facts.client_address = "local";
+	report->facts.client_literal = "localhost";
+	report->facts.listener = report->facts.helo = "";
+	report->facts.esmtp = true;
+	report->effects_done = true;
+	envelope->sender = envelope->original_sender = "";
+	to = mail_envelope_add(envelope, &report->arena, queued->item->envelope.sender);
+	to->notify = MAIL_NOTIFY_NEVER;
+	item_prepare(report);
+}
+
+static void
+loaded(struct load_waiter *waiter, int r)
+{
+	struct queued *queued = ((struct notice *)(void *)waiter)->queued;
+	struct item *report = NULL;
+
+	if (r == 0) {
+		report = item_new();
+		make_report(queued, report);
+		r = write_report(queued, report);
+	}
+	if (r < 0) {
+		item_free(&report);
+		on_durable(queued, r, NULL);
+		return;
+	}
+	report->size = report->bytes->len;
+	report->has_eightbit = has_eightbit(report->bytes);
+	report->facts.smtputf8 = report->needs_utf8;
+	report->facts.eightbit = report->has_eightbit;
+	queue_accept(queued->queue, report, on_durable, queued);
+}
+
+void
+notice_send(struct queued *queued)
+{
+	struct notice *notice = queued->notice;
+
+	queued->notice = NULL;
+	queued->notice_sent = notice;
+	notice->waiter.loaded = loaded;
+	if (queued->item->bytes)
+		loaded(&notice->waiter, 0);
+	else
+		load_start(queued, &notice->waiter);
+}

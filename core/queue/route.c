@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * route.c - routes out of the configuration, and which one a recipient's mail takes.
+ *
+ * Made by whoever accepts a configuration, asked by the queue for every recipient. Everything is a
+ * copy, so that a generation may go while connections made with its routes are still open.
+ */
+#include <core/queue/route.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define SMTP_PORT 25
+
+struct routes {
+	atomic_uint references;
+	struct arena arena, secrets;
+	size_t count;
+	struct config_when *when;
+	struct route *routes;
+};
+
+static struct pn_strings
+copy_strings(struct arena *arena, struct pn_strings from)
+{
+	const char **items = arena_alloc(arena, (from.count + 1) * sizeof(*items));
+
+	for (size_t i = 0; i < from.count; i++)
+		items[i] = arena_text(arena, from.items[i]);
+	return (struct pn_strings){ from.count, items };
+}
+
+static void
+copy_when(struct arena *arena, const struct config_when *from, struct config_when *ret)
+{
+	*ret = *from;
+	ret->sender = copy_strings(arena, from->sender);
+	ret->sender_domain = copy_strings(arena, from->sender_domain);
+	ret->recipient = copy_strings(arena, from->recipient);
+	ret->recipient_domain = copy_strings(arena, from->recipient_domain);
+	ret->user = copy_strings(arena, from->user);
+	ret->listener = copy_strings(arena, from->listener);
+	ret->network = copy_strings(arena, from->network);
+	ret->tag = copy_strings(arena, from->tag);
+}
+
+static int
+read_port(const char *text, uint16_t *ret)
+{
+	char *end;
+	unsigned long port = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || port == 0 || port > UINT16_MAX)
+		return -EINVAL;
+	*ret = (uint16_t)port;
+	return 0;
+}
+
+/* "name", "name:port", "[2001:db8::1]:port"; brackets go. */
+static int
+read_host(struct arena *arena, const char *text, struct courier_target *ret, struct pn_error *err)
+{
+	const char *end, *port = NULL;
+
+	if (!text || !*text)
+		return pn_error_set(err, -EINVAL, "host is missing");
+	if (*text == '[') {
+		text++;
+		end = strchr(text, ']');
+		if (!end || (end[1] != '\0' && end[1] != ':'))
+			return pn_error_set(err, -EINVAL, "host \"[%s\" is not closed", text);
+		port = end[1] ? end + 2 : NULL;
+	} else {
+		end = strchr(text, ':');
+		port = end ? end + 1 : NULL;
+		if (!end)
+			end = text + strlen(text);
+	}
+	ret->port = SMTP_PORT;
+	if (end == text || end - text > 255 || (port && read_port(port, &ret->port) < 0))
+		return pn_error_set(err, -EINVAL, "host \"%s\" is not a name or name:port", text);
+	ret->host = arena_slice(arena, pn_slice(text, (size_t)(end - text)));
+	return 0;
+}
+
+static int
+fill_smarthost(struct routes *routes, const struct config_route *config, struct route *ret,
+    struct pn_error *err)
+{
+	static const char *const levels[] = { "none", "may", "encrypt", "verify" };
+	struct arena *arena = &routes->arena;
+	struct courier_target *target = &ret->target;
+	struct pn_slice password;
+	int r;
+
+	r = read_host(arena, config->host, target, err);
+	if (r < 0)
+		return r;
+	target->level = (enum tls_level)config->tls;
+	if (target->level != TLS_LEVEL_NONE) {
+		r = tls_client_new(target->level, config->ca_file, TLS_MIN_1_2, &target->tls, err);
+		if (r < 0)
+			return r;
+	}
+	target->user = arena_text(arena, config->auth.user);
+	if (target->user && config->auth.password) {
+		password = pn_secret_bytes(config->auth.password);
+		target->password = pn_slice(arena_slice(&routes->secrets, password), password.len);
+	}
+	ret->name = arena_printf(arena, "smarthost:%s:%u", target->host, (unsigned)target->port);
+	ret->key = arena_printf(arena, "%s tls=%s ca=%s user=%s", ret->name, levels[config->tls],
+	    config->ca_file ? config->ca_file : "", target->user ? target->user : "");
+	return 0;
+}
+
+static int
+fill_route(struct routes *routes, const struct config_route *config, struct route *ret,
+    struct pn_error *err)
+{
+	ret->key = ret->name = "discard";
+	switch ((enum config_route_kind)config->to) {
+	case CONFIG_ROUTE_SMARTHOST:
+		ret->kind = ROUTE_SMARTHOST;
+		return fill_smarthost(routes, config, ret, err);
+	case CONFIG_ROUTE_MAILDIR:
+		if (!config->path || !*config->path)
+			return pn_error_set(err, -EINVAL, "path is missing");
+		ret->kind = ROUTE_MAILDIR;
+		ret->path = arena_text(&routes->arena, config->path);
+		ret->key = ret->name = arena_printf(&routes->arena, "maildir:%s", ret->path);
+		return 0;
+	case CONFIG_ROUTE_DISCARD:
+		ret->kind = ROUTE_DISCARD;
+		return 0;
+	}
+	return pn_error_set(err, -EINVAL, "unknown kind");
+}
+
+int
+routes_new(const struct config_core *config, struct routes **ret, struct pn_error *err)
+{
+	const struct config_route *from = config->routes.items;
+	struct routes *routes = calloc(1, sizeof(*routes));
+	int r = 0;
+
+	if (!routes)
+		return pn_error_set(err, -ENOMEM, "routes: out of memory");
+	atomic_init(&routes->references, 1);
+	routes->when = arena_alloc(&routes->arena, config->routes.count * sizeof(*routes->when));
+	routes->routes = arena_alloc(
+	    &routes->arena, config->routes.count * sizeof(*routes->routes));
+	for (size_t i = 0; i < config->routes.count && r == 0; i++) {
+		routes->count = i + 1;
+		copy_when(&routes->arena, &from[i].when, &routes->when[i]);
+		r = fill_route(routes, &from[i], &routes->routes[i], err);
+		if (r < 0)
+			pn_error_in(err, "routes[%zu]", i);
+	}
+	if (r < 0)
+		routes_release(&routes);
+	else
+		*ret = routes;
+	return r;
+}
+
+struct routes *
+routes_hold(struct routes *routes)
+{
+	atomic_fetch_add(&routes->references, 1);
+	return routes;
+}
+
+void
+routes_release(struct routes **routes_at)
+{
+	struct routes *routes = *routes_at;
+
+	*routes_at = NULL;
+	if (!routes || atomic_fetch_sub(&routes->references, 1) > 1)
+		return;
+	for (size_t i = 0; i < routes->count; i++)
+		SSL_CTX_free(routes->routes[i].target.tls);
+	arena_wipe(&routes->secrets);
+	arena_free(&routes->arena);
+	free(routes);
+}
+
+const struct route *
+routes_find(const struct routes *routes, const struct item *item, const char *recipient)
+{
+	struct config_subject subject = {
+		.facts = &item->facts,
+		.sender = item->envelope.sender,
+		.recipient = recipient,
+		.tags = item->tags,
+		.tag_count = item->tag_count,
+		.size = item->size,
+	};
+
+	for (size_t i = 0; i < routes->count; i++)
+		if (config_when_matches(&routes->when[i], &subject))
+			return &routes->routes[i];
+	return NULL;
+}
