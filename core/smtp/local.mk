@@ -5,7 +5,13 @@ core_libcore_a_SOURCES += \
 	core/smtp/courier.c core/smtp/courier.h core/smtp/courier_parts.h \
 	core/smtp/courier_envelope.c core/smtp/courier_greet.c core/smtp/courier_letter.c \
 	core/smtp/dot.c core/smtp/dot.h \
-	core/smtp/reply.c core/smtp/reply.h
+	core/smtp/reply.c core/smtp/reply.h \
+	core/smtp/server.c core/smtp/server.h core/smtp/server_inner.h \
+	core/smtp/server_shared.c core/smtp/server_shared.h \
+	core/smtp/session.c core/smtp/session.h core/smtp/session_inner.h \
+	core/smtp/session_auth.c core/smtp/session_command.c core/smtp/session_data.c \
+	core/smtp/session_hello.c core/smtp/session_log.c core/smtp/session_mail.c \
+	core/smtp/session_message.c
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/smtp

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * server.c - the receiving side of one loop.
+ *
+ * Called by the relay process: accepted connections, new configurations, drain. Who may connect is
+ * decided here, before a session costs anything.
+ */
+#include <core/base/log.h>
+#include <core/smtp/reply.h>
+#include <core/smtp/server_inner.h>
+#include <core/smtp/server_shared.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int
+server_new(const struct server_parts *parts, struct server **ret)
+{
+	struct server *server = calloc(1, sizeof(*server));
+
+	if (!server)
+		return -ENOMEM;
+	server->parts = *parts;
+	if (gethostname(server->machine, sizeof(server->machine) - 1) < 0 || !server->machine[0])
+		strcpy(server->machine, "localhost");
+	*ret = server;
+	return 0;
+}
+
+/* ---- networks ---------------------------------------------------------------------------------
+ */
+
+/* The list that a name in `relay.networks` stands for; NULL: no such name. */
+static const struct pn_strings *
+named_networks(const struct config_relay *relay, const char *name)
+{
+	const struct pn_strings *lists = relay->networks.values;
+
+	for (size_t i = 0; i < relay->networks.count; i++)
+		if (strcmp(relay->networks.keys[i], name) == 0)
+			return &lists[i];
+	return NULL;
+}
+
+static int
+add_network(
+    struct arena *arena, struct server_networks *ret, const char *text, struct pn_error *err)
+{
+	struct network *more;
+
+	if ((ret->count & (ret->count - 1)) == 0) { /* full at each power of two */
+		more = arena_alloc(arena, (ret->count ? ret->count * 2 : 1) * sizeof(*more));
+		if (ret->count > 0)
+			memcpy(more, ret->networks, ret->count * sizeof(*more));
+		ret->networks = more;
+	}
+	return network_parse(text, &ret->networks[ret->count++], err);
+}
+
+static int
+compile(const struct config_relay *relay, const struct pn_strings *texts, struct arena *arena,
+    struct server_networks *ret, struct pn_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < texts->count && r == 0; i++) {
+		const struct pn_strings *named = named_networks(relay, texts->items[i]);
+
+		if (!named)
+			r = add_network(arena, ret, texts->items[i], err);
+		for (size_t j = 0; named && j < named->count && r == 0; j++)
+			r = add_network(arena, ret, named->items[j], err);
+	}
+	return r;
+}
+
+static bool
+contains(const struct server_networks *networks, const struct address *peer)
+{
+	for (size_t i = 0; i < networks->count; i++)
+		if (network_contains(&networks->networks[i], peer))
+			return true;
+	return false;
+}
+
+const struct config_listener *
+server_listener(const struct server *server, const char *name)
+{
+	for (size_t i = 0; i < server->listener_count; i++)
+		if (strcmp(server->listeners[i].listener->name, name) == 0)
+			return server->listeners[i].listener;
+	return NULL;
+}
+
+enum session_place
+server_place(
+    const struct server *server, const struct config_listener *listener, const struct address *peer)
+{
+	if (peer->sa.ss_family == AF_UNIX)
+		return SESSION_TRUSTED;
+	for (size_t i = 0; i < server->listener_count; i++)
+		if (server->listeners[i].listener == listener && server->listeners[i].count > 0)
+			return contains(&server->listeners[i], peer) ? SESSION_TRUSTED
+								     : SESSION_OUTSIDE;
+	return address_is_loopback(peer) ? SESSION_TRUSTED : SESSION_ANYONE;
+}
+
+int
+server_configure(
+    struct server *server, struct generation *generation, SSL_CTX *tls, struct pn_error *err)
+{
+	const struct config_relay *relay = &generation_core(generation)->relay;
+	const struct config_listener *listeners = relay->listeners.items;
+	struct server_networks *compiled, shared = { 0 };
+	struct arena arena = { 0 };
+	int r;
+
+	compiled = arena_alloc(&arena, (relay->listeners.count + 1) * sizeof(*compiled));
+	r = compile(relay, &relay->shared_networks, &arena, &shared, err);
+	for (size_t i = 0; i < relay->listeners.count && r == 0; i++) {
+		compiled[i].listener = &listeners[i];
+		r = compile(relay, &listeners[i].networks, &arena, &compiled[i], err);
+	}
+	if (r < 0) {
+		arena_free(&arena);
+		return r;
+	}
+	generation_hold(generation);
+	if (tls)
+		SSL_CTX_up_ref(tls);
+	if (server->generation)
+		generation_release(&server->generation);
+	SSL_CTX_free(server->tls);
+	arena_free(&server->arena);
+	server->generation = generation;
+	server->tls = tls;
+	server->arena = arena;
+	server->listeners = compiled;
+	server->listener_count = relay->listeners.count;
+	server->shared = shared;
+	mail_bytes_budget((size_t)relay->limits.memory);
+	return 0;
+}
+
+/* ---- connections ------------------------------------------------------------------------------
+ */
+
+/* Says why, if the socket takes it at once, and closes. Not inside TLS: there is none yet. */
+static void
+turn_away(const struct config_listener *listener, int fd, const char *text)
+{
+	struct buf out = BUF_INIT(REPLY_LINE_MOST);
+
+	if (listener && listener->tls != CONFIG_TLS_IMPLICIT &&
+	    reply_format(&out, 421, "4.7.0", text, false) == 0)
+		(void)!write(fd, out.data, out.len);
+	buf_free(&out);
+	close(fd);
+}
+
+static void
+refuse(struct server *server, const struct config_listener *listener, int fd,
+    const struct address *peer, const char *text)
+{
+	char host[ADDRESS_TEXT];
+
+	address_host(peer, host);
+	log_event(PN_LOG_NOTICE, "refused", "what", "connect", "code", "421", "text", text,
+	    "client", host, "listener", listener ? listener->name : NULL, NULL);
+	server_count(&server->connections_refused);
+	turn_away(listener, fd, text);
+}
+
+static int
+enter(struct server *server, const struct address *peer)
+{
+	const struct config_limits *limits = &generation_core(server->generation)->relay.limits;
+	bool many = peer->sa.ss_family == AF_UNIX || contains(&server->shared, peer);
+	char host[ADDRESS_TEXT];
+
+	address_host(peer, host);
+	return server_shared_enter(server->parts.shared, host, limits->connections,
+	    many ? 0 : limits->connections_per_address);
+}
+
+void
+server_accept(struct server *server, const char *name, int fd, const struct address *peer)
+{
+	const struct config_listener *listener = server_listener(server, name);
+	enum session_place place;
+	int r;
+
+	server_count(&server->connections);
+	if (!listener || atomic_load(&server->draining)) {
+		turn_away(listener, fd, "Going down, try again");
+		return;
+	}
+	r = enter(server, peer);
+	if (r < 0) {
+		refuse(server, listener, fd, peer,
+		    r == -EMFILE ? "Too many connections" : "Too many connections from you");
+		return;
+	}
+	place = server_place(server, listener, peer);
+	atomic_fetch_add(&server->open, 1);
+	r = session_open(server, server->generation, listener, fd, peer, place);
+	if (r < 0) {
+		log_text(PN_LOG_ERROR, "cannot begin a session: %s", strerror(-r));
+		server_forget(server, peer);
+	}
+}
+
+static void
+tell_drained(struct server *server)
+{
+	void (*drained)(void *arg) = server->drained;
+
+	if (!drained || server->sessions)
+		return;
+	server->drained = NULL;
+	drained(server->drained_arg);
+}
+
+void
+server_forget(struct server *server, const struct address *peer)
+{
+	char host[ADDRESS_TEXT];
+
+	address_host(peer, host);
+	server_shared_leave(server->parts.shared, host);
+	atomic_fetch_sub(&server->open, 1);
+	tell_drained(server);
+}
+
+void
+server_drain(struct server *server, void (*done)(void *arg), void *arg)
+{
+	struct session *next;
+
+	atomic_store(&server->draining, true);
+	for (struct session *session = server->sessions; session; session = next) {
+		next = session_next(session);
+		session_drain(session);
+	}
+	server->drained = done;
+	server->drained_arg = arg;
+	tell_drained(server);
+}
+
+void
+server_free(struct server **server)
+{
+	struct session *next;
+
+	if (!*server)
+		return;
+	(*server)->drained = NULL;
+	for (struct session *session = (*server)->sessions; session; session = next) {
+		next = session_next(session);
+		session_close(session);
+	}
+	if ((*server)->generation)
+		generation_release(&(*server)->generation);
+	SSL_CTX_free((*server)->tls);
+	arena_free(&(*server)->arena);
+	free(*server);
+	*server = NULL;
+}
+
+void
+server_figures(const struct server *server, struct server_figures *ret)
+{
+	*ret = (struct server_figures){
+		.open = server->open,
+		.connections = server->connections,
+		.connections_refused = server->connections_refused,
+		.messages = server->messages,
+		.messages_refused = server->messages_refused,
+		.recipients_refused = server->recipients_refused,
+		.auth_succeeded = server->auth_succeeded,
+		.auth_failed = server->auth_failed,
+	};
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session.h - one client's connection to the relay, from accept to close.
+ *
+ * Belongs to its server and to that server's loop. Commands are executed one after another; where a
+ * hook may block, the whole session moves to a policy thread for the rest of the batch and comes
+ * back in the job's `done`. Only server.c includes this; session_inner.h has the insides.
+ */
+#ifndef CORE_SMTP_SESSION_H
+#define CORE_SMTP_SESSION_H
+
+#include <core/config/relay.h>
+#include <core/net/address.h>
+#include <core/smtp/server.h>
+
+struct session;
+
+/* How the configuration looks upon a client's address. */
+enum session_place {
+	SESSION_OUTSIDE, /* the listener has networks, this address is in none of them */
+	SESSION_ANYONE,  /* may connect; relays only with AUTH */
+	SESSION_TRUSTED, /* loopback, unix, or in one of the listener's networks */
+};
+
+/* Takes the descriptor, also on failure. `generation` has `listener`. The greeting follows. */
+int session_open(struct server *server, struct generation *generation,
+    const struct config_listener *listener, int fd, const struct address *peer,
+    enum session_place place);
+/* Says 421 at the next command boundary: at once where nothing is under way. */
+void session_drain(struct session *session);
+/* Ends at once: no reply, no hook. Only when no policy thread and no queue can know of it. */
+void session_close(struct session *session);
+struct session *session_next(const struct session *session);
+
+#endif

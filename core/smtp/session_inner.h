@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_inner.h - the session as its own files see it; nobody else includes it.
+ *
+ * session.c		life, the loop's events, the way to policy threads and back
+ * session_command.c	command lines, dispatch, simple commands
+ * session_hello.c	greeting, HELO, EHLO, STARTTLS
+ * session_auth.c	AUTH
+ * session_mail.c	MAIL, RCPT, the end of a transaction
+ * session_data.c	DATA, BDAT, bytes of a message
+ * session_message.c	a whole message: limits, policy, acceptance
+ * session_log.c	its log lines
+ *
+ * Whoever runs session_step() owns the session, on the loop or on a policy thread; what only the
+ * loop may do is a step that session_step() returns.
+ */
+#ifndef CORE_SMTP_SESSION_INNER_H
+#define CORE_SMTP_SESSION_INNER_H
+
+#include <core/net/stream.h>
+#include <core/policy/chain.h>
+#include <core/smtp/command.h>
+#include <core/smtp/dot.h>
+#include <core/smtp/server_inner.h>
+#include <core/smtp/session.h>
+
+enum session_step {
+	STEP_GO,     /* on with the next thing */
+	STEP_INPUT,  /* nothing to do until bytes come */
+	STEP_HOP,    /* the next hook may block */
+	STEP_FLUSH,  /* many replies: send them first */
+	STEP_TLS,    /* begin the handshake */
+	STEP_ACCEPT, /* `item` is for the queue */
+	STEP_CLOSE,  /* say no more */
+};
+
+/* The first three stand at a command boundary. */
+enum session_mode { MODE_GREETING, MODE_COMMAND, MODE_AUTH, MODE_DATA, MODE_CHUNK };
+
+struct session;
+typedef enum session_step session_ruled_fn(struct session *session, const struct ruling *ruling);
+
+/* A refusal that is told later, when all of the client's bytes have been read. */
+struct session_refusal {
+	int code; /* 0: none */
+	const char *enhanced, *text;
+};
+
+struct session {
+	struct stream stream;
+	struct server *server;
+	struct session *next, **link;           /* the server's list */
+	struct generation *generation;          /* held; taken anew between transactions */
+	const struct config_listener *listener; /* in `generation` */
+	struct address *peer;                   /* in `arena` */
+	struct pn_txn *txn;
+	struct mail_facts facts;
+	struct arena arena;             /* client's address as text */
+	char *helo, *user, *mechanisms; /* owned; NULL: none */
+	struct buf out;                 /* replies of this batch */
+
+	/* the stage under way */
+	struct chain_run run;
+	enum pn_stage stage; /* PN_STAGE_END: none */
+	session_ruled_fn *ruled;
+
+	struct job job;
+	enum session_step step; /* with which the job ended */
+
+	/* AUTH */
+	struct buf secret; /* decoded response; wiped */
+	char *attempt;     /* user name for the log */
+
+	/* the message that is coming in */
+	struct dot_scanner scanner;
+	uint64_t size_hint, chunk_left;
+	struct session_refusal refusal;
+	struct item *item;
+
+	uint32_t errors;
+	uint8_t mode, place;
+	bool begun;        /* MAIL was given: a transaction that ends in acceptance or `aborted` */
+	bool chunking;     /* the transaction uses BDAT */
+	bool chunk_last;   /* the chunk under way is the last */
+	bool chunk_failed; /* until RSET or MAIL */
+	bool skipping;     /* the rest of a line too long */
+	bool closing;      /* nothing more is read */
+	bool has_tls;      /* STARTTLS can be offered */
+	/* the loop's own */
+	bool away, waiting, submitting, handshaking, clogged, finishing, lost, broken, paused,
+	    timed;
+	bool active; /* something was read and done since the deadline was set */
+};
+
+/* ---- session.c ---- */
+/* Runs a stage's hooks next, and `ruled` with what came of it. */
+enum session_step session_ask(
+    struct session *session, enum pn_stage stage, session_ruled_fn *ruled);
+void session_reply(struct session *session, int code, const char *enhanced, const char *text);
+/* A reply to something that no client should do; too many of them end the session. */
+enum session_step session_fault(
+    struct session *session, int code, const char *enhanced, const char *text);
+/* Says so and reads no more. */
+enum session_step session_bye(
+    struct session *session, int code, const char *enhanced, const char *text);
+/* Replaces a text that the session owns. */
+void session_set(char **field, const char *text, size_t len);
+const struct config_limits *session_limits(const struct session *session);
+const char *session_relay_name(const struct session *session);
+/* Copies the session's facts to its transaction. */
+void session_share_facts(struct session *session);
+bool session_in_tls(const struct session *session);
+
+/* ---- session_command.c ---- */
+enum session_step session_command(struct session *session);
+/*
+ * The next line, at most `most` octets. 1; 0 where none is complete; -EBADMSG, -E2BIG: answered by
+ * the caller, `*ret_used` is to be consumed.
+ */
+int session_line(struct session *session, size_t most, struct pn_slice *ret, size_t *ret_used);
+
+/* ---- session_hello.c ---- */
+enum session_step session_greet(struct session *session);
+enum session_step session_hello(struct session *session, const struct command *command);
+enum session_step session_starttls(struct session *session, const struct command *command);
+/* The handshake is done: all that was known is forgotten (RFC 3207 section 4.2). */
+void session_secured(struct session *session);
+/* The client must not go on in clear. */
+bool session_needs_tls(const struct session *session);
+bool session_may_auth(const struct session *session);
+
+/* ---- session_auth.c ---- */
+enum session_step session_auth(struct session *session, const struct command *command);
+enum session_step session_auth_response(struct session *session);
+
+/* ---- session_mail.c ---- */
+enum session_step session_mail(struct session *session, const struct command *command);
+enum session_step session_rcpt(struct session *session, const struct command *command);
+/* The transaction ends without acceptance: runs `aborted`, then all of it is gone. */
+enum session_step session_abandon(struct session *session);
+/* All of it is gone. */
+void session_reset(struct session *session);
+
+/* ---- session_data.c ---- */
+enum session_step session_data(struct session *session, const struct command *command);
+enum session_step session_bdat(struct session *session, const struct command *command);
+enum session_step session_data_input(struct session *session);
+enum session_step session_chunk_input(struct session *session);
+
+/* ---- session_message.c ---- */
+/* All bytes are in `scanner.bytes`. */
+enum session_step session_message(struct session *session);
+/* What the queue said. */
+void session_accepted(struct session *session, int r, const struct item *item);
+
+/* ---- session_log.c ---- */
+/* A refusal by policy (`entry`) or by the core (NULL); `to` may be NULL. */
+void session_log_refused(struct session *session, const char *what, int code, const char *entry,
+    const char *text, const char *to);
+void session_log_auth(struct session *session, bool succeeded, const struct ruling *ruling);
+void session_log_accepted(struct session *session, const struct item *item);
+void session_log_trace(struct session *session);
+void session_log_lost(struct session *session, const char *why);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_log.c - the log lines of a session: one per accepted message, per refusal, per AUTH.
+ *
+ * Called by the session's other files. Never a body, never what a client answered in AUTH.
+ */
+#include <core/base/log.h>
+#include <core/smtp/session_inner.h>
+#include <stdio.h>
+
+static const char *
+id_of(const struct session *session)
+{
+	return session->txn->id[0] ? session->txn->id : NULL;
+}
+
+void
+session_log_refused(struct session *session, const char *what, int code, const char *entry,
+    const char *text, const char *to)
+{
+	const struct mail_facts *facts = &session->facts;
+	char number[16];
+
+	snprintf(number, sizeof(number), "%d", code);
+	log_event(PN_LOG_NOTICE, "refused", "id", id_of(session), "what", what, "code", number,
+	    "entry", entry, "text", text, "client", facts->client_address, "listener",
+	    facts->listener, "user", facts->user, "from",
+	    session->begun ? session->txn->envelope.sender : NULL, "to", to, "tls",
+	    facts->tls_version, NULL);
+}
+
+void
+session_log_auth(struct session *session, bool succeeded, const struct ruling *ruling)
+{
+	const struct mail_facts *facts = &session->facts;
+	bool deferred = ruling->kind == RULING_DEFER;
+
+	log_event(succeeded ? PN_LOG_INFO : PN_LOG_NOTICE,
+	    succeeded  ? "auth-ok"
+	    : deferred ? "auth-deferred"
+		       : "auth-failed",
+	    "client", facts->client_address, "user", succeeded ? facts->user : session->attempt,
+	    "mechanism", session->txn->mechanism, "entry", ruling->entry, "listener",
+	    facts->listener, "tls", facts->tls_version, NULL);
+}
+
+void
+session_log_accepted(struct session *session, const struct item *item)
+{
+	const struct mail_facts *facts = &session->facts;
+	char size[32], recipients[32];
+
+	snprintf(size, sizeof(size), "%zu", session->txn->view->len);
+	snprintf(recipients, sizeof(recipients), "%zu", session->txn->envelope.count);
+	log_event(PN_LOG_NOTICE, "accepted", "id", item->id, "from", session->txn->envelope.sender,
+	    "recipients", recipients, "size", size, "client", facts->client_address, "listener",
+	    facts->listener, "user", facts->user, "tls", facts->tls_version, NULL);
+}
+
+void
+session_log_trace(struct session *session)
+{
+	const char *text = log_wanted(PN_LOG_INFO) ? chain_trace_text(session->txn) : NULL;
+
+	if (text && *text)
+		log_event(PN_LOG_INFO, "trace", "id", id_of(session), "text", text, NULL);
+}
+
+void
+session_log_lost(struct session *session, const char *why)
+{
+	log_event(PN_LOG_INFO, "lost", "id", id_of(session), "client",
+	    session->facts.client_address, "listener", session->facts.listener, "why", why, NULL);
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_message.c - a whole message: the core's limits, the message stage, the core's own edits,
+ * and the queue's answer.
+ *
+ * Called by session_data.c when the last byte is there. Must never say 250 before the queue said
+ * that the message is durable.
+ */
+#include <core/base/clock.h>
+#include <core/mail/fixups.h>
+#include <core/smtp/session_inner.h>
+#include <errno.h>
+#include <stdio.h>
+
+static enum session_step
+refuse(struct session *session, int code, const char *enhanced, const char *text, const char *entry)
+{
+	session_log_refused(session, "message", code, entry, text, NULL);
+	session_log_trace(session);
+	server_count(&session->server->messages_refused);
+	session_reply(session, code, enhanced, text);
+	return session_abandon(session);
+}
+
+static enum session_step
+refuse_errno(struct session *session, int r)
+{
+	if (r == -ENOMEM)
+		return refuse(session, 452, "4.3.1", "Not enough memory, try again later", NULL);
+	return refuse(session, 451, "4.3.0", "Cannot take the message now, try again", NULL);
+}
+
+/* Trace header and fixups (SPEC R10); then the message is an item. */
+static int
+make_item(struct session *session)
+{
+	struct pn_txn *txn = session->txn;
+	struct mail_edits edits = { 0 };
+	struct mail_fixups how = {
+		.relay_name = session_relay_name(session),
+		.id = txn->id,
+		.wall_us = clock_wall_us(),
+		.submission = session->listener->fixups,
+		.hide_client = session->listener->hide_client,
+	};
+	int r;
+
+	r = mail_fixups_edit(&how, &txn->facts, &txn->envelope,
+	    pn_slice(txn->view->data, txn->view->len), &txn->header, &txn->arena, &edits);
+	if (r < 0)
+		return r;
+	r = txn_apply(txn, &edits);
+	if (r < 0)
+		return r;
+	session->item = txn_to_item(txn);
+	return session->item ? 0 : -ENOMEM;
+}
+
+static void
+say_queued(struct session *session)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "Ok: queued as %s", session->txn->id);
+	session_reply(session, 250, "2.0.0", text);
+}
+
+/* Accepted and dropped: the client sees no difference. */
+static enum session_step
+discard(struct session *session, const char *entry)
+{
+	session_log_refused(session, "discard", 250, entry, NULL, NULL);
+	session_log_trace(session);
+	say_queued(session);
+	return session_abandon(session);
+}
+
+static enum session_step
+message_ruled(struct session *session, const struct ruling *ruling)
+{
+	int r;
+
+	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER)
+		return refuse(session, ruling->code, ruling->enhanced, ruling->text, ruling->entry);
+	if (ruling->kind == RULING_DISCARD || session->txn->envelope.count == 0)
+		return discard(session, ruling->entry);
+	r = make_item(session);
+	return r < 0 ? refuse_errno(session, r) : STEP_ACCEPT;
+}
+
+enum session_step
+session_message(struct session *session)
+{
+	const struct config_limits *limits = session_limits(session);
+	struct pn_txn *txn = session->txn;
+	struct mail_bytes *bytes = session->scanner.bytes;
+	int r;
+
+	session->scanner.bytes = NULL;
+	r = txn_set_message(txn, bytes, (size_t)limits->header_count);
+	if (r == -E2BIG)
+		return refuse(session, 552, "5.3.4", "Too many header fields", NULL);
+	if (r < 0)
+		return refuse_errno(session, r);
+	if (txn->header.size > (size_t)limits->header_size)
+		return refuse(session, 552, "5.3.4", "The header is larger than the limit", NULL);
+	/* RFC 5321 section 6.3 */
+	if (mail_received_count(pn_slice(bytes->data, bytes->len), &txn->header) >
+	    (size_t)limits->received_fields)
+		return refuse(session, 554, "5.4.6", "Too many hops, this mail is looping", NULL);
+	return session_ask(session, PN_STAGE_MESSAGE, message_ruled);
+}
+
+void
+session_accepted(struct session *session, int r, const struct item *item)
+{
+	if (r == 0) {
+		session_log_accepted(session, item);
+		session_log_trace(session);
+		server_count(&session->server->messages);
+		say_queued(session);
+		session_reset(session);
+		return;
+	}
+	/* A full disk or a failed sync: the client keeps the message (SPEC R4). */
+	if (r == -ENOSPC)
+		refuse(session, 452, "4.3.1", "The disk is full, try again later", NULL);
+	else
+		refuse(session, 451, "4.3.0", "The message could not be stored, try again", NULL);
+}
