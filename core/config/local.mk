@@ -19,3 +19,10 @@ core_libcore_a_SOURCES += \
 	core/config/tree.c core/config/tree.h \
 	core/config/values.c \
 	core/config/when.c core/config/when.h
+
+EXTRA_DIST += tests/config
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/config tests/unit/config_core
+tests_unit_config_SOURCES = tests/unit/config.c
+tests_unit_config_core_SOURCES = tests/unit/config_core.c
+endif

@@ -79,16 +79,17 @@ config_node_add(
 	to->items[to->count++] = value;
 }
 
+/* `at` is where to complain when it is one too many. */
 static struct config_node *
-new_node(struct parse *p, enum config_node_kind kind, struct config_mark mark)
+new_node(
+    struct parse *p, enum config_node_kind kind, struct config_mark mark, struct config_mark at)
 {
 	struct config_node *node = arena_alloc(p->arena, sizeof(*node));
 
 	node->kind = kind;
 	node->mark = mark;
 	if (++p->budget->nodes > PARSE_NODES_MOST)
-		stop(p, mark,
-		    "the configuration has too many values, or aliases (*name) blow it up");
+		stop(p, at, "the configuration has too many values, or aliases (*name) blow it up");
 	return node;
 }
 
@@ -163,10 +164,13 @@ next_event(struct parse *p, yaml_event_t *ret)
 
 /* ---- nodes ---- */
 
+#define YAML_CORE "tag:yaml.org,2002:" /* what "!!" stands for */
+
 static bool
 read_tag(struct parse *p, const yaml_event_t *event, const char *tag, enum config_tag *ret)
 {
 	struct config_mark mark = mark_of(p, &event->start_mark);
+	bool is_core = tag && strncmp(tag, YAML_CORE, strlen(YAML_CORE)) == 0;
 
 	*ret = CONFIG_TAG_NONE;
 	if (!tag)
@@ -176,7 +180,8 @@ read_tag(struct parse *p, const yaml_event_t *event, const char *tag, enum confi
 	else if (strcmp(tag, "!env") == 0)
 		*ret = CONFIG_TAG_ENV;
 	if (*ret == CONFIG_TAG_NONE)
-		complain(p, mark, "unknown tag \"%s\"; known are !file and !env", tag);
+		complain(p, mark, "unknown tag \"%s%s\"; known are !file and !env",
+		    is_core ? "!!" : "", is_core ? tag + strlen(YAML_CORE) : tag);
 	else if (event->type != YAML_SCALAR_EVENT)
 		complain(p, mark, "%s takes one %s, not a list or map", tag,
 		    *ret == CONFIG_TAG_FILE ? "path" : "name");
@@ -198,7 +203,7 @@ static struct config_node *
 build_scalar(struct parse *p, const yaml_event_t *event)
 {
 	struct config_mark mark = mark_of(p, &event->start_mark);
-	struct config_node *node = new_node(p, CONFIG_SCALAR, mark);
+	struct config_node *node = new_node(p, CONFIG_SCALAR, mark, mark);
 	const char *value = (const char *)event->data.scalar.value;
 	size_t len = event->data.scalar.length;
 
@@ -214,7 +219,8 @@ build_scalar(struct parse *p, const yaml_event_t *event)
 static struct config_node *
 build_list(struct parse *p, const yaml_event_t *start)
 {
-	struct config_node *list = new_node(p, CONFIG_LIST, mark_of(p, &start->start_mark)), *item;
+	struct config_mark mark = mark_of(p, &start->start_mark);
+	struct config_node *list = new_node(p, CONFIG_LIST, mark, mark), *item;
 	yaml_event_t event;
 
 	while (next_event(p, &event)) {
@@ -258,7 +264,8 @@ accept_key(struct parse *p, GHashTable *seen, const struct config_node *key)
 static struct config_node *
 build_map(struct parse *p, const yaml_event_t *start)
 {
-	struct config_node *map = new_node(p, CONFIG_MAP, mark_of(p, &start->start_mark));
+	struct config_mark mark = mark_of(p, &start->start_mark);
+	struct config_node *map = new_node(p, CONFIG_MAP, mark, mark);
 	GHashTable *seen = g_hash_table_new(g_str_hash, g_str_equal);
 	yaml_event_t event;
 
@@ -280,17 +287,18 @@ build_map(struct parse *p, const yaml_event_t *start)
 }
 
 static struct config_node *
-copy_node(struct parse *p, const struct config_node *from)
+copy_node(struct parse *p, const struct config_node *from, struct config_mark alias)
 {
-	struct config_node *copy = new_node(p, from->kind, from->mark);
+	struct config_node *copy = new_node(p, from->kind, from->mark, alias);
 
 	if (from->kind == CONFIG_SCALAR) {
 		*copy = *from; /* texts are shared, they never change */
 		return copy;
 	}
 	for (size_t i = 0; i < from->count && !p->stopped; i++)
-		config_node_add(p->arena, copy, from->keys ? copy_node(p, from->keys[i]) : NULL,
-		    copy_node(p, from->items[i]));
+		config_node_add(p->arena, copy,
+		    from->keys ? copy_node(p, from->keys[i], alias) : NULL,
+		    copy_node(p, from->items[i], alias));
 	return copy;
 }
 
@@ -309,7 +317,7 @@ build_alias(struct parse *p, const yaml_event_t *event)
 		complain(p, mark, "nothing before this is marked &%s", name);
 		return NULL;
 	}
-	return copy_node(p, node);
+	return copy_node(p, node, mark);
 }
 
 /* A list or a map: known by its anchor only when finished, so that none can hold itself. */

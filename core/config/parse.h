@@ -14,6 +14,12 @@ struct parse_budget {
 	size_t nodes, aliases; /* used so far */
 };
 
+static inline bool
+parse_budget_is_spent(const struct parse_budget *budget)
+{
+	return budget->nodes > PARSE_NODES_MOST || budget->aliases > PARSE_ALIASES_MOST;
+}
+
 /*
  * The text's only document, NULL where it is empty. `file` is for marks and lives as long as the
  * arena. What could be read before a mistake that stops libyaml comes back as well; `ret_whole`

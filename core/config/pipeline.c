@@ -35,10 +35,9 @@ is_core_section(const char *id)
 
 /* Ids are names of sections: they must be free, and one entry's alone. */
 static void
-check_id(const struct core_fill *fill, size_t index, struct config_mark mark)
+check_id(const struct core_fill *fill, const char *where, size_t index, struct config_mark mark)
 {
-	const struct config_entry *entry = &fill->core->pipeline[index];
-	const char *where = arena_printf(fill->arena, "pipeline[%zu]", index);
+	const struct config_entry *all = fill->core->pipeline, *entry = &all[index];
 
 	if (!is_id(entry->id))
 		diag_add(fill->diags, DIAG_ERROR, mark,
@@ -49,11 +48,11 @@ check_id(const struct core_fill *fill, size_t index, struct config_mark mark)
 		    "%s: \"%s\" is a section of the core; give the entry another id", where,
 		    entry->id);
 	for (size_t i = 0; i < index; i++)
-		if (strcmp(fill->core->pipeline[i].id, entry->id) == 0)
+		if (strcmp(all[i].id, entry->id) == 0)
 			diag_add(fill->diags, DIAG_ERROR, mark,
-			    "%s: \"%s\" is the id of pipeline[%zu] already; write \"- %s: { id: "
-			    "another }\"",
-			    where, entry->id, i, entry->module);
+			    "%s: \"%s\" is the id of the entry in line %u already; write \"- %s: { "
+			    "id: another }\"",
+			    where, entry->id, all[i].mark.line, entry->module);
 }
 
 /* `<id>: { enabled: no }` */
@@ -98,21 +97,21 @@ fill_entry(const struct core_fill *fill, const struct config_node *name,
 	entry->mark.column = name->mark.column;
 	entry->enabled = is_enabled(fill, entry->id);
 	id = config_node_get(options, "id");
-	check_id(fill, index, id ? id->mark : name->mark);
+	check_id(fill, where, index, id ? id->mark : name->mark);
 	when_check(fill, &check, "when", &entry->when);
 	config_when_settle(&entry->when, fill->arena);
 }
 
 /* False: it is no entry at all, and that has been said. */
 static bool
-read_item(const struct core_fill *fill, struct config_node *item, size_t index)
+read_item(const struct core_fill *fill, struct config_node *item, size_t place, size_t index)
 {
 	struct config_entry *entry = &fill->core->pipeline[index];
 	bool is_word = item->kind == CONFIG_SCALAR && !config_node_is_null(item) &&
 		       item->tag == CONFIG_TAG_NONE;
 
 	if (!is_word && (item->kind != CONFIG_MAP || item->count != 1)) {
-		complain(fill, item->mark, arena_printf(fill->arena, "pipeline[%zu]", index),
+		complain(fill, item->mark, arena_printf(fill->arena, "pipeline[%zu]", place),
 		    "must be a module's name, or \"name: { ... }\"");
 		return false;
 	}
@@ -141,5 +140,5 @@ pipeline_fill(const struct core_fill *fill)
 	}
 	core->pipeline = arena_alloc(fill->arena, list->count * sizeof(*core->pipeline));
 	for (size_t i = 0; i < list->count; i++)
-		core->pipeline_count += read_item(fill, list->items[i], core->pipeline_count);
+		core->pipeline_count += read_item(fill, list->items[i], i, core->pipeline_count);
 }

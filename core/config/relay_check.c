@@ -131,6 +131,20 @@ check_auth(struct listener_check *c)
 		    "auth to required");
 }
 
+/* Somebody must be able to say who a user is. */
+static void
+check_users(struct listener_check *c)
+{
+	const struct config_core *core = c->fill->core;
+	size_t enabled = 0;
+
+	for (size_t i = 0; i < core->pipeline_count; i++)
+		enabled += core->pipeline[i].enabled;
+	if (c->listener->auth != CONFIG_AUTH_OFF && enabled == 0 && !c->fill->tree->incomplete)
+		pn_warn(c->check, path_of(c, "auth"),
+		    "nobody can log in: no module stands in the pipeline");
+}
+
 static void
 check_networks(struct pn_check *check, const char *path, const struct pn_strings *networks)
 {
@@ -197,6 +211,7 @@ check_listeners(const struct core_fill *fill, struct pn_check *check)
 		check_name(&c);
 		check_address(&c);
 		check_auth(&c);
+		check_users(&c);
 		check_networks(check, path_of(&c, "networks"), &all[i].networks);
 		check_greeting(&c);
 		check_certificate(&c);

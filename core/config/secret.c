@@ -23,10 +23,12 @@ const struct pn_secret *
 secret_keep(struct settings_secrets **secrets, const void *data, size_t len)
 {
 	struct settings_secrets *keep = sodium_init() < 0 ? NULL : malloc(sizeof(*keep));
+	size_t align = _Alignof(struct pn_secret), size = sizeof(struct pn_secret) + len + 1;
 
 	if (!keep)
 		return NULL;
-	keep->secret = sodium_malloc(sizeof(*keep->secret) + len + 1);
+	/* What sodium_malloc() gives ends at a page's end: aligned if its size is. */
+	keep->secret = sodium_malloc((size + align - 1) / align * align);
 	if (!keep->secret) {
 		free(keep);
 		return NULL;

@@ -209,12 +209,14 @@ static void
 fill_group(const struct fill *fill, const struct place *place, const struct pn_option *row,
     const struct config_node *node, struct outer outer)
 {
-	if (node && !is_kind(fill, place, node, CONFIG_MAP, "a map of options"))
-		return;
+	bool wrong = node && !is_kind(fill, place, node, CONFIG_MAP, "a map of options");
+
+	if (wrong)
+		node = NULL;
 	if (node)
 		outer = (struct outer){ outer.base, node->mark, true };
 	else
-		outer.asked = outer.asked && (row->flags & PN_REQUIRED);
+		outer.asked = outer.asked && !wrong && (row->flags & PN_REQUIRED);
 	fill_rows(fill, place, row->nested, node, outer);
 }
 
@@ -357,7 +359,11 @@ settings_fill_core(const struct config_tree *tree, const char *where, struct con
 		struct pn_option row = option_row(rows, row_size, 0);
 
 		fill_row(&fill, NULL, &row, node, outer);
-	} else if (!node || is_kind(&fill, NULL, node, CONFIG_MAP, "a map of options")) {
+	} else {
+		if (node && !is_kind(&fill, NULL, node, CONFIG_MAP, "a map of options")) {
+			node = NULL;
+			outer.asked = false;
+		}
 		fill_rows(&fill, NULL, rows, node, outer);
 	}
 	return diags->errors > before ? -EINVAL : 0;

@@ -118,8 +118,8 @@ config_tree_load(struct config_tree *tree, struct source *source, const char *fo
 		goto out;
 	if (names.len == 0)
 		diag_add(diags, DIAG_ERROR, tree->root->mark, "the folder holds no *.yaml file");
-	for (const char *name = names.data, *end = name + names.len; name < end;
-	     name += strlen(name) + 1)
+	for (const char *name = names.data, *end = name + names.len;
+	     name < end && !parse_budget_is_spent(&budget); name += strlen(name) + 1)
 		load_file(tree,
 		    arena_printf(&tree->arena, "%s%s%s", tree->folder,
 			strcmp(tree->folder, "/") == 0 ? "" : "/", name),

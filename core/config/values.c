@@ -215,6 +215,22 @@ name_of(const struct pn_option *row)
 	return names[row->type];
 }
 
+/* A scalar with something in it. False: complained. */
+static bool
+has_value(const struct fill *fill, const struct place *place, const struct pn_option *row,
+    const struct config_node *node)
+{
+	if (node->kind != CONFIG_SCALAR)
+		fill_complain(fill, place, node->mark, "must be %s, not a %s", name_of(row),
+		    node->kind == CONFIG_LIST ? "list" : "map");
+	else if (config_node_is_null(node))
+		fill_complain(fill, place, node->mark,
+		    "has no value; write %s, or leave the line out", name_of(row));
+	else
+		return true;
+	return false;
+}
+
 void
 fill_scalar(const struct fill *fill, const struct place *place, const struct pn_option *row,
     const struct config_node *node, void *field)
@@ -222,26 +238,19 @@ fill_scalar(const struct fill *fill, const struct place *place, const struct pn_
 	struct pn_error err;
 	const char *text;
 
-	if (!node) {
-		fill_default(fill, place, row, field);
-	} else if (node->kind != CONFIG_SCALAR) {
-		fill_complain(fill, place, node->mark, "must be %s, not a %s", name_of(row),
-		    node->kind == CONFIG_LIST ? "list" : "map");
-	} else if (config_node_is_null(node)) {
-		fill_complain(fill, place, node->mark,
-		    "has no value; write %s, or leave the line out", name_of(row));
-	} else if (row->type == PN_TYPE_SECRET) {
+	/* Also after a mistake, so that later checks do not stumble over a zero. */
+	fill_default(fill, place, row, field);
+	if (!node || !has_value(fill, place, row, node))
+		return;
+	if (row->type == PN_TYPE_SECRET) {
 		fill_secret(fill, place, node, field);
 	} else if (row->type == PN_TYPE_STRING) {
 		*(const char **)field = string_of(fill, place, row, node);
 	} else {
 		text = text_of(fill, place, node);
-		if (text && option_read(row, text, field, &err) < 0) {
+		if (text && option_read(row, text, field, &err) < 0)
 			fill_complain(
 			    fill, place, node->mark, "%s %s", shown(fill, node), err.text);
-			/* So that later checks do not stumble over a zero. */
-			fill_default(fill, place, row, field);
-		}
 	}
 }
 

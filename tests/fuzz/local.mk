@@ -9,7 +9,11 @@ tests_fuzz_header_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/smtp
 tests_fuzz_smtp_SOURCES = tests/fuzz/smtp.c
 tests_fuzz_smtp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/config
+tests_fuzz_config_SOURCES = tests/fuzz/config.c
+tests_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
 EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/header
