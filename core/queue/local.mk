@@ -1,5 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
+	core/queue/aside.c \
+	core/queue/committer.c \
+	core/queue/field.c core/queue/field.h \
+	core/queue/item.c core/queue/item.h \
+	core/queue/live.c core/queue/live.h \
+	core/queue/reclaim.c \
+	core/queue/record.c core/queue/record.h \
+	core/queue/record_read.c \
+	core/queue/recovery.c core/queue/recovery_list.c \
+	core/queue/scan.c core/queue/scan.h \
+	core/queue/segment.c core/queue/segment.h \
+	core/queue/segment_io.c core/queue/segment_io.h \
+	core/queue/spool.c core/queue/spool.h core/queue/spool_core.h \
+	core/queue/tail.c
+
+core_libcore_a_SOURCES += \
 	core/queue/destination.c core/queue/inside.h \
 	core/queue/load.c \
 	core/queue/notice.c \

@@ -15,30 +15,40 @@
 #include <core/queue/item.h>
 
 struct spool;
+struct segment_io;
 
 struct spool_settings {
 	const char *directory;
-	uint64_t segment_size; /* bytes; larger messages get a segment of their own */
-	uint64_t reserve;      /* free bytes below which appends answer -ENOSPC */
-	uint32_t gather_us;    /* most that a commit waits for company under load */
+	uint64_t segment_size;       /* bytes; larger messages get a segment of their own */
+	uint64_t reserve;            /* free bytes below which appends answer -ENOSPC */
+	uint32_t gather_us;          /* most that a commit waits for company under load */
+	const struct segment_io *io; /* NULL: the real file system */
 };
 
-/* Called while opening, in the order of the log, for every message that is not finished. */
+/*
+ * Called while opening, in the order of the log, for every message that is not finished; all its
+ * recipients may be final already, when only what follows the last mark was lost.
+ */
 struct spool_recovery {
 	void (*item)(void *arg, struct item *item); /* takes the item; its bytes are NULL */
-	/* A record that cannot be read was set aside under this path. */
+	/* A record that cannot be read was set aside under this path, or a file was left alone. */
 	void (*damaged)(void *arg, const char *aside, const char *what);
 	void *arg;
 };
+/*
+ * -EBUSY: another process has it; -EPROTONOSUPPORT: a newer version wrote it. What is damaged is
+ * set aside and never a reason to fail.
+ */
 int spool_open(const struct spool_settings *settings, const struct spool_recovery *recovery,
     struct spool **ret, struct pn_error *err);
 /* Commits what was given, syncs, ends the thread. */
 void spool_close(struct spool **spool);
 
 struct spool_request {
-	struct loop_task task; /* used by the spool */
-	struct spool_request *next;
-	struct loop *loop;
+	struct loop_task task;      /* used by the spool */
+	struct spool_request *next; /* used by the spool */
+	int result;                 /* used by the spool */
+	struct loop *loop;          /* NULL: `done` runs on the committer and must not block */
 	/* On `loop`. r: 0 durable; -ENOSPC, -EIO: not accepted, and never will be delivered. */
 	void (*done)(struct spool_request *request, int r);
 	struct item *item;
@@ -59,7 +69,10 @@ void spool_mark_effects(struct spool *spool, const struct item *item);
 /* All recipients are final: the record's space may be reused. Call it after the last mark. */
 void spool_finish(struct spool *spool, const struct item *item);
 
-/* Reads the item's bytes back. Blocks: on a policy thread, not a loop. -EIO, -EBADMSG, -ENOMEM. */
+/*
+ * Reads the item's bytes back. Blocks: on a policy thread, not a loop. -EIO, -ENOMEM (the budget);
+ * -EBADMSG: damaged, and set aside in the spool's folder corrupt/.
+ */
 int spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret);
 
 struct spool_figures {

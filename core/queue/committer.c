@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * committer.c - the one thread that writes the spool: group commit.
+ *
+ * Loops and policy threads hand it records through an inbox; it takes all there are, writes them
+ * with as few system calls as it can, syncs once if messages are among them, and posts the answers
+ * back, one task per loop and commit. Nothing here touches an item that was answered.
+ */
+#include <core/base/clock.h>
+#include <core/queue/spool_core.h>
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#define RESERVE_CHECK_MS 1000
+#define MOST_LOOPS       16
+
+/* ---- inbox ---- */
+
+void
+committer_give(struct spool *spool, struct spool_op *op)
+{
+	struct spool_inbox *inbox = &spool->inbox;
+	bool wake;
+
+	pthread_mutex_lock(&inbox->lock);
+	spool_ops_add(&inbox->ops, op);
+	wake = inbox->asleep && inbox->ops.appends >= inbox->enough;
+	if (wake)
+		inbox->asleep = false;
+	pthread_mutex_unlock(&inbox->lock);
+	if (wake)
+		pthread_cond_signal(&inbox->filled);
+}
+
+static void
+wait_for_any(struct spool_inbox *inbox)
+{
+	inbox->enough = 0;
+	while (!inbox->ops.first && !inbox->closing) {
+		inbox->asleep = true;
+		pthread_cond_wait(&inbox->filled, &inbox->lock);
+	}
+	inbox->asleep = false;
+}
+
+/* Under load a short wait makes one sync serve many; alone nobody waits. */
+static void
+gather(struct spool_inbox *inbox, size_t company, uint32_t most_us)
+{
+	struct timespec until;
+	int r = 0;
+
+	if (company < 2 || most_us == 0 || inbox->ops.appends == 0)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += (long)most_us * 1000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	inbox->enough = company;
+	while (r == 0 && inbox->ops.appends < company && !inbox->closing) {
+		inbox->asleep = true;
+		r = pthread_cond_timedwait(&inbox->filled, &inbox->lock, &until);
+	}
+	inbox->asleep = false;
+}
+
+/* False when closing and nothing is left. */
+static bool
+take(struct spool *spool, bool wait, struct spool_ops *ret)
+{
+	struct spool_inbox *inbox = &spool->inbox;
+	bool more;
+
+	pthread_mutex_lock(&inbox->lock);
+	if (wait)
+		wait_for_any(inbox);
+	gather(inbox, spool->company, spool->gather_us);
+	*ret = inbox->ops;
+	inbox->ops = (struct spool_ops){ 0 };
+	more = ret->first || !inbox->closing;
+	pthread_mutex_unlock(&inbox->lock);
+	return more;
+}
+
+/* ---- answers ---- */
+
+static void
+run_answers(struct loop_task *task)
+{
+	struct spool_request *request = (struct spool_request *)((char *)task -
+								 offsetof(
+								     struct spool_request, task));
+
+	while (request) {
+		/* `done` may free it. */
+		struct spool_request *next = request->next;
+
+		request->done(request, request->result);
+		request = next;
+	}
+}
+
+static void
+post_answers(struct spool_request *first)
+{
+	first->task.run = run_answers;
+	if (first->loop)
+		loop_post(first->loop, &first->task);
+	else
+		run_answers(&first->task);
+}
+
+/* One task for each loop, carrying all its answers in order. */
+static void
+answer(struct spool *spool)
+{
+	struct {
+		struct spool_request *first, *last;
+	} groups[MOST_LOOPS];
+	struct spool_request *request = spool->answers, *next;
+	size_t count = 0, i;
+
+	spool->answers = NULL;
+	for (; request; request = next) {
+		next = request->next;
+		request->next = NULL;
+		for (i = 0; i < count && groups[i].first->loop != request->loop; i++)
+			;
+		if (i == MOST_LOOPS) { /* more than ever: this one alone */
+			post_answers(request);
+			continue;
+		}
+		if (i == count) {
+			groups[count++].first = request;
+		} else {
+			groups[i].last->next = request;
+		}
+		groups[i].last = request;
+	}
+	for (i = 0; i < count; i++)
+		post_answers(groups[i].first);
+}
+
+/* ---- commits ---- */
+
+static void
+check_reserve(struct spool *spool)
+{
+	int64_t now = clock_monotonic_ms();
+	uint64_t left;
+
+	if (now < spool->reserve_checked_ms + RESERVE_CHECK_MS)
+		return;
+	spool->reserve_checked_ms = now;
+	spool->below_reserve = spool->io->free_bytes(spool->io->arg, spool->directory, &left) ==
+				   0 &&
+			       left < spool->reserve;
+}
+
+/* What a mark says is true whether or not it reaches the disk. */
+static void
+note(struct spool *spool, const struct spool_op *op)
+{
+	struct pn_slice head = pn_slice(op->encoded.data + RECORD_HEADER, op->header.head_len);
+	struct live *live;
+
+	if (op->request)
+		return;
+	spool->figures.marks++;
+	live = live_find(&spool->live, op->id);
+	if (!live)
+		return;
+	if (op->header.type == RECORD_MARK) {
+		live_apply(&spool->live, live, head);
+		return;
+	}
+	if (live->segment->live_count == 1)
+		spool->reclaim_due = true;
+	live_remove(&spool->live, live);
+}
+
+static void
+write_op(struct spool *spool, struct spool_op *op)
+{
+	int r;
+
+	note(spool, op);
+	if (op->length == 0) /* could not be encoded */
+		r = -EIO;
+	else
+		r = op->request && spool->below_reserve ? -ENOSPC : tail_write(spool, op);
+	if (r == 0)
+		return;
+	if (op->request) {
+		tail_answer(spool, op, r);
+		return;
+	}
+	spool->checkpoint_wanted = true;
+	spool_op_free(op);
+}
+
+static void
+commit(struct spool *spool, struct spool_ops *ops)
+{
+	size_t appends = ops->appends;
+	struct spool_op *op;
+
+	spool->failures = 0;
+	if (appends > 0)
+		check_reserve(spool);
+	while ((op = spool_ops_take(ops)))
+		write_op(spool, op);
+	/* Errors were answered to those they concern. */
+	if (spool->stamped.appends > 0 || spool->unsynced.appends > 0)
+		(void)tail_sync(spool);
+	else
+		(void)tail_flush(spool);
+	tail_settle(spool);
+	if (appends > 0)
+		spool->company = appends;
+	spool->figures.live_bytes = spool->live.bytes;
+}
+
+static void *
+run(void *arg)
+{
+	struct spool *spool = arg;
+	struct spool_ops ops;
+	bool more = true; /* recovery may have left something to reclaim */
+
+	while (take(spool, !more, &ops)) {
+		commit(spool, &ops);
+		answer(spool);
+		more = reclaim_run(spool);
+	}
+	(void)tail_sync(spool);
+	answer(spool);
+	return NULL;
+}
+
+int
+committer_start(struct spool *spool, struct pn_error *err)
+{
+	pthread_condattr_t attr;
+	sigset_t all, before;
+	int r;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&spool->inbox.filled, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&spool->inbox.lock, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	r = pthread_create(&spool->thread, NULL, run, spool);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (r != 0)
+		return pn_error_set(err, -r, "cannot start the committer thread");
+	pthread_setname_np(spool->thread, "committer");
+	spool->running = true;
+	return 0;
+}
+
+void
+committer_stop(struct spool *spool)
+{
+	if (!spool->running)
+		return;
+	pthread_mutex_lock(&spool->inbox.lock);
+	spool->inbox.closing = true;
+	pthread_mutex_unlock(&spool->inbox.lock);
+	pthread_cond_signal(&spool->inbox.filled);
+	pthread_join(spool->thread, NULL);
+	pthread_mutex_destroy(&spool->inbox.lock);
+	pthread_cond_destroy(&spool->inbox.filled);
+	spool->running = false;
+}

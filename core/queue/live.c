@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * live.c - the spool's index of unfinished messages.
+ *
+ * Called by the committer and by recovery; not locked. It keeps no text that is not needed: most
+ * messages are finished before anything was said of them.
+ */
+#include <core/queue/live.h>
+#include <glib.h>
+
+#define ENTRY_COST 64u /* of a message in a STATE record, without its states */
+
+void
+live_init(struct live_index *index)
+{
+	*index = (struct live_index){ .table = g_hash_table_new(g_str_hash, g_str_equal) };
+}
+
+size_t
+live_count(const struct live_index *index)
+{
+	return g_hash_table_size(index->table);
+}
+
+struct live *
+live_find(const struct live_index *index, const char *id)
+{
+	return g_hash_table_lookup(index->table, id);
+}
+
+void
+live_add(struct live_index *index, struct segment *segment, const char *id,
+    const struct spool_place *place, size_t recipients)
+{
+	struct live *live;
+
+	if (live_find(index, id))
+		return;
+	live = g_new0(struct live, 1);
+	memcpy(live->id, id, ITEM_ID_SIZE);
+	live->segment = segment;
+	live->offset = place->offset;
+	live->length = place->length;
+	live->recipients = (uint32_t)recipients;
+	live->next = segment->live;
+	live->link = &segment->live;
+	if (live->next)
+		live->next->link = &live->next;
+	segment->live = live;
+	segment->live_count++;
+	index->bytes += live->length;
+	index->state_bytes += ENTRY_COST;
+	g_hash_table_insert(index->table, live->id, live);
+}
+
+static void
+drop_state(struct live_index *index, struct pn_slice *state)
+{
+	index->state_bytes -= state->data ? FIELD_HEAD + state->len : 0;
+	g_free((void *)(uintptr_t)state->data);
+	*state = pn_slice(NULL, 0);
+}
+
+static void
+keep_state(struct live_index *index, struct live *live, struct pn_slice value)
+{
+	struct pn_slice rest = value;
+	struct field field;
+	uint64_t number = 0;
+
+	while (field_next(&rest, &field) > 0)
+		if (field.type == RECORD_INDEX)
+			(void)field_number(&field, &number);
+	if (number >= live->recipients)
+		return;
+	if (!live->states)
+		live->states = g_new0(struct pn_slice, live->recipients);
+	drop_state(index, &live->states[number]);
+	live->states[number] = pn_slice(g_memdup2(value.data, value.len), value.len);
+	index->state_bytes += live->states[number].data ? FIELD_HEAD + value.len : 0;
+}
+
+void
+live_apply(struct live_index *index, struct live *live, struct pn_slice head)
+{
+	struct field field;
+
+	while (field_next(&head, &field) > 0) {
+		if (field.type == RECORD_RECIPIENT_STATE)
+			keep_state(index, live, field.value);
+		else if (field.type == RECORD_EFFECTS_DONE)
+			live->effects_done = true;
+	}
+}
+
+void
+live_remove(struct live_index *index, struct live *live)
+{
+	g_hash_table_remove(index->table, live->id);
+	index->bytes -= live->length;
+	index->state_bytes -= ENTRY_COST;
+	for (uint32_t i = 0; live->states && i < live->recipients; i++)
+		drop_state(index, &live->states[i]);
+	g_free(live->states);
+	*live->link = live->next;
+	if (live->next)
+		live->next->link = live->link;
+	live->segment->live_count--;
+	g_free(live);
+}
+
+void
+live_clear(struct live_index *index)
+{
+	GHashTableIter iter;
+	gpointer value;
+
+	if (!index->table)
+		return;
+	for (;;) { /* removal ends an iteration */
+		g_hash_table_iter_init(&iter, index->table);
+		if (!g_hash_table_iter_next(&iter, NULL, &value))
+			break;
+		live_remove(index, value);
+	}
+	g_hash_table_unref(index->table);
+	index->table = NULL;
+}
+
+void
+live_put(const struct live *live, struct field_writer *writer)
+{
+	size_t mark = field_begin(writer, RECORD_LIVE);
+
+	record_put_id(writer, live->id);
+	if (live->effects_done)
+		field_put(writer, RECORD_EFFECTS_DONE, NULL, 0);
+	for (uint32_t i = 0; live->states && i < live->recipients; i++)
+		if (live->states[i].data)
+			field_put(writer, RECORD_RECIPIENT_STATE, live->states[i].data,
+			    live->states[i].len);
+	field_end(writer, mark);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * live.h - the spool's index of unfinished messages: where each lies and how its recipients stand.
+ *
+ * Owned by the committer (by recovery before that runs). It is what STATE records are written from.
+ */
+#ifndef CORE_QUEUE_LIVE_H
+#define CORE_QUEUE_LIVE_H
+
+#include <core/queue/record.h>
+#include <core/queue/segment.h>
+
+struct live_index {
+	void *table;          /* GHashTable: id -> struct live */
+	uint64_t bytes;       /* records of all */
+	uint64_t state_bytes; /* about what STATE records for all would take */
+};
+
+struct live {
+	char id[ITEM_ID_SIZE];
+	struct segment *segment;
+	struct live *next, **link; /* of the segment's */
+	uint64_t offset, length;
+	uint32_t recipients;
+	bool effects_done;
+	struct pn_slice *states; /* as in the last mark; NULL: none yet */
+};
+
+void live_init(struct live_index *index);
+void live_clear(struct live_index *index);
+size_t live_count(const struct live_index *index);
+/* `place` is copied; an id that is there already is left as it is. */
+void live_add(struct live_index *index, struct segment *segment, const char *id,
+    const struct spool_place *place, size_t recipients);
+struct live *live_find(const struct live_index *index, const char *id);
+/* The fields of a MARK. */
+void live_apply(struct live_index *index, struct live *live, struct pn_slice head);
+void live_remove(struct live_index *index, struct live *live);
+/* One RECORD_LIVE field. */
+void live_put(const struct live *live, struct field_writer *writer);
+
+#endif

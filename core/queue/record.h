@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * record.h - what the spool writes to disk: segments, records, fields. Complete; dear to change.
+ *
+ * All integers are little-endian. CRCs are CRC-32 (IEEE) and begin with 0.
+ *
+ * FILES in the spool folder (mode 0700, files 0600)
+ *	00000001.seg	a segment. The number in the name is only a slot; what the file holds is in
+ *			its header, which is overwritten in place when the file is used again.
+ *	00000001.new	a segment being made; removed at start.
+ *	lock		held by flock(2) by the one process that has the spool; text: its pid.
+ *	corrupt/N-O.record	bytes of segment N from offset O on that could not be read.
+ * Anything else is reported and left alone.
+ *
+ * SEGMENT: a header of 512 bytes, written twice, at 0 and at 4096 (two sectors on every disk);
+ * records from `records_at` (8192) on. Of two valid copies the one with the greater number counts,
+ * so a header torn while a file is reused leaves the old segment readable or begins the new one.
+ *	  0  8  magic "PNSPOOL\n"
+ *	  8  2  version, 1. A reader refuses to open a spool with a greater one.
+ *	 10  2  flags, 0. Of bits it does not know a reader ignores 0x00ff and refuses 0xff00.
+ *	 12  4  cipher: 0 none, 1 AES-256-GCM (not written yet). Unknown: the spool is not opened.
+ *	 16  8  number: grows by one with each segment begun and is never used twice.
+ *	 24  8  epoch: random for each use of a file. Nobody outside can write a record that has it.
+ *	 32  8  size of the file
+ *	 40  8  sequence number of the first record
+ *	 48  8  time it was begun, microseconds since 1970
+ *	 56  4  records_at
+ *	 60  4  0
+ *	 64 16  greatest message id given before this segment, NUL-padded
+ *	 80 96  for ciphers: the segment's key, wrapped, and the name of the key that wraps it
+ *	176 332 reserved, 0
+ *	508  4  CRC of bytes 0 to 507
+ *
+ * RECORD: begins at a multiple of 16. Header, head (fields), body (bytes of a mail), zeroes up to
+ * the next multiple of 16.
+ *	  0  4  magic
+ *	  4  1  length of this header in units of 16: 3. A longer one has more in front of its CRC.
+ *	  5  1  type, see enum record_type
+ *	  6  2  flags, none yet. Of bits it does not know a reader ignores 0x00ff and refuses
+ *0xff00. 8  8  epoch of the segment; what has another epoch is left from an earlier use of the file
+ *	 16  8  sequence: grows by one with each record of the spool, across segments and restarts
+ *	 24  8  length of the body
+ *	 32  4  length of the head
+ *	 36  4  CRC of the head
+ *	 40  4  CRC of the body
+ *	 44  4  CRC of the header up to here: always its last four bytes
+ * Lengths and CRCs are of the stored bytes. With a cipher head and body are each ciphertext and a
+ * tag behind it; the nonce is the sequence number and 0 for a head, 1 for a body; the first 44
+ * bytes of the header are authenticated too. The key is fresh for each segment, and no segment is
+ * continued after a restart, so no nonce is used twice.
+ * A type unknown to the reader: below 128 it refuses to open the spool, from 128 on it skips the
+ * record.
+ *
+ * FIELD: type (2), version (1), flags (1), length of the value (4), value. No padding. A field of
+ * unknown type, or of a greater version than the reader knows, is skipped unless FIELD_CRITICAL is
+ * set in its flags: then the spool is not opened. A known field may have grown at its end: what is
+ * too much is ignored. Numbers are 8 bytes. Text has no NUL behind it; an absent field is NULL,
+ * one of length 0 is "". Nested fields have the same form. Recipients are numbered from 0 in the
+ * order of their fields. Absent numbers are 0.
+ *
+ * WHAT RECORDS MEAN, in the order of the log (segment number, then offset):
+ *	MESSAGE	a message was accepted. Body: its bytes.
+ *	MARK	states of some recipients as they now stand; replaces what was said of them before.
+ *	FINISH	nothing is left to do for the message.
+ *	ABORT	these messages, found earlier in the log, were refused (the sync failed).
+ *	STATE	of the messages in one segment between two offsets exactly these are unfinished, and
+ *		this is the state of their recipients. Replaces every earlier MARK, FINISH and ABORT
+ *		about messages in that range.
+ * Kept for later, with numbers of their own so that a version without them refuses the spool
+ * instead of sending the wrong thing: PLAN (a new plan for a recipient, keyed message id,
+ *recipient, plan number; greater number wins), HOLD and RELEASE, COPY (a MESSAGE moved by
+ *compaction: same id, replaces the older place, states kept). CHECKPOINT (an index of what is
+ *unfinished, with the sequence it was made at) may be skipped.
+ *
+ * DURABILITY
+ * - A MESSAGE is answered after fdatasync. MARK and FINISH are written at once and synced with the
+ *   next commit. A segment is synced before the next one is begun.
+ * - A failed write or sync is final: the segment is never written again. Messages refused for it
+ *   are named by ABORT in the next segment, which is synced before they are answered; then a STATE
+ *   for every segment makes up for marks that may have been lost.
+ * - A power cut may lose the last marks (a duplicate), never an acknowledged message.
+ *
+ * REUSE, so that no finished message comes back: what says that a message is finished (FINISH,
+ * ABORT, STATE) stands in its own segment or in a later one, S. Overwriting S is safe once every
+ * older segment is overwritten or deleted itself, or has a durable STATE later than S. Therefore:
+ * 1. a segment becomes free when it has no unfinished message and either no older segment is in
+ *    use, or it lies entirely before the last durable checkpoint (a STATE for every segment then
+ *    in use);
+ * 2. free segments leave in the order in which they became free, which is by number among those
+ *    that become free together. Each is durably overwritten (its first commit) or deleted (folder
+ *    synced) before the next one is touched.
+ * A free file still looks like a segment; found after a restart it is read again, all its messages
+ * are finished, and it is free again.
+ */
+#ifndef CORE_QUEUE_RECORD_H
+#define CORE_QUEUE_RECORD_H
+
+#include <core/queue/field.h>
+#include <core/queue/item.h>
+
+#define RECORD_MAGIC       0x31635250u /* "PRc1" */
+#define RECORD_HEADER      48u
+#define RECORD_ALIGN       16u
+#define RECORD_HEADER_MOST (255u * 16)         /* of later versions */
+#define RECORD_HEAD_MOST   (64u * 1024 * 1024) /* no head is longer */
+
+enum record_type {
+	RECORD_MESSAGE = 1,
+	RECORD_MARK = 2,
+	RECORD_FINISH = 3,
+	RECORD_ABORT = 4,
+	RECORD_STATE = 5,
+	RECORD_PLAN = 6,    /* kept */
+	RECORD_HOLD = 7,    /* kept */
+	RECORD_RELEASE = 8, /* kept */
+	RECORD_COPY = 9,    /* kept */
+	RECORD_SKIPPABLE = 128,
+	RECORD_CHECKPOINT = 128, /* kept */
+};
+
+enum record_field {
+	RECORD_ID = 1,       /* 13 characters */
+	RECORD_ACCEPTED = 2, /* microseconds since 1970 */
+	RECORD_FLAGS = 3,    /* enum record_flag */
+	/* facts of the session */
+	RECORD_CLIENT_ADDRESS = 16,
+	RECORD_CLIENT_LITERAL = 17,
+	RECORD_LISTENER = 18,
+	RECORD_HELO = 19,
+	RECORD_USER = 20,
+	RECORD_TLS_VERSION = 21,
+	RECORD_TLS_CIPHER = 22,
+	RECORD_TLS_BITS = 23,
+	/* envelope */
+	RECORD_SENDER = 32,
+	RECORD_SENDER_ORIGINAL = 33, /* absent: the same */
+	RECORD_ENVID = 34,
+	RECORD_AUTH = 35,
+	RECORD_RET = 36,       /* 0 none said, 1 FULL, 2 HDRS */
+	RECORD_RECIPIENT = 37, /* nested: the next four, and RECORD_RECIPIENT_STATE if it has one */
+	RECORD_ADDRESS = 38,
+	RECORD_ORIGINAL = 39, /* absent: the same */
+	RECORD_ORCPT = 40,
+	RECORD_NOTIFY = 41, /* MAIL_NOTIFY_* */
+	/* policy */
+	RECORD_TAG = 48,
+	RECORD_EFFECT = 49, /* nested: the next three */
+	RECORD_EFFECT_ENTRY = 50,
+	RECORD_EFFECT_NAME = 51,
+	RECORD_EFFECT_BYTES = 52,
+	/* marks */
+	RECORD_RECIPIENT_STATE = 64, /* nested: the next eight */
+	RECORD_INDEX = 65,
+	RECORD_STATE_NUMBER = 66, /* 0 waiting, 2 delivered, 3 failed; unknown: not opened */
+	RECORD_ATTEMPTS = 67,
+	RECORD_PLAN_NUMBER = 68,
+	RECORD_DUE = 69, /* microseconds since 1970 */
+	RECORD_LAST_ATTEMPT = 70,
+	RECORD_LAST_REPLY = 71,
+	RECORD_LAST_REMOTE = 72,
+	RECORD_EFFECTS_DONE = 73, /* empty: the committed hooks ran */
+	/* STATE */
+	RECORD_SEGMENT = 80,
+	RECORD_EPOCH = 81,
+	RECORD_FROM = 82, /* offsets: from, and up to but not including */
+	RECORD_TO = 83,
+	RECORD_LIVE = 84, /* nested: RECORD_ID, RECORD_RECIPIENT_STATE, RECORD_EFFECTS_DONE */
+};
+
+enum record_flag { /* unknown bits are ignored */
+	RECORD_FLAG_ESMTP = 0x1,
+	RECORD_FLAG_SMTPUTF8 = 0x2,
+	RECORD_FLAG_EIGHTBIT = 0x4,
+	RECORD_FLAG_BINARY = 0x8,
+	RECORD_FLAG_REQUIRETLS = 0x10,
+	RECORD_FLAG_NEEDS_UTF8 = 0x20,
+	RECORD_FLAG_HAS_EIGHTBIT = 0x40,
+	RECORD_FLAG_EFFECTS_DONE = 0x80,
+};
+
+/* RECORD_STATE_NUMBER; apart from enum item_state so that the enum may change. */
+enum record_state { RECORD_WAITING = 0, RECORD_DELIVERED = 2, RECORD_FAILED = 3 };
+
+struct record_header {
+	uint8_t type;
+	uint16_t flags;
+	uint32_t header_len, head_len, head_crc, body_crc;
+	uint64_t epoch, sequence, body_len;
+};
+
+void record_header_write(const struct record_header *header, char ret[RECORD_HEADER]);
+/* From bytes at a possible start. -EBADMSG: no header of this epoch, or one that is damaged. */
+int record_header_read(struct pn_slice bytes, uint64_t epoch, struct record_header *ret);
+/* Damaged, but meant to be a record of this epoch and not left from an earlier use. */
+bool record_header_remains(struct pn_slice bytes, uint64_t epoch);
+/* With padding; 0 if the lengths are impossible. */
+uint64_t record_length(const struct record_header *header);
+/* 0, or -EPROTONOSUPPORT where type or flags come from a newer version. */
+int record_known(const struct record_header *header);
+
+/* Heads. Writers append fields; an error sticks to the writer. */
+void record_put_item(struct field_writer *writer, const struct item *item);
+void record_put_id(struct field_writer *writer, const char *id);
+/* Anything but a recipient not tried yet. */
+bool record_has_state(const struct item_recipient *recipient);
+void record_put_state(
+    struct field_writer *writer, uint32_t index, const struct item_recipient *recipient);
+
+/*
+ * -EBADMSG: makes no sense; -EPROTONOSUPPORT: critical and unknown. The item owns copies of all;
+ * bytes, size and place are left to the caller.
+ */
+int record_get_item(struct pn_slice head, struct item **ret);
+/* Applies RECORD_RECIPIENT_STATE and RECORD_EFFECTS_DONE. -EBADMSG for an unknown recipient. */
+int record_apply(struct pn_slice head, struct item *item);
+/* -EBADMSG where the value is no id. */
+int record_get_id(struct pn_slice value, char ret[ITEM_ID_SIZE]);
+/* The id a MARK or FINISH is about: its first RECORD_ID. */
+int record_find_id(struct pn_slice head, char ret[ITEM_ID_SIZE]);
+
+#endif

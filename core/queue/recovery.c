@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recovery.c - reads the log at start and hands out what is unfinished.
+ *
+ * Called by spool_open() before the committer runs. It changes no segment: damage is copied to
+ * corrupt/, reported and passed by. Only a log of a newer version stops it, since to misread that
+ * could mean to send what must not be sent.
+ */
+#include <core/queue/scan.h>
+#include <core/queue/spool_core.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct pending { /* a message without its FINISH so far */
+	struct item *item;
+	struct segment *segment;
+	GList link;
+	bool kept; /* by the STATE being read */
+};
+
+struct recovery {
+	struct spool *spool;
+	const struct spool_recovery *calls;
+	struct pn_error *err;
+	GHashTable *pending;     /* id -> struct pending */
+	GQueue order;            /* the same, as they came */
+	struct segment *segment; /* being read */
+	int fd;
+};
+
+static void
+report(struct recovery *rec, const char *aside, const char *what)
+{
+	if (rec->calls->damaged)
+		rec->calls->damaged(rec->calls->arg, aside, what);
+}
+
+/* Sets bytes aside; says so the first time only, not at every start. */
+static void
+set_aside(struct recovery *rec, uint64_t offset, uint64_t len, const char *what)
+{
+	char path[SPOOL_PATH], text[300];
+	int r = aside_keep(rec->spool, rec->fd, rec->segment->number, offset, len, path);
+
+	if (r == 0)
+		return;
+	snprintf(text, sizeof(text),
+	    "segment %" PRIu64 ", offset %" PRIu64 ", %" PRIu64 " bytes: %s%s%s",
+	    rec->segment->number, offset, len, what, r < 0 ? "; cannot be set aside: " : "",
+	    r < 0 ? strerror(-r) : "");
+	report(rec, path, text);
+}
+
+/* ---- what is unfinished so far ---- */
+
+static struct pending *
+find(struct recovery *rec, const char *id)
+{
+	return g_hash_table_lookup(rec->pending, id);
+}
+
+static void
+drop(struct recovery *rec, struct pending *pending)
+{
+	g_hash_table_remove(rec->pending, pending->item->id);
+	g_queue_unlink(&rec->order, &pending->link);
+	item_free(&pending->item);
+	g_free(pending);
+}
+
+static void
+raise_floor(struct recovery *rec, const char *id)
+{
+	if (strcmp(id, rec->spool->greatest_id) > 0)
+		memcpy(rec->spool->greatest_id, id, ITEM_ID_SIZE);
+}
+
+static int
+read_message(struct recovery *rec, const struct scan_record *record)
+{
+	struct pending *pending;
+	struct item *item;
+	char what[100];
+	int r;
+
+	r = record_get_item(record->head, &item);
+	if (r < 0)
+		return r;
+	raise_floor(rec, item->id);
+	if (record->body_damaged) {
+		snprintf(what, sizeof(what), "the body of message %s is damaged", item->id);
+		set_aside(rec, record->offset, record->length, what);
+	}
+	if (record->body_damaged || find(rec, item->id)) {
+		item_free(&item);
+		return 0;
+	}
+	item->size = record->header.body_len;
+	item->place = (struct spool_place){ rec->segment->number, record->offset, record->length };
+	pending = g_new0(struct pending, 1);
+	pending->item = item;
+	pending->segment = rec->segment;
+	pending->link.data = pending;
+	g_hash_table_insert(rec->pending, item->id, pending);
+	g_queue_push_tail_link(&rec->order, &pending->link);
+	return 0;
+}
+
+/* MARK, FINISH: about a message that may be gone already. */
+static int
+read_mark(struct recovery *rec, const struct scan_record *record)
+{
+	struct pending *pending;
+	char id[ITEM_ID_SIZE];
+	int r = record_find_id(record->head, id);
+
+	if (r < 0)
+		return r;
+	raise_floor(rec, id);
+	pending = find(rec, id);
+	if (!pending)
+		return 0;
+	if (record->header.type == RECORD_MARK)
+		return record_apply(record->head, pending->item);
+	drop(rec, pending);
+	return 0;
+}
+
+static int
+read_abort(struct recovery *rec, const struct scan_record *record)
+{
+	struct pn_slice rest = record->head;
+	struct pending *pending;
+	char id[ITEM_ID_SIZE];
+	struct field field;
+	int r;
+
+	while ((r = field_next(&rest, &field)) > 0) {
+		if (field.type != RECORD_ID || field_too_new(&field)) {
+			r = field_skip(&field);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		r = record_get_id(field.value, id);
+		if (r < 0)
+			return r;
+		raise_floor(rec, id);
+		pending = find(rec, id);
+		if (pending)
+			drop(rec, pending);
+	}
+	return r;
+}
+
+/* ---- STATE ---- */
+
+struct range {
+	uint64_t segment, epoch, from, to;
+};
+
+static int
+read_range_field(const struct field *field, struct range *ret)
+{
+	char id[ITEM_ID_SIZE];
+
+	if (field_too_new(field))
+		return field_skip(field);
+	switch (field->type) {
+	case RECORD_SEGMENT:
+		return field_number(field, &ret->segment);
+	case RECORD_EPOCH:
+		return field_number(field, &ret->epoch);
+	case RECORD_FROM:
+		return field_number(field, &ret->from);
+	case RECORD_TO:
+		return field_number(field, &ret->to);
+	case RECORD_LIVE:
+		return record_find_id(field->value, id);
+	default:
+		return field_skip(field);
+	}
+}
+
+static int
+apply_live(struct recovery *rec, struct pn_slice value)
+{
+	struct pending *pending;
+	char id[ITEM_ID_SIZE];
+	int r = record_find_id(value, id);
+
+	pending = r == 0 ? find(rec, id) : NULL;
+	if (!pending) /* its record was damaged */
+		return r;
+	pending->kept = true;
+	return record_apply(value, pending->item);
+}
+
+static void
+drop_others(struct recovery *rec, const struct range *range)
+{
+	GList *link, *next;
+
+	for (link = rec->order.head; link; link = next) {
+		struct pending *pending = link->data;
+		const struct segment *segment = pending->segment;
+		uint64_t offset = pending->item->place.offset;
+
+		next = link->next;
+		if (segment->number == range->segment && segment->epoch == range->epoch &&
+		    offset >= range->from && offset < range->to && !pending->kept)
+			drop(rec, pending);
+		else
+			pending->kept = false;
+	}
+}
+
+/* All of it is read before anything is dropped on its word. */
+static int
+read_state(struct recovery *rec, const struct scan_record *record)
+{
+	struct pn_slice rest = record->head;
+	struct range range = { 0 };
+	struct field field;
+	int r;
+
+	while ((r = field_next(&rest, &field)) > 0) {
+		r = read_range_field(&field, &range);
+		if (r < 0)
+			return r;
+	}
+	rest = record->head;
+	while (r == 0 && (r = field_next(&rest, &field)) > 0)
+		r = field.type == RECORD_LIVE && !field_too_new(&field)
+			? apply_live(rec, field.value)
+			: 0;
+	if (r == 0)
+		drop_others(rec, &range);
+	return r;
+}
+
+/* ---- segments ---- */
+
+static int
+read_by_type(struct recovery *rec, const struct scan_record *record)
+{
+	int r = record_known(&record->header);
+
+	if (r < 0)
+		return r;
+	switch (record->header.type) {
+	case RECORD_MESSAGE:
+		return read_message(rec, record);
+	case RECORD_MARK:
+	case RECORD_FINISH:
+		return read_mark(rec, record);
+	case RECORD_ABORT:
+		return read_abort(rec, record);
+	case RECORD_STATE:
+		return read_state(rec, record);
+	default: /* may be skipped, or record_known had refused it */
+		return 0;
+	}
+}
+
+static int
+on_record(void *arg, const struct scan_record *record)
+{
+	struct recovery *rec = arg;
+	int r;
+
+	if (record->header.sequence >= rec->spool->next_sequence)
+		rec->spool->next_sequence = record->header.sequence + 1;
+	r = read_by_type(rec, record);
+	if (r == -EBADMSG) {
+		set_aside(rec, record->offset, record->length, "the record makes no sense");
+		return 0;
+	}
+	if (r == -EPROTONOSUPPORT)
+		return pn_error_set(rec->err, r,
+		    "segment %" PRIu64 " of the spool, offset %" PRIu64
+		    ": a newer version of Postern wrote this; start that one",
+		    rec->segment->number, record->offset);
+	return r;
+}
+
+static void
+on_damaged(void *arg, uint64_t offset, uint64_t len, const char *what)
+{
+	set_aside(arg, offset, len, what);
+}
+
+static int
+read_segment(struct recovery *rec, struct segment *segment)
+{
+	const struct segment_io *io = rec->spool->io;
+	struct scan_handler handler = { on_record, on_damaged, rec };
+	char path[SPOOL_PATH];
+	uint64_t size;
+	int r;
+
+	spool_segment_path(rec->spool, segment->slot, path);
+	rec->segment = segment;
+	rec->fd = io->open(io->arg, path, O_RDONLY);
+	if (rec->fd < 0) {
+		report(rec, path, "cannot be opened again; left alone");
+		return 0;
+	}
+	r = io->size(io->arg, rec->fd, &size);
+	if (r == 0)
+		r = scan_segment(io, rec->fd, segment, MIN(size, segment->size), &handler);
+	io->close(io->arg, rec->fd);
+	return r;
+}
+
+/* ---- handing out ---- */
+
+/* What the marks said goes into the index again, for the next STATE records. */
+static void
+index_item(struct spool *spool, const struct pending *pending)
+{
+	const struct item *item = pending->item;
+	struct buf buf = BUF_INIT(RECORD_HEAD_MOST);
+	struct field_writer writer = { &buf, 0 };
+	struct live *live;
+
+	live_add(&spool->live, pending->segment, item->id, &item->place, item->envelope.count);
+	for (size_t i = 0; i < item->envelope.count; i++)
+		if (record_has_state(&item->recipients[i]))
+			record_put_state(&writer, (uint32_t)i, &item->recipients[i]);
+	if (item->effects_done)
+		field_put(&writer, RECORD_EFFECTS_DONE, NULL, 0);
+	live = live_find(&spool->live, item->id);
+	live_apply(&spool->live, live, buf_slice(&buf));
+	buf_free(&buf);
+}
+
+static void
+hand_out(struct recovery *rec, struct pending *pending)
+{
+	struct item *item = pending->item;
+
+	index_item(rec->spool, pending);
+	item->unfinished = 0;
+	for (size_t i = 0; i < item->envelope.count; i++)
+		item->unfinished += item->recipients[i].state == ITEM_WAITING;
+	pending->item = NULL;
+	rec->calls->item(rec->calls->arg, item);
+}
+
+static void
+release(struct recovery *rec)
+{
+	GList *link;
+
+	g_hash_table_unref(rec->pending);
+	while ((link = g_queue_pop_head_link(&rec->order))) {
+		struct pending *pending = link->data;
+
+		item_free(&pending->item);
+		g_free(pending);
+	}
+}
+
+int
+recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct pn_error *err)
+{
+	struct recovery rec = { .spool = spool, .calls = recovery, .err = err };
+	int r;
+
+	rec.pending = g_hash_table_new(g_str_hash, g_str_equal);
+	g_queue_init(&rec.order);
+	r = recovery_list(spool, recovery, err);
+	for (guint i = 0; r == 0 && i < spool->segments->len; i++)
+		r = read_segment(&rec, g_ptr_array_index(spool->segments, i));
+	if (r == 0) {
+		item_id_floor(spool->greatest_id);
+		for (GList *link = rec.order.head; link; link = link->next)
+			hand_out(&rec, link->data);
+	}
+	release(&rec);
+	return r;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* scan.h - walks through the records of one segment file, past damage; used by recovery.c. */
+#ifndef CORE_QUEUE_SCAN_H
+#define CORE_QUEUE_SCAN_H
+
+#include <core/queue/record.h>
+#include <core/queue/segment.h>
+
+struct scan_record {
+	struct record_header header;
+	uint64_t offset, length;
+	struct pn_slice head; /* until the next one */
+	bool body_damaged;
+};
+
+struct scan_handler {
+	/* 0 to go on, anything else ends the scan and is returned. */
+	int (*record)(void *arg, const struct scan_record *record);
+	void (*damaged)(void *arg, uint64_t offset, uint64_t len, const char *what);
+	void *arg;
+};
+
+/* `size`: bytes of the file to look at. */
+int scan_segment(const struct segment_io *io, int fd, const struct segment *segment, uint64_t size,
+    const struct scan_handler *handler);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment.h - one file of the spool: its header, its name, its place in memory. See record.h. */
+#ifndef CORE_QUEUE_SEGMENT_H
+#define CORE_QUEUE_SEGMENT_H
+
+#include <core/queue/item.h>
+#include <core/queue/segment_io.h>
+
+#define SEGMENT_HEADER     512u  /* one copy */
+#define SEGMENT_COPY_AT    4096u /* the second */
+#define SEGMENT_RECORDS_AT 8192u
+#define SEGMENT_LEAST      (64u * 1024) /* bytes of a file */
+
+struct segment_header {
+	uint64_t number, epoch, size, first_sequence, records_at;
+	int64_t begun_us;
+	char id_floor[ITEM_ID_SIZE];
+};
+
+void segment_header_write(const struct segment_header *header, char ret[SEGMENT_HEADER]);
+/* -EBADMSG: not a header; -EPROTONOSUPPORT: from a newer version, or encrypted. */
+int segment_header_read(const char bytes[SEGMENT_HEADER], struct segment_header *ret);
+/* Writes both copies, unsynced. */
+int segment_header_store(const struct segment_io *io, int fd, const struct segment_header *header);
+/* Reads both copies and takes the newer valid one; errors as above. */
+int segment_header_load(const struct segment_io *io, int fd, struct segment_header *ret);
+
+struct live;
+
+/* A segment in use or free. Only the committer changes one (recovery before it runs). */
+struct segment {
+	uint64_t slot; /* the file's name */
+	uint64_t number, epoch, size, records_at;
+	uint64_t end;      /* where the next record goes, while it is the tail */
+	struct live *live; /* unfinished messages */
+	uint32_t live_count;
+	bool synced;   /* something in it is durable */
+	bool unusable; /* failed, or of another size: deleted instead of used again */
+	bool free;
+};
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spool_core.h - what the files of the spool share: spool.c (the calls of other threads),
+ * committer.c (the thread), tail.c (the segment being written), reclaim.c (the segments that are
+ * not), recovery.c and scan.c (reading at start), aside.c. Nobody else includes it.
+ */
+#ifndef CORE_QUEUE_SPOOL_CORE_H
+#define CORE_QUEUE_SPOOL_CORE_H
+
+#include <core/queue/live.h>
+#include <core/queue/spool.h>
+#include <glib.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define SPOOL_FREE_SEGMENTS 4u  /* kept to be used again */
+#define SPOOL_PARTS         768 /* of one pwritev, below IOV_MAX */
+#define SPOOL_PATH          4096
+
+/* Something to be written. Made by whoever asks, freed by the committer. */
+struct spool_op {
+	struct spool_op *next;
+	struct spool_request *request; /* of an append, NULL otherwise */
+	struct buf encoded;            /* room for the header, then the head */
+	struct pn_slice body;          /* the item's, not copied */
+	struct record_header header;   /* all but epoch and sequence */
+	uint64_t offset, length;       /* in the segment */
+	char id[ITEM_ID_SIZE];         /* of an append or finish */
+};
+
+struct spool_ops { /* first in, first out */
+	struct spool_op *first, *last;
+	size_t appends;
+};
+
+struct spool_inbox {
+	pthread_mutex_t lock;
+	pthread_cond_t filled;
+	struct spool_ops ops;
+	size_t enough; /* appends to wake the committer for; 0: anything */
+	bool asleep, closing;
+};
+
+struct spool {
+	char *directory;
+	uint64_t segment_size, reserve;
+	uint32_t gather_us;
+	const struct segment_io *io;
+	int lock_fd;
+	struct spool_inbox inbox;
+	pthread_t thread;
+	bool running;
+
+	pthread_mutex_t table_lock; /* of `segments` as a list, against spool_read() */
+	GPtrArray *segments;        /* of struct segment, by number; free ones too */
+
+	/* From here on only the committer, or recovery before it runs. */
+	struct live_index live;
+	GQueue free; /* of struct segment, in the order they leave */
+	uint64_t next_number, next_slot, next_sequence;
+	char greatest_id[ITEM_ID_SIZE];
+	uint64_t checkpoint;    /* segments with a lower number are covered by STATE records */
+	bool reclaim_due;       /* a segment has emptied, or a new one was begun */
+	bool checkpoint_wanted; /* marks may have been lost */
+
+	struct segment *tail; /* NULL: none yet, or the last one failed */
+	int tail_fd;
+	bool tail_dirty; /* header or appends unsynced */
+	struct iovec parts[SPOOL_PARTS];
+	int part_count;
+	uint64_t parts_at;
+	struct spool_ops stamped;  /* in `parts` */
+	struct spool_ops unsynced; /* appends written but not synced */
+	struct spool_request *answers, *last_answer;
+	GPtrArray *refused;  /* ids for an ABORT record */
+	unsigned failures;   /* of segments, in this batch */
+	int64_t retry_at_ms; /* no segment is begun before; this is said meanwhile */
+	int retry_error;
+	int64_t reserve_checked_ms;
+	bool below_reserve;
+	size_t company; /* appends in the last commit */
+
+	struct {
+		_Atomic uint64_t appended, commits, marks, sync_failures, segments, free_segments,
+		    live_bytes;
+	} figures;
+};
+
+void spool_ops_add(struct spool_ops *ops, struct spool_op *op);
+struct spool_op *spool_ops_take(struct spool_ops *ops); /* NULL when empty */
+
+/* An op with room for its header; the head is to be put into its `encoded`. */
+struct spool_op *spool_op_new(uint8_t type);
+/* Checks the writer, adds body, lengths and CRCs. */
+int spool_op_finish(struct spool_op *op, const struct field_writer *writer, struct pn_slice body);
+void spool_op_free(struct spool_op *op);
+
+/* "<directory>/<slot>.seg" */
+void spool_segment_path(const struct spool *spool, uint64_t slot, char ret[SPOOL_PATH]);
+void spool_segment_insert(struct spool *spool, struct segment *segment);
+void spool_segment_remove(struct spool *spool, struct segment *segment); /* and frees it */
+
+/* committer.c */
+int committer_start(struct spool *spool, struct pn_error *err);
+void committer_stop(struct spool *spool); /* after all that was given */
+void committer_give(struct spool *spool, struct spool_op *op);
+
+/*
+ * tail.c. tail_write() puts a record at the end, beginning a segment where needed; an error means
+ * that nothing was taken and the op is still the caller's. tail_flush() and tail_sync() answer 0 or
+ * an error that was dealt with: segment abandoned, everyone waiting answered with it.
+ */
+int tail_write(struct spool *spool, struct spool_op *op);
+int tail_flush(struct spool *spool);
+int tail_sync(struct spool *spool);
+/* Names refused messages in a new segment, if there are any left to name. */
+void tail_settle(struct spool *spool);
+void tail_answer(struct spool *spool, struct spool_op *op, int r);
+void tail_close(struct spool *spool);
+
+/* reclaim.c */
+/* After each commit. True if there is more to do. */
+bool reclaim_run(struct spool *spool);
+/* A free segment to be used again, or NULL. It is out of the list; `ret` becomes the caller's. */
+struct segment *reclaim_take(struct spool *spool);
+
+/* recovery.c */
+int recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct pn_error *err);
+
+/* recovery_list.c: fills `segments`, in order. */
+int recovery_list(struct spool *spool, const struct spool_recovery *calls, struct pn_error *err);
+
+/* aside.c: copies bytes of a segment to corrupt/; 1 new, 0 was there, or an error. */
+int aside_keep(const struct spool *spool, int fd, uint64_t number, uint64_t offset, uint64_t len,
+    char ret_path[SPOOL_PATH]);
+
+#endif

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tail.c - the segment that is being written.
+ *
+ * Called by the committer only. Collects records for one pwritev, syncs them, and begins the next
+ * segment. It never writes to a segment again after a write or a sync of it failed.
+ */
+#include <core/base/clock.h>
+#include <core/queue/spool_core.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#define MOST_FAILURES 2    /* segments given up in one batch */
+#define RETRY_MS      1000 /* after a new segment failed at once */
+
+/* Space that only marks may use, so that deliveries can be noted on a full disk. */
+static uint64_t
+mark_room(uint64_t size)
+{
+	return size / 64;
+}
+
+static int
+answer_code(int r)
+{
+	return r == 0 || r == -ENOSPC ? r : r == -EDQUOT ? -ENOSPC : -EIO;
+}
+
+void
+tail_answer(struct spool *spool, struct spool_op *op, int r)
+{
+	struct spool_request *request = op->request;
+
+	request->result = answer_code(r);
+	request->next = NULL;
+	if (spool->answers)
+		spool->last_answer->next = request;
+	else
+		spool->answers = request;
+	spool->last_answer = request;
+	spool_op_free(op);
+}
+
+static void
+not_before(struct spool *spool, int r)
+{
+	spool->retry_at_ms = clock_monotonic_ms() + RETRY_MS;
+	spool->retry_error = answer_code(r);
+}
+
+/* ---- giving up ---- */
+
+static void
+refuse_all(struct spool *spool, struct spool_ops *ops, int r)
+{
+	struct spool_op *op;
+
+	while ((op = spool_ops_take(ops))) {
+		if (!op->request) {
+			spool_op_free(op);
+			continue;
+		}
+		g_ptr_array_add(spool->refused, g_strdup(op->id));
+		tail_answer(spool, op, r);
+	}
+}
+
+/* One that never held anything durable is deleted: nothing of it counts. */
+static void
+delete_unsynced(struct spool *spool, struct segment *segment)
+{
+	char path[SPOOL_PATH];
+
+	spool_segment_path(spool, segment->slot, path);
+	spool->io->remove(spool->io->arg, path);
+	spool->io->sync_folder(spool->io->arg, spool->directory);
+	spool_segment_remove(spool, segment);
+}
+
+static void
+abandon(struct spool *spool, int r)
+{
+	struct segment *segment = spool->tail;
+
+	refuse_all(spool, &spool->unsynced, r);
+	refuse_all(spool, &spool->stamped, r);
+	spool->part_count = 0;
+	spool->io->close(spool->io->arg, spool->tail_fd);
+	spool->tail = NULL;
+	spool->tail_dirty = false;
+	segment->unusable = true;
+	spool->failures++;
+	spool->figures.sync_failures++;
+	spool->checkpoint_wanted = spool->reclaim_due = true;
+	if (!segment->synced) {
+		not_before(spool, r);
+		delete_unsynced(spool, segment);
+	}
+}
+
+/* ---- writing ---- */
+
+int
+tail_flush(struct spool *spool)
+{
+	struct spool_op *op;
+	int r;
+
+	if (spool->part_count == 0)
+		return 0;
+	r = segment_io_write_all(
+	    spool->io, spool->tail_fd, spool->parts, spool->part_count, spool->parts_at);
+	spool->part_count = 0;
+	if (r < 0) {
+		abandon(spool, r);
+		return r;
+	}
+	while ((op = spool_ops_take(&spool->stamped))) {
+		if (op->request) {
+			spool_ops_add(&spool->unsynced, op);
+			spool->tail_dirty = true;
+		} else {
+			spool_op_free(op);
+		}
+	}
+	return 0;
+}
+
+static void
+accept(struct spool *spool, struct spool_op *op)
+{
+	struct item *item = op->request->item;
+
+	item->place = (struct spool_place){ spool->tail->number, op->offset, op->length };
+	live_add(&spool->live, spool->tail, op->id, &item->place, item->envelope.count);
+	if (strcmp(op->id, spool->greatest_id) > 0)
+		memcpy(spool->greatest_id, op->id, ITEM_ID_SIZE);
+	spool->figures.appended++;
+	tail_answer(spool, op, 0);
+}
+
+int
+tail_sync(struct spool *spool)
+{
+	struct spool_op *op;
+	int r;
+
+	if (!spool->tail)
+		return 0;
+	r = tail_flush(spool);
+	if (r < 0)
+		return r;
+	r = spool->io->sync(spool->io->arg, spool->tail_fd);
+	if (r < 0) {
+		abandon(spool, r);
+		return r;
+	}
+	spool->tail_dirty = false;
+	spool->tail->synced = true;
+	spool->figures.commits++;
+	while ((op = spool_ops_take(&spool->unsynced)))
+		accept(spool, op);
+	return 0;
+}
+
+static void
+add_part(struct spool *spool, const void *bytes, size_t len)
+{
+	if (len > 0)
+		spool->parts[spool->part_count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
+}
+
+static void
+stamp(struct spool *spool, struct spool_op *op)
+{
+	static const char zeroes[RECORD_ALIGN];
+	struct segment *tail = spool->tail;
+
+	op->header.epoch = tail->epoch;
+	op->header.sequence = spool->next_sequence++;
+	record_header_write(&op->header, op->encoded.data);
+	if (spool->part_count == 0)
+		spool->parts_at = tail->end;
+	add_part(spool, op->encoded.data, op->encoded.len);
+	add_part(spool, op->body.data, op->body.len);
+	add_part(spool, zeroes, op->length - op->encoded.len - op->body.len);
+	op->offset = tail->end;
+	tail->end += op->length;
+	spool_ops_add(&spool->stamped, op);
+}
+
+/* ---- beginning the next segment ---- */
+
+static int
+fill_header(struct spool *spool, uint64_t size, struct segment_header *ret)
+{
+	*ret = (struct segment_header){
+		.number = spool->next_number,
+		.size = size,
+		.first_sequence = spool->next_sequence,
+		.records_at = SEGMENT_RECORDS_AT,
+		.begun_us = clock_wall_us(),
+	};
+	memcpy(ret->id_floor, spool->greatest_id, ITEM_ID_SIZE);
+	return getentropy(&ret->epoch, sizeof(ret->epoch)) < 0 ? -errno : 0;
+}
+
+static int
+fill_file(struct spool *spool, int fd, const struct segment_header *header)
+{
+	const struct segment_io *io = spool->io;
+	int r = io->allocate(io->arg, fd, header->size);
+
+	if (r == 0)
+		r = segment_header_store(io, fd, header);
+	return r == 0 ? io->sync(io->arg, fd) : r;
+}
+
+/* A new file gets its name when its header is on disk, so a name means a header. */
+static int
+create(struct spool *spool, const struct segment_header *header, uint64_t slot)
+{
+	const struct segment_io *io = spool->io;
+	char path[SPOOL_PATH], temporary[SPOOL_PATH + 8];
+	int fd, r;
+
+	spool_segment_path(spool, slot, path);
+	snprintf(temporary, sizeof(temporary), "%.*s.new", (int)(strlen(path) - 4), path);
+	fd = io->open(io->arg, temporary, O_RDWR | O_CREAT | O_TRUNC);
+	if (fd < 0)
+		return fd;
+	r = fill_file(spool, fd, header);
+	if (r == 0)
+		r = io->rename(io->arg, temporary, path);
+	if (r == 0)
+		r = io->sync_folder(io->arg, spool->directory);
+	if (r < 0) {
+		io->close(io->arg, fd);
+		io->remove(io->arg, temporary);
+		io->remove(io->arg, path);
+		return r;
+	}
+	return fd;
+}
+
+/* The header of a file used again is synced with the first records. */
+static int
+reuse(struct spool *spool, const struct segment_header *header, uint64_t slot)
+{
+	const struct segment_io *io = spool->io;
+	char path[SPOOL_PATH];
+	int fd, r;
+
+	spool_segment_path(spool, slot, path);
+	fd = io->open(io->arg, path, O_RDWR);
+	if (fd < 0)
+		return fd;
+	r = segment_header_store(io, fd, header);
+	if (r < 0) {
+		io->close(io->arg, fd);
+		io->remove(io->arg, path);
+		io->sync_folder(io->arg, spool->directory);
+		return r;
+	}
+	return fd;
+}
+
+static bool
+space_for(struct spool *spool, uint64_t size)
+{
+	uint64_t left;
+
+	return spool->io->free_bytes(spool->io->arg, spool->directory, &left) < 0 ||
+	       (left >= size && left - size >= spool->reserve);
+}
+
+static uint64_t
+size_for(const struct spool *spool, uint64_t length)
+{
+	uint64_t need = SEGMENT_RECORDS_AT + length;
+
+	if (need + mark_room(spool->segment_size) <= spool->segment_size)
+		return spool->segment_size;
+	return (need + need / 63 + 2 * 4096) & ~(uint64_t)4095;
+}
+
+/* Finds a file for the next segment and writes its header. */
+static int
+obtain(struct spool *spool, uint64_t size, bool for_append, struct segment **ret)
+{
+	struct segment *segment = size == spool->segment_size ? reclaim_take(spool) : NULL;
+	bool again = segment != NULL;
+	struct segment_header header;
+	int r = fill_header(spool, size, &header);
+
+	if (!segment) {
+		if (for_append && !space_for(spool, size))
+			return -ENOSPC;
+		segment = g_new0(struct segment, 1);
+		segment->slot = spool->next_slot++;
+	}
+	if (r == 0)
+		r = again ? reuse(spool, &header, segment->slot)
+			  : create(spool, &header, segment->slot);
+	if (r < 0) {
+		g_free(segment);
+		return r;
+	}
+	*segment = (struct segment){ .slot = segment->slot,
+		.number = header.number,
+		.epoch = header.epoch,
+		.size = size,
+		.records_at = header.records_at,
+		.end = header.records_at,
+		.unusable = size != spool->segment_size };
+	*ret = segment;
+	return r;
+}
+
+static void
+write_refused(struct spool *spool)
+{
+	struct spool_op *op = spool_op_new(RECORD_ABORT);
+	struct field_writer writer = { &op->encoded, 0 };
+
+	for (guint i = 0; i < spool->refused->len; i++)
+		record_put_id(&writer, g_ptr_array_index(spool->refused, i));
+	if (spool_op_finish(op, &writer, pn_slice(NULL, 0)) < 0 ||
+	    spool->tail->end + op->length > spool->tail->size) {
+		spool_op_free(op);
+		return;
+	}
+	stamp(spool, op);
+	if (tail_sync(spool) == 0)
+		g_ptr_array_set_size(spool->refused, 0);
+}
+
+/* The old tail, synced, stays if there is no room for another. */
+static int
+begin(struct spool *spool, uint64_t length, bool for_append)
+{
+	struct segment *segment;
+	int fd;
+
+	if (spool->failures >= MOST_FAILURES)
+		return -EIO;
+	if (clock_monotonic_ms() < spool->retry_at_ms)
+		return spool->retry_error;
+	/* A failure has been answered to those it concerned; this record goes into the next. */
+	(void)tail_sync(spool);
+	fd = obtain(spool, size_for(spool, length), for_append, &segment);
+	if (fd < 0) {
+		not_before(spool, fd);
+		return fd;
+	}
+	tail_close(spool);
+	spool->tail = segment;
+	spool->tail_fd = fd;
+	spool->tail_dirty = true;
+	spool->next_number++;
+	spool->reclaim_due = true;
+	spool_segment_insert(spool, segment);
+	if (spool->refused->len > 0)
+		write_refused(spool);
+	return spool->tail ? 0 : -EIO;
+}
+
+static bool
+fits(const struct spool *spool, const struct spool_op *op)
+{
+	const struct segment *tail = spool->tail;
+	uint64_t room = op->request ? mark_room(tail->size) : 0;
+
+	return tail->end + op->length + room <= tail->size;
+}
+
+int
+tail_write(struct spool *spool, struct spool_op *op)
+{
+	int r;
+
+	for (;;) {
+		if (!spool->tail || !fits(spool, op)) {
+			r = begin(spool, op->length, op->request != NULL);
+			if (r < 0)
+				return r;
+		}
+		if (spool->part_count + 3 <= SPOOL_PARTS)
+			break;
+		/* If this fails the tail is gone, and the loop ends at MOST_FAILURES. */
+		(void)tail_flush(spool);
+	}
+	stamp(spool, op);
+	return 0;
+}
+
+void
+tail_settle(struct spool *spool)
+{
+	/* Beginning a segment writes them. */
+	if (spool->refused->len > 0 && !spool->tail)
+		(void)begin(spool, 0, false);
+}
+
+void
+tail_close(struct spool *spool)
+{
+	if (spool->tail)
+		spool->io->close(spool->io->arg, spool->tail_fd);
+	spool->tail = NULL;
+}
