@@ -24,3 +24,10 @@ core_libcore_a_SOURCES += \
 	core/queue/route.c core/queue/route.h \
 	core/queue/schedule.c core/queue/schedule.h \
 	core/queue/transport_maildir.c
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/spool
+tests_unit_spool_SOURCES = tests/unit/spool.c \
+	tests/unit/memdisk.c tests/unit/memdisk.h \
+	tests/unit/spool_kit.c tests/unit/spool_kit.h
+endif

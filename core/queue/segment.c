@@ -10,7 +10,7 @@
 #include <errno.h>
 
 #define MAGIC   "PNSPOOL\n"
-#define VERSION 1
+#define SEGMENT_VERSION 1
 #define CIPHER  0 /* none */
 
 void
@@ -18,7 +18,7 @@ segment_header_write(const struct segment_header *header, char ret[SEGMENT_HEADE
 {
 	memset(ret, 0, SEGMENT_HEADER);
 	memcpy(ret, MAGIC, 8);
-	field_store16(ret + 8, VERSION);
+	field_store16(ret + 8, SEGMENT_VERSION);
 	field_store32(ret + 12, CIPHER);
 	field_store64(ret + 16, header->number);
 	field_store64(ret + 24, header->epoch);
@@ -36,7 +36,7 @@ segment_header_read(const char bytes[SEGMENT_HEADER], struct segment_header *ret
 	if (memcmp(bytes, MAGIC, 8) != 0 ||
 	    field_load32(bytes + SEGMENT_HEADER - 4) != text_crc32(0, bytes, SEGMENT_HEADER - 4))
 		return -EBADMSG;
-	if (field_load16(bytes + 8) > VERSION || field_load16(bytes + 10) & 0xff00 ||
+	if (field_load16(bytes + 8) > SEGMENT_VERSION || field_load16(bytes + 10) & 0xff00 ||
 	    field_load32(bytes + 12) != CIPHER)
 		return -EPROTONOSUPPORT;
 	ret->number = field_load64(bytes + 16);

@@ -373,6 +373,9 @@ fits(const struct spool *spool, const struct spool_op *op)
 	const struct segment *tail = spool->tail;
 	uint64_t room = op->request ? mark_room(tail->size) : 0;
 
+	/* A segment made for one large message is not kept by small ones. */
+	if (op->request && tail->unusable && tail->end > tail->records_at)
+		return false;
 	return tail->end + op->length + room <= tail->size;
 }
 
