@@ -11,3 +11,10 @@ core_libcore_a_SOURCES += \
 	core/net/stream_tls.c \
 	core/net/tls.c core/net/tls.h \
 	core/net/wheel.c core/net/wheel.h
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/net tests/unit/net_stream
+tests_unit_net_SOURCES = tests/unit/net.c
+tests_unit_net_stream_SOURCES = tests/unit/net_stream.c \
+	tests/unit/net_scene.c tests/unit/net_scene.h
+endif

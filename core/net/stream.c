@@ -220,7 +220,7 @@ stream_broke(struct stream *stream, int r)
 	stream->state &= ~(uint32_t)STREAM_STUCK;
 	stream->error = r;
 	stream_queue_drop(stream);
-	stream_soon(stream, STREAM_LOST_DUE);
+	stream_soon(stream, 0); /* for the peer's last words, and then `lost` */
 }
 
 void
@@ -309,8 +309,8 @@ stream_resume(struct stream *stream)
 	stream->state &= ~(uint32_t)STREAM_PAUSED;
 	if (stream_peek(stream).len > 0)
 		stream_soon(stream, STREAM_INPUT_DUE);
-	if (stream_has(stream, STREAM_LOST_DUE))
-		stream_soon(stream, STREAM_LOST_DUE);
+	if (stream_has(stream, STREAM_LOST_DUE | STREAM_BROKEN))
+		stream_soon(stream, 0);
 	if (!stream_has(stream, STREAM_EOF) &&
 	    loop_watch(stream->loop, &stream->io, stream->io.events | EPOLLIN) < 0)
 		stream_broke(stream, -ENOMEM);
