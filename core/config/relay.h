@@ -55,6 +55,7 @@ struct config_relay {
 	const char *state_directory, *run_directory;
 	const char *log_level_word;
 	int log_level;
+	int64_t trace_memory;          /* bytes */
 	int64_t loops, policy_threads; /* 0: by the number of processors */
 	struct {
 		const char *certificate;

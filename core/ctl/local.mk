@@ -4,3 +4,10 @@ core_libcore_a_SOURCES += \
 	core/ctl/console.c core/ctl/console.h \
 	core/ctl/control.c core/ctl/control.h \
 	core/ctl/recent.c core/ctl/recent.h
+
+bin_PROGRAMS += posternctl
+posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_config.c \
+	core/ctl/command_live.c core/ctl/command_user.c
+posternctl_LDADD = $(CORE_LIBS)
+posternctl_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+posternctl_DEPENDENCIES = core/libcore.a

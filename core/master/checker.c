@@ -59,7 +59,7 @@ result_json(const struct generation *generation)
 {
 	const struct config_relay *relay = &generation_core(generation)->relay;
 
-	return json_pack("{s:b, s:s?, s:s, s:s, s:i, s:o}", "ok", 1, "user", relay->user, "state",
+	return json_pack("{s:b, s:s*, s:s, s:s, s:i, s:o}", "ok", 1, "user", relay->user, "state",
 	    relay->state_directory, "run", relay->run_directory, "log", relay->log_level,
 	    "listeners", listeners_json(relay));
 }

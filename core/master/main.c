@@ -7,6 +7,7 @@
 #include <core/master/checker.h>
 #include <core/master/master.h>
 #include <core/master/relay.h>
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -72,7 +73,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	if (!realpath(folder, real)) {
-		fprintf(stderr, "posternd: %s: %m\n", folder);
+		fprintf(stderr, "posternd: %s: %s\n", folder, strerror(errno));
 		return EXIT_FAILURE;
 	}
 	return master_main(real, modules);

@@ -52,8 +52,9 @@ config_json(const struct master *master, const struct checker_answer *answer, si
 
 	for (size_t i = 0; i < answer->listener_count; i++)
 		json_array_append_new(names, json_string(answer->listeners[i].name));
-	config = json_pack("{s:s, s:s, s:s?, s:o}", "folder", master->folder, "modules",
-	    master->modules, "user", answer->user, "listeners", names);
+	config = json_pack("{s:s, s:s, s:s, s:s?, s:o}", "folder", master->folder, "modules",
+	    master->modules, "state", answer->state_directory, "user", answer->user, "listeners",
+	    names);
 	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
 	*ret_len = text ? strlen(text) + 1 : 0;

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command_live.c - posternctl status, queue list, trace, reload: asks the running relay.
+ *
+ * The answers' shapes are made by core/master/relay_control.c.
+ */
+#include <core/ctl/commands.h>
+#include <core/ctl/control.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Takes the request. */
+static int
+ask(struct ctl *ctl, json_t *request, json_t **ret, struct pn_error *err)
+{
+	int code = ctl_open_generation(ctl, err), r;
+
+	if (code != EXIT_OK) {
+		json_decref(request);
+		return code;
+	}
+	r = control_ask(generation_core(ctl->generation)->relay.run_directory, request, ret, err);
+	json_decref(request);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return EXIT_ABSENT;
+	return r < 0 ? EXIT_REFUSED : EXIT_OK;
+}
+
+static int
+run_status(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	json_t *answer;
+	int code = ask(ctl, json_pack("{s:s}", "command", "status"), &answer, err);
+
+	if (code == EXIT_OK)
+		console_add(&ctl->console, answer);
+	return code;
+}
+
+static int
+run_queue_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	json_t *answer, *row;
+	size_t i;
+	int code = ask(ctl, json_pack("{s:s}", "command", "queue list"), &answer, err);
+
+	if (code != EXIT_OK)
+		return code;
+	json_array_foreach(json_object_get(answer, "recipients"), i, row)
+	{
+		console_add(&ctl->console, json_incref(row));
+	}
+	if (!ctl->console.json)
+		printf("%lld messages in the queue\n",
+		    (long long)json_integer_value(json_object_get(answer, "messages")));
+	json_decref(answer);
+	return EXIT_OK;
+}
+
+static int
+run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	json_t *answer, *lines;
+	const char *text;
+	size_t i;
+	int code = ask(
+	    ctl, json_pack("{s:s, s:s}", "command", "trace", "id", argv[0]), &answer, err);
+
+	if (code != EXIT_OK)
+		return code;
+	lines = json_object_get(answer, "lines");
+	if (json_array_size(lines) == 0) {
+		pn_error_set(err, -ENOENT, "%s: the relay remembers nothing of it", argv[0]);
+		code = EXIT_REFUSED;
+	}
+	json_array_foreach(lines, i, answer)
+	{
+		text = json_string_value(answer);
+		if (ctl->console.json) {
+			pn_console_row(&ctl->console);
+			pn_console_field(&ctl->console, "line", text);
+		} else {
+			puts(text);
+		}
+	}
+	return code;
+}
+
+static int
+run_reload(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	json_t *answer;
+	const char *text;
+	bool ok;
+	int code = ask(ctl, json_pack("{s:s}", "command", "reload"), &answer, err);
+
+	if (code != EXIT_OK)
+		return code;
+	ok = json_is_true(json_object_get(answer, "ok"));
+	text = json_string_value(json_object_get(answer, "text"));
+	if (ok)
+		console_add(&ctl->console,
+		    json_pack("{s:s, s:s?}", "result", "reloaded", "generation", text));
+	else
+		pn_error_set(
+		    err, -EINVAL, "the configuration in force stays: %s", text ? text : "");
+	json_decref(answer);
+	return ok ? EXIT_OK : EXIT_REFUSED;
+}
+
+const struct ctl_command ctl_live_commands[] = {
+	{ "status", "", "Show what the relay is doing.", 0, 0, run_status },
+	{ "queue list", "", "Show the messages that wait, a line per recipient.", 0, 0,
+	    run_queue_list },
+	{ "trace", "ID", "Show what was logged of a message, from accept to last delivery.", 1, 1,
+	    run_trace },
+	{ "reload", "", "Check the configuration and, if it is good, put it in force.", 0, 0,
+	    run_reload },
+	{ NULL, NULL, NULL, 0, 0, NULL },
+};

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * command_user.c - posternctl user add, list, remove, enable, disable; and opening the database.
+ *
+ * The directory is the core's; passwords are the auth module's ("user passwd").
+ */
+#include <core/ctl/commands.h>
+#include <core/master/privileges.h>
+#include <core/store/directory.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Again from the bytes that were read: after dropping root the files may be out of reach. */
+static int
+reopen_with_db(struct ctl *ctl, struct pn_error *err)
+{
+	struct generation_how how = { .folder = ctl->folder,
+		.module_path = ctl->modules,
+		.role = PN_ROLE_CTL,
+		.db = ctl->db };
+	struct buf bytes = BUF_INIT(64u * 1024 * 1024);
+	int r = source_bundle_write(ctl->recording, &bytes);
+
+	if (r == 0)
+		r = source_bundle(buf_slice(&bytes), &ctl->bundle, err);
+	buf_wipe(&bytes);
+	if (r < 0)
+		return r;
+	how.source = ctl->bundle;
+	generation_release(&ctl->generation);
+	diags_free(&ctl->diags);
+	r = generation_build(&how, &ctl->diags, &ctl->generation);
+	if (r < 0 && ctl->diags.count > 0)
+		return pn_error_set(err, r, "%s", ctl->diags.items[ctl->diags.count - 1].text);
+	return r < 0 ? pn_error_set(err, r, "cannot start the modules: %s", strerror(-r)) : 0;
+}
+
+static int
+open_db(struct ctl *ctl, struct pn_error *err)
+{
+	const struct config_relay *relay = &generation_core(ctl->generation)->relay;
+	char path[4096];
+	int r = privileges_folder(relay->state_directory, relay->user, 0700, err);
+
+	if (r == 0)
+		r = privileges_drop(relay->user, err);
+	if (r < 0)
+		return r;
+	if (snprintf(path, sizeof(path), "%s/postern.db", relay->state_directory) >=
+	    (int)sizeof(path))
+		return pn_error_set(err, -ENAMETOOLONG, "%s: too long", relay->state_directory);
+	r = db_open(path, false, &ctl->db, err);
+	if (r == 0)
+		r = directory_migrate(ctl->db, err);
+	return r < 0 ? r : reopen_with_db(ctl, err);
+}
+
+int
+ctl_open_db(struct ctl *ctl, struct pn_error *err)
+{
+	int code = ctl_open_generation(ctl, err);
+
+	if (code != EXIT_OK)
+		return code;
+	return open_db(ctl, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+}
+
+void
+ctl_close(struct ctl *ctl)
+{
+	if (ctl->generation)
+		generation_stop(ctl->generation);
+	generation_release(&ctl->generation);
+	db_close(&ctl->db);
+	diags_free(&ctl->diags);
+	source_free(&ctl->bundle);
+	source_free(&ctl->recording);
+	source_free(&ctl->files);
+}
+
+static int
+add_row(void *arg, const struct pn_user *user)
+{
+	struct pn_console *console = arg;
+
+	console_add(
+	    console, json_pack("{s:s, s:b}", "user", user->address, "enabled", user->enabled));
+	return 0;
+}
+
+/* The new state, read back. */
+static int
+show(struct ctl *ctl, const char *address, struct pn_error *err)
+{
+	struct pn_user user;
+
+	if (directory_user_find(ctl->db, address, &user, err) < 0)
+		return EXIT_REFUSED;
+	add_row(&ctl->console, &user);
+	return EXIT_OK;
+}
+
+static int
+run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	int code = ctl_open_db(ctl, err);
+
+	if (code != EXIT_OK)
+		return code;
+	return directory_user_add(ctl->db, argv[0], err) < 0 ? EXIT_REFUSED
+							     : show(ctl, argv[0], err);
+}
+
+static int
+set_enabled(struct ctl *ctl, const char *address, bool enabled, struct pn_error *err)
+{
+	int code = ctl_open_db(ctl, err);
+
+	if (code != EXIT_OK)
+		return code;
+	if (directory_user_enable(ctl->db, address, enabled, err) < 0)
+		return EXIT_REFUSED;
+	return show(ctl, address, err);
+}
+
+static int
+run_enable(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	return set_enabled(ctl, argv[0], true, err);
+}
+
+static int
+run_disable(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	return set_enabled(ctl, argv[0], false, err);
+}
+
+static int
+run_remove(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	int code = ctl_open_db(ctl, err);
+
+	if (code != EXIT_OK)
+		return code;
+	if (directory_user_remove(ctl->db, argv[0], err) < 0)
+		return EXIT_REFUSED;
+	pn_console_row(&ctl->console);
+	pn_console_field(&ctl->console, "removed", argv[0]);
+	return EXIT_OK;
+}
+
+static int
+run_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	int code = ctl_open_db(ctl, err);
+
+	if (code != EXIT_OK)
+		return code;
+	return directory_users(ctl->db, add_row, &ctl->console, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+}
+
+const struct ctl_command ctl_user_commands[] = {
+	{ "user add", "ADDRESS", "Add a user, who then needs a password: user passwd.", 1, 1,
+	    run_add },
+	{ "user list", "", "Show all users.", 0, 0, run_list },
+	{ "user enable", "ADDRESS", "Let a user log in again.", 1, 1, run_enable },
+	{ "user disable", "ADDRESS", "Refuse a user's logins, keeping password and settings.", 1, 1,
+	    run_disable },
+	{ "user remove", "ADDRESS", "Remove a user for good.", 1, 1, run_remove },
+	{ NULL, NULL, NULL, 0, 0, NULL },
+};

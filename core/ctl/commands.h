@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * commands.h - what posternctl can do, as tables.
+ *
+ * Exit codes, the same for every command: EXIT_OK; EXIT_REFUSED, the thing asked for cannot be done
+ * or is wrong, with the reason on standard error; EXIT_USAGE, the words are off; EXIT_ABSENT, no
+ * relay is running and the command needs one.
+ */
+#ifndef CORE_CTL_COMMANDS_H
+#define CORE_CTL_COMMANDS_H
+
+#include <core/ctl/console.h>
+#include <core/policy/generation.h>
+#include <core/store/db.h>
+
+enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
+
+struct ctl {
+	const char *folder, *modules;
+	struct pn_console console;
+	/* made by ctl_open_generation and ctl_open_db */
+	struct diags diags;
+	struct source *files, *recording, *bundle;
+	struct generation *generation;
+	struct db *db;
+};
+
+struct ctl_command {
+	const char *words; /* "queue list"; NULL ends a table */
+	const char *arguments, *help;
+	int min_arguments, max_arguments;
+	/* Returns an exit code; the text of a refusal in `err`. */
+	int (*run)(struct ctl *ctl, int argc, char **argv, struct pn_error *err);
+};
+
+extern const struct ctl_command ctl_config_commands[], ctl_live_commands[], ctl_user_commands[];
+
+/* Reads and checks the configuration; diagnostics go to standard error. EXIT_OK or EXIT_REFUSED. */
+int ctl_open_generation(struct ctl *ctl, struct pn_error *err);
+/*
+ * The same, then becomes the relay's user (as root) and opens the database for writing with the
+ * tables of the core and of every module up to date.
+ */
+int ctl_open_db(struct ctl *ctl, struct pn_error *err);
+/* Closes what was opened. */
+void ctl_close(struct ctl *ctl);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * posternctl.c - the command line for administrators: global options and the choice of a command.
+ *
+ * Commands are words ("queue list"); the core's are in tables, a module's come with the module.
+ */
+#include <core/base/log.h>
+#include <core/ctl/commands.h>
+#include <getopt.h>
+#include <stdlib.h>
+
+static const struct ctl_command *const tables[] = { ctl_config_commands, ctl_live_commands,
+	ctl_user_commands };
+
+static const char options_help[] =
+    "Usage: posternctl [-c FOLDER] [-m FOLDERS] [--json] COMMAND [ARGUMENT ...]\n"
+    "\n"
+    "  -c, --config FOLDER    the YAML files (" POSTERN_CONF_DIR ")\n"
+    "  -m, --modules FOLDERS  where modules are, separated by ':'\n"
+    "                         (" POSTERN_MODULE_DIR ")\n"
+    "  -j, --json             print JSON\n"
+    "  -V, --version          print the version\n"
+    "  -h, --help             print this\n"
+    "\nCommands:\n";
+
+static const char codes_help[] =
+    "\nModules of the pipeline add commands of their own (module auth: user passwd ADDRESS).\n"
+    "Exit status: 0 done, 1 refused or wrong, 2 usage, 3 no relay is running.\n";
+
+static void
+print_usage(FILE *out)
+{
+	fputs(options_help, out);
+	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++)
+		for (const struct ctl_command *c = tables[t]; c->words; c++)
+			fprintf(out, "  %s %s\n        %s\n", c->words, c->arguments, c->help);
+	fputs(codes_help, out);
+}
+
+/* Number of arguments that `words` takes up, 0 if they do not begin so. */
+static int
+words_match(const char *words, int argc, char **argv)
+{
+	for (int i = 0; i < argc; i++) {
+		size_t len = strcspn(words, " ");
+
+		if (strlen(argv[i]) != len || memcmp(words, argv[i], len) != 0)
+			return 0;
+		if (words[len] == '\0')
+			return i + 1;
+		words += len + 1;
+	}
+	return 0;
+}
+
+static int
+wrong_arguments(const char *words, const char *arguments)
+{
+	fprintf(stderr, "Usage: posternctl %s %s\n", words, arguments);
+	return EXIT_USAGE;
+}
+
+static int
+run_module_command(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	const struct chain_entry *entry = NULL;
+	const struct pn_command *command;
+	int words = 0, code = ctl_open_db(ctl, err);
+
+	if (code != EXIT_OK)
+		return code;
+	command = generation_command(ctl->generation, argc, argv, &entry, &words);
+	if (!command) {
+		fprintf(stderr, "posternctl: there is no command \"%s\"; see posternctl --help\n",
+		    argv[0]);
+		return EXIT_USAGE;
+	}
+	argc -= words;
+	argv += words;
+	if (argc < command->min_arguments || argc > command->max_arguments)
+		return wrong_arguments(command->name, command->arguments);
+	return generation_command_run(
+		   ctl->generation, entry, command, &ctl->console, argc, argv, err) < 0
+		   ? EXIT_REFUSED
+		   : EXIT_OK;
+}
+
+static int
+run(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++) {
+		for (const struct ctl_command *c = tables[t]; c->words; c++) {
+			int words = words_match(c->words, argc, argv);
+
+			if (words == 0)
+				continue;
+			if (argc - words < c->min_arguments || argc - words > c->max_arguments)
+				return wrong_arguments(c->words, c->arguments);
+			return c->run(ctl, argc - words, argv + words, err);
+		}
+	}
+	return run_module_command(ctl, argc, argv, err);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = { { "config", required_argument, NULL, 'c' },
+		{ "modules", required_argument, NULL, 'm' }, { "json", no_argument, NULL, 'j' },
+		{ "version", no_argument, NULL, 'V' }, { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 } };
+	struct ctl ctl = { .folder = POSTERN_CONF_DIR, .modules = POSTERN_MODULE_DIR };
+	struct pn_error err = { 0 };
+	bool json = false;
+	int option, code;
+
+	while ((option = getopt_long(argc, argv, "+c:m:jVh", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			ctl.folder = optarg;
+			break;
+		case 'm':
+			ctl.modules = optarg;
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'V':
+			puts("posternctl " POSTERN_VERSION);
+			return EXIT_OK;
+		case 'h':
+			print_usage(stdout);
+			return EXIT_OK;
+		default:
+			print_usage(stderr);
+			return EXIT_USAGE;
+		}
+	}
+	if (optind == argc) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	log_setup("posternctl", PN_LOG_WARNING);
+	if (console_open(&ctl.console, json) < 0)
+		return EXIT_REFUSED;
+	code = run(&ctl, argc - optind, argv + optind, &err);
+	if (code == EXIT_OK)
+		console_print(&ctl.console, stdout);
+	else if (err.text[0])
+		fprintf(stderr, "posternctl: %s\n", err.text);
+	console_close(&ctl.console);
+	ctl_close(&ctl);
+	return code;
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane.c - one loop with its sessions, queue and couriers.
+ *
+ * Called by relay.c. After lane_start everything but lane_join belongs to the lane's own thread.
+ */
+#include <core/base/log.h>
+#include <core/master/lane.h>
+#include <core/net/listener.h>
+#include <core/policy/chain.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+struct door {
+	struct acceptor acceptor;
+	struct lane *lane;
+	const char *listener; /* its name */
+};
+
+struct lane {
+	struct loop *loop;
+	struct jobs *jobs;
+	struct queue *queue;
+	struct server *server;
+	struct settled *settled;
+	struct door *doors;
+	size_t door_count;
+	pthread_t thread;
+	bool running;
+	void (*drained)(void *arg);
+	void *drained_arg;
+};
+
+/* ---- committed hooks ---- */
+
+struct commit_job {
+	struct job job;
+	struct loop_timer timer;
+	struct lane *lane;
+	struct queue *queue;
+	struct item *item;
+	struct generation *generation;
+	int64_t wait_ms;
+	int result;
+};
+
+#define COMMIT_RETRY_FIRST 1000
+#define COMMIT_RETRY_MOST  60000
+
+static void
+commit_work(struct job *job)
+{
+	struct commit_job *commit = (struct commit_job *)job;
+
+	commit->result = chain_committed(commit->generation, commit->item);
+}
+
+static void
+commit_again(struct loop_timer *timer)
+{
+	struct commit_job *commit = (struct commit_job *)((char *)timer -
+							  offsetof(struct commit_job, timer));
+
+	jobs_submit(commit->lane->jobs, &commit->job);
+}
+
+static void
+commit_done(struct job *job)
+{
+	struct commit_job *commit = (struct commit_job *)job;
+
+	if (commit->result != 0) {
+		loop_timer_set(commit->lane->loop, &commit->timer, commit->wait_ms);
+		commit->wait_ms = commit->wait_ms * 2 < COMMIT_RETRY_MOST ? commit->wait_ms * 2
+									  : COMMIT_RETRY_MOST;
+		return;
+	}
+	queue_effects_done(commit->queue, commit->item);
+	generation_release(&commit->generation);
+	free(commit);
+}
+
+static void
+on_committed(void *arg, struct queue *queue, struct item *item)
+{
+	struct lane *lane = arg;
+	struct commit_job *commit;
+
+	if (!chain_has(lane->settled->generation, PN_STAGE_COMMITTED)) {
+		queue_effects_done(queue, item);
+		return;
+	}
+	commit = calloc(1, sizeof(*commit));
+	if (!commit)
+		abort(); /* as arena.h: the master restarts us, the spool remembers the effects */
+	commit->job = (struct job){ .loop = lane->loop, .work = commit_work, .done = commit_done };
+	commit->timer.fire = commit_again;
+	commit->lane = lane;
+	commit->queue = queue;
+	commit->item = item;
+	commit->generation = generation_hold(lane->settled->generation);
+	commit->wait_ms = COMMIT_RETRY_FIRST;
+	jobs_submit(lane->jobs, &commit->job);
+}
+
+/* ---- life ---- */
+
+int
+lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err)
+{
+	struct lane *lane = calloc(1, sizeof(*lane));
+	struct queue_parts queue = { .jobs = parts->jobs,
+		.spool = parts->spool,
+		.resolver = parts->resolver,
+		.committed = on_committed,
+		.arg = lane };
+	struct server_parts server = { .jobs = parts->jobs, .shared = parts->shared };
+	int r;
+
+	if (!lane)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	lane->jobs = parts->jobs;
+	r = loop_new(&lane->loop, err);
+	if (r == 0) {
+		queue.loop = lane->loop;
+		r = queue_new(&queue, &lane->queue, err);
+	}
+	if (r == 0) {
+		server.loop = lane->loop;
+		server.queue = lane->queue;
+		r = server_new(&server, &lane->server);
+	}
+	if (r < 0)
+		lane_free(&lane);
+	*ret = lane;
+	return r;
+}
+
+struct loop *
+lane_loop(struct lane *lane)
+{
+	return lane->loop;
+}
+
+struct queue *
+lane_queue(struct lane *lane)
+{
+	return lane->queue;
+}
+
+struct server *
+lane_server(struct lane *lane)
+{
+	return lane->server;
+}
+
+/* ---- doors ---- */
+
+static void
+on_accept(struct acceptor *acceptor, int fd, const struct address *peer)
+{
+	struct door *door = (struct door *)acceptor;
+
+	server_accept(door->lane->server, door->listener, fd, peer);
+}
+
+static void
+close_doors(struct lane *lane)
+{
+	for (size_t i = 0; i < lane->door_count; i++)
+		acceptor_stop(&lane->doors[i].acceptor);
+	free(lane->doors);
+	lane->doors = NULL;
+	lane->door_count = 0;
+}
+
+static void
+open_doors(struct lane *lane)
+{
+	const struct config_relay *relay = &generation_core(lane->settled->generation)->relay;
+	const struct config_listener *listeners = relay->listeners.items;
+
+	lane->doors = calloc(lane->settled->fd_count + 1, sizeof(*lane->doors));
+	if (!lane->doors)
+		abort();
+	for (size_t i = 0; i < lane->settled->fd_count; i++) {
+		struct door *door = &lane->doors[i];
+
+		door->lane = lane;
+		door->listener = listeners[i].name;
+		if (acceptor_start(&door->acceptor, lane->loop, lane->settled->fds[i], on_accept) <
+		    0)
+			log_event(
+			    PN_LOG_ERROR, "listener-lost", "listener", listeners[i].name, NULL);
+		else
+			lane->door_count = i + 1;
+	}
+}
+
+void
+lane_configure(struct lane *lane, struct settled *settled)
+{
+	struct settled *old = lane->settled;
+	struct pn_error err = { 0 };
+
+	close_doors(lane);
+	lane->settled = settled_hold(settled);
+	queue_configure(lane->queue, &settled->queue, settled->routes);
+	if (server_configure(lane->server, settled->generation, settled->tls, &err) < 0)
+		log_event(PN_LOG_ERROR, "configuration", "text", err.text, NULL);
+	else
+		open_doors(lane);
+	settled_release(&old);
+}
+
+/* ---- the thread ---- */
+
+static void *
+run(void *arg)
+{
+	struct lane *lane = arg;
+
+	loop_run(lane->loop);
+	return NULL;
+}
+
+int
+lane_start(struct lane *lane, struct pn_error *err)
+{
+	int r = pthread_create(&lane->thread, NULL, run, lane);
+
+	if (r != 0)
+		return pn_error_set(err, -r, "cannot start a thread: %s", strerror(r));
+	lane->running = true;
+	return 0;
+}
+
+static void
+queue_is_empty_handed(void *arg)
+{
+	struct lane *lane = arg;
+
+	lane->drained(lane->drained_arg);
+}
+
+static void
+sessions_are_gone(void *arg)
+{
+	struct lane *lane = arg;
+
+	queue_drain(lane->queue, queue_is_empty_handed, lane);
+}
+
+void
+lane_drain(struct lane *lane, void (*drained)(void *arg), void *arg)
+{
+	lane->drained = drained;
+	lane->drained_arg = arg;
+	close_doors(lane);
+	server_drain(lane->server, sessions_are_gone, lane);
+}
+
+void
+lane_join(struct lane *lane)
+{
+	if (!lane->running)
+		return;
+	loop_stop(lane->loop);
+	pthread_join(lane->thread, NULL);
+	lane->running = false;
+}
+
+void
+lane_free(struct lane **lane)
+{
+	struct lane *old = *lane;
+
+	*lane = NULL;
+	if (!old)
+		return;
+	close_doors(old);
+	server_free(&old->server);
+	queue_free(&old->queue);
+	settled_release(&old->settled);
+	loop_free(&old->loop);
+	free(old);
+}

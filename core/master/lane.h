@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane.h - one event loop of the relay with all that is its own: sessions, queue, couriers.
+ *
+ * A message stays on the lane that received it. Lanes share the listening sockets, the spool, the
+ * policy threads and the counters of connections; nothing else.
+ */
+#ifndef CORE_MASTER_LANE_H
+#define CORE_MASTER_LANE_H
+
+#include <core/master/settled.h>
+#include <core/smtp/server.h>
+
+struct lane;
+
+struct lane_parts {
+	struct jobs *jobs;
+	struct resolver *resolver;
+	struct spool *spool;
+	struct server_shared *shared;
+};
+
+int lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err);
+struct loop *lane_loop(struct lane *lane);
+struct queue *lane_queue(struct lane *lane);
+struct server *lane_server(struct lane *lane);
+
+/* On the lane's thread, or before it runs: takes the newest configuration; holds it itself. */
+void lane_configure(struct lane *lane, struct settled *settled);
+/* Starts the thread. */
+int lane_start(struct lane *lane, struct pn_error *err);
+/* On the lane's thread: no new connections or attempts; `drained` on it when nothing is in flight.
+ */
+void lane_drain(struct lane *lane, void (*drained)(void *arg), void *arg);
+/* From another thread: ends the loop and waits for the thread. */
+void lane_join(struct lane *lane);
+void lane_free(struct lane **lane);
+
+#endif

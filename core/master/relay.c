@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay.c - the relay's main thread: start, reload, drain.
+ *
+ * Started by the master with a checked configuration and listening sockets on its channel. Ends
+ * when told to (SIGTERM) and when the master is gone; what was acknowledged is in the spool.
+ */
+#include <core/base/clock.h>
+#include <core/base/log.h>
+#include <core/ctl/recent.h>
+#include <core/master/child.h>
+#include <core/master/privileges.h>
+#include <core/master/relay.h>
+#include <core/master/relay_state.h>
+#include <core/store/directory.h>
+#include <errno.h>
+#include <glib.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define DRAIN_MS        30000
+#define ORPHAN_MS       2000 /* without a master: another may be waiting for the spool */
+#define SPOOL_WAIT_MS   40000
+#define SPOOL_RETRY_MS  20
+#define LANES_BY_ITSELF 8
+
+/* ---- configuration ---- */
+
+static void
+log_diags(struct diags *diags)
+{
+	struct arena arena = { 0 };
+
+	diags_sort(diags);
+	for (size_t i = 0; i < diags->count; i++)
+		log_event(diags->items[i].kind == DIAG_ERROR ? PN_LOG_ERROR : PN_LOG_WARNING,
+		    "configuration", "text", diag_format(&diags->items[i], &arena), NULL);
+	arena_free(&arena);
+}
+
+static int
+build(struct relay *relay, struct pn_slice bundle, struct generation **ret, struct pn_error *err)
+{
+	struct generation_how how = { .folder = relay->folder,
+		.module_path = relay->modules,
+		.role = PN_ROLE_RELAY,
+		.db = relay->db,
+		.before = relay->generation };
+	struct diags diags = { 0 };
+	int r = source_bundle(bundle, &how.source, err);
+
+	if (r < 0)
+		return r;
+	r = generation_build(&how, &diags, ret);
+	log_diags(&diags);
+	if (r < 0)
+		pn_error_set(err, r, "%s",
+		    diags.count ? diags.items[diags.count - 1].text : "a module could not start");
+	diags_free(&diags);
+	source_free(&how.source);
+	return r;
+}
+
+/* What stands before the bundle in a CHANNEL_CONFIG frame. */
+struct config_head {
+	json_t *json;
+	const char *user;
+	struct pn_slice bundle;
+};
+
+static int
+read_head(const struct channel_frame *frame, struct config_head *ret, struct pn_error *err)
+{
+	size_t len = strlen(frame->bytes.data);
+
+	ret->json = json_loads(frame->bytes.data, 0, NULL);
+	if (!ret->json || len >= frame->bytes.len)
+		return pn_error_set(err, -EPROTO, "the master's configuration makes no sense");
+	ret->user = json_string_value(json_object_get(ret->json, "user"));
+	ret->bundle = pn_slice(frame->bytes.data + len + 1, frame->bytes.len - len - 1);
+	return 0;
+}
+
+static char *
+take_text(const struct config_head *head, const char *name)
+{
+	const char *text = json_string_value(json_object_get(head->json, name));
+
+	return text ? strdup(text) : NULL;
+}
+
+/* ---- reload ---- */
+
+struct switch_task {
+	struct loop_task task;
+	struct relay *relay;
+	struct lane *lane;
+	struct settled *settled;
+};
+
+static void
+lane_has_switched(struct loop_task *task)
+{
+	struct switch_task *change = (struct switch_task *)task;
+	struct relay *relay = change->relay;
+	char number[32];
+
+	settled_release(&change->settled);
+	free(change);
+	if (--relay->answers_due > 0)
+		return;
+	snprintf(number, sizeof(number), "%llu",
+	    (unsigned long long)generation_number(relay->generation));
+	channel_send(CHILD_CHANNEL, CHANNEL_APPLIED, pn_slice_of(number), NULL, 0);
+}
+
+static void
+switch_lane(struct loop_task *task)
+{
+	struct switch_task *change = (struct switch_task *)task;
+
+	lane_configure(change->lane, change->settled);
+	change->task.run = lane_has_switched;
+	loop_post(change->relay->loop, &change->task);
+}
+
+static void
+apply(struct relay *relay, struct settled *settled)
+{
+	const struct config_relay *config = &generation_core(settled->generation)->relay;
+	struct generation *old = relay->generation;
+
+	relay->generation = generation_hold(settled->generation);
+	generation_release(&old);
+	log_setup("relay", (enum pn_level)config->log_level);
+	mail_bytes_budget((size_t)config->limits.memory);
+	relay->answers_due = relay->lane_count;
+	for (size_t i = 0; i < relay->lane_count; i++) {
+		struct switch_task *change = calloc(1, sizeof(*change));
+
+		if (!change)
+			abort();
+		change->task.run = switch_lane;
+		change->relay = relay;
+		change->lane = relay->lanes[i];
+		change->settled = settled_hold(settled);
+		loop_post(lane_loop(relay->lanes[i]), &change->task);
+	}
+}
+
+static void
+take_config(struct relay *relay, struct channel_frame *frame)
+{
+	struct config_head head = { 0 };
+	struct generation *generation = NULL;
+	struct settled *settled = NULL;
+	struct pn_error err = { 0 };
+	int r = relay->draining ? pn_error_set(&err, -ESHUTDOWN, "the relay is stopping")
+				: read_head(frame, &head, &err);
+
+	if (r == 0 && strcmp(relay->state_directory,
+			  json_string_value(json_object_get(head.json, "state"))) != 0)
+		r = pn_error_set(&err, -EBUSY,
+		    "relay.state_directory cannot change while the relay runs: stop it first");
+	if (r == 0)
+		r = build(relay, head.bundle, &generation, &err);
+	if (r == 0)
+		r = settled_new(generation, frame, &settled, &err);
+	if (r == 0)
+		apply(relay, settled);
+	else
+		channel_send(CHILD_CHANNEL, CHANNEL_REFUSED, pn_slice_of(err.text), NULL, 0);
+	settled_release(&settled);
+	json_decref(head.json);
+}
+
+/* ---- drain ---- */
+
+static void
+lane_has_drained(struct loop_task *task)
+{
+	struct switch_task *change = (struct switch_task *)task;
+	struct relay *relay = change->relay;
+
+	free(change);
+	if (--relay->answers_due == 0)
+		loop_stop(relay->loop);
+}
+
+static void
+say_drained(void *arg)
+{
+	struct switch_task *change = arg;
+
+	change->task.run = lane_has_drained;
+	loop_post(change->relay->loop, &change->task);
+}
+
+static void
+drain_lane(struct loop_task *task)
+{
+	struct switch_task *change = (struct switch_task *)task;
+
+	lane_drain(change->lane, say_drained, change);
+}
+
+static void
+drain(struct relay *relay, int64_t within_ms)
+{
+	if (relay->draining)
+		return;
+	relay->draining = true;
+	relay->answers_due = relay->lane_count;
+	loop_timer_set(relay->loop, &relay->deadline, within_ms);
+	for (size_t i = 0; i < relay->lane_count; i++) {
+		struct switch_task *change = calloc(1, sizeof(*change));
+
+		if (!change)
+			abort();
+		change->task.run = drain_lane;
+		change->relay = relay;
+		change->lane = relay->lanes[i];
+		loop_post(lane_loop(relay->lanes[i]), &change->task);
+	}
+}
+
+/* Someone hangs: everything durable is durable, the rest was never acknowledged. */
+static void
+on_deadline(struct loop_timer *timer)
+{
+	struct relay *relay = (struct relay *)((char *)timer - offsetof(struct relay, deadline));
+
+	log_text(PN_LOG_WARNING, "not everything ended in time; leaving");
+	spool_close(&relay->spool);
+	_exit(EXIT_SUCCESS);
+}
+
+/* ---- events of the main loop ---- */
+
+static void
+on_channel(struct loop_io *io, uint32_t events)
+{
+	struct relay *relay = (struct relay *)((char *)io - offsetof(struct relay, channel));
+	struct channel_frame frame;
+
+	if (channel_receive(io->fd, &frame) != 1) {
+		log_text(PN_LOG_WARNING, "the master is gone; leaving");
+		loop_unwatch(relay->loop, io);
+		drain(relay, ORPHAN_MS);
+		return;
+	}
+	if (frame.type == CHANNEL_CONFIG)
+		take_config(relay, &frame);
+	else if (frame.type == CHANNEL_OUTCOME)
+		relay_control_outcome(relay, frame.bytes.data);
+	channel_frame_free(&frame);
+}
+
+static void
+on_signal(struct loop_io *io, uint32_t events)
+{
+	struct relay *relay = (struct relay *)((char *)io - offsetof(struct relay, signals));
+	struct signalfd_siginfo info;
+
+	if (read(io->fd, &info, sizeof(info)) == sizeof(info))
+		drain(relay, DRAIN_MS);
+}
+
+/* SIGINT and SIGHUP of a terminal reach the whole group: they are the master's to act on. */
+static int
+catch_signals(struct relay *relay)
+{
+	sigset_t set;
+
+	signal(SIGINT, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	relay->signals.ready = on_signal;
+	relay->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (relay->signals.fd < 0)
+		return -errno;
+	return loop_watch(relay->loop, &relay->signals, EPOLLIN);
+}
+
+/* ---- start ---- */
+
+static void
+recovered(void *arg, struct item *item)
+{
+	g_ptr_array_add(arg, item);
+}
+
+static void
+damaged(void *arg, const char *aside, const char *what)
+{
+	log_event(PN_LOG_ERROR, "spool-record-damaged", "kept", aside, "what", what, NULL);
+}
+
+/* A relay whose master was killed may still hold the spool for a moment. */
+static int
+open_spool(struct relay *relay, GPtrArray *items, struct pn_error *err)
+{
+	const struct config_relay *config = &generation_core(relay->generation)->relay;
+	char *directory = g_strdup_printf("%s/spool", relay->state_directory);
+	struct spool_settings settings = { .directory = directory,
+		.segment_size = (uint64_t)config->spool.segment_size,
+		.reserve = (uint64_t)config->spool.reserve,
+		.gather_us = (uint32_t)config->spool.gather };
+	struct spool_recovery recovery = { recovered, damaged, items };
+	int64_t until = clock_monotonic_ms() + SPOOL_WAIT_MS;
+	int r;
+
+	while ((r = spool_open(&settings, &recovery, &relay->spool, err)) == -EBUSY &&
+	       clock_monotonic_ms() < until)
+		poll(NULL, 0, SPOOL_RETRY_MS);
+	g_free(directory);
+	return r;
+}
+
+static int
+open_db(struct relay *relay, struct pn_error *err)
+{
+	char *path = g_strdup_printf("%s/postern.db", relay->state_directory);
+	int r = db_open(path, false, &relay->db, err);
+
+	g_free(path);
+	return r < 0 ? r : directory_migrate(relay->db, err);
+}
+
+static size_t
+processors(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n > 0 ? (size_t)n : 1;
+}
+
+static int
+make_lanes(struct relay *relay, struct settled *settled, struct pn_error *err)
+{
+	const struct config_relay *config = &generation_core(relay->generation)->relay;
+	size_t count = config->loops ? (size_t)config->loops : MIN(processors(), LANES_BY_ITSELF);
+	struct lane_parts parts = { relay->jobs, relay->resolver, relay->spool, relay->shared };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < MIN(count, RELAY_LANES_MOST); i++) {
+		r = lane_new(&parts, &relay->lanes[i], err);
+		if (r == 0) {
+			relay->lane_count++;
+			lane_configure(relay->lanes[i], settled);
+		}
+	}
+	return r;
+}
+
+static int
+make_parts(struct relay *relay, struct pn_error *err)
+{
+	const struct config_relay *config = &generation_core(relay->generation)->relay;
+	unsigned threads = config->policy_threads ? (unsigned)config->policy_threads
+						  : (unsigned)MAX(4, 2 * processors());
+	int r = jobs_new(threads, &relay->jobs, err);
+
+	mail_bytes_budget((size_t)config->limits.memory);
+	if (r == 0)
+		r = resolver_new(relay->jobs, &relay->resolver);
+	if (r == 0)
+		r = server_shared_new(&relay->shared);
+	if (r == 0)
+		r = recent_start((size_t)config->trace_memory);
+	return r;
+}
+
+static int
+start_mail(struct relay *relay, struct settled *settled, struct pn_error *err)
+{
+	GPtrArray *items = g_ptr_array_new();
+	int r = make_parts(relay, err);
+
+	if (r == 0)
+		r = open_spool(relay, items, err);
+	if (r == 0)
+		r = make_lanes(relay, settled, err);
+	for (guint i = 0; r == 0 && i < items->len; i++)
+		queue_restore(lane_queue(relay->lanes[i % relay->lane_count]), items->pdata[i]);
+	for (size_t i = 0; r == 0 && i < relay->lane_count; i++)
+		r = lane_start(relay->lanes[i], err);
+	if (r == 0 && items->len > 0)
+		log_text(PN_LOG_NOTICE, "%u messages were waiting in the spool", items->len);
+	g_ptr_array_free(items, TRUE);
+	return r;
+}
+
+static int
+open_main_loop(struct relay *relay, struct pn_error *err)
+{
+	int r = loop_new(&relay->loop, err);
+
+	if (r < 0)
+		return r;
+	relay->deadline.fire = on_deadline;
+	r = catch_signals(relay);
+	relay->channel.ready = on_channel;
+	relay->channel.fd = CHILD_CHANNEL;
+	if (r == 0)
+		r = loop_watch(relay->loop, &relay->channel, EPOLLIN);
+	return r < 0 ? pn_error_set(err, r, "cannot watch the master's channel: %s", strerror(-r))
+		     : 0;
+}
+
+static int
+start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
+{
+	struct config_head head = { 0 };
+	struct generation *generation = NULL;
+	struct settled *settled = NULL;
+	int r = read_head(frame, &head, err);
+
+	if (r < 0)
+		goto out;
+	relay->folder = take_text(&head, "folder");
+	relay->modules = take_text(&head, "modules");
+	relay->state_directory = take_text(&head, "state");
+	r = relay->folder && relay->modules && relay->state_directory
+		? privileges_drop(head.user, err)
+		: pn_error_set(err, -EPROTO, "the master's configuration lacks a folder");
+	if (r == 0)
+		r = open_main_loop(relay, err);
+	if (r == 0)
+		r = open_db(relay, err);
+	if (r == 0)
+		r = build(relay, head.bundle, &generation, err);
+	if (r < 0)
+		goto out;
+	relay->generation = generation_hold(generation);
+	log_setup("relay", (enum pn_level)generation_core(generation)->relay.log_level);
+	r = settled_new(generation, frame, &settled, err);
+	if (r == 0)
+		r = start_mail(relay, settled, err);
+	if (r == 0)
+		r = control_open(relay->loop,
+		    generation_core(relay->generation)->relay.run_directory, relay_commands, relay,
+		    &relay->control, err);
+out:
+	settled_release(&settled);
+	json_decref(head.json);
+	return r;
+}
+
+static void
+finish(struct relay *relay)
+{
+	control_close(&relay->control);
+	for (size_t i = 0; i < relay->lane_count; i++)
+		lane_join(relay->lanes[i]);
+	spool_close(&relay->spool);
+	jobs_free(&relay->jobs);
+	for (size_t i = 0; i < relay->lane_count; i++)
+		lane_free(&relay->lanes[i]);
+	server_shared_free(&relay->shared);
+	resolver_free(&relay->resolver);
+	if (relay->generation)
+		generation_stop(relay->generation);
+	generation_release(&relay->generation);
+	db_close(&relay->db);
+	loop_free(&relay->loop);
+	free(relay->folder);
+	free(relay->modules);
+	free(relay->state_directory);
+}
+
+int
+relay_main(void)
+{
+	struct relay relay = { .started_us = clock_wall_us() };
+	struct channel_frame frame;
+	struct pn_error err = { 0 };
+	int r;
+
+	log_setup("relay", PN_LOG_INFO);
+	if (channel_receive(CHILD_CHANNEL, &frame) != 1)
+		return EXIT_FAILURE;
+	r = start(&relay, &frame, &err);
+	channel_frame_free(&frame);
+	if (r < 0) {
+		log_event(PN_LOG_ERROR, "relay-not-started", "reason", err.text, NULL);
+		_exit(EXIT_FAILURE); /* threads may run; nothing was accepted yet */
+	}
+	channel_send(CHILD_CHANNEL, CHANNEL_READY, pn_slice("", 0), NULL, 0);
+	log_event(PN_LOG_NOTICE, "ready", "version", POSTERN_VERSION, NULL);
+	loop_run(relay.loop);
+	finish(&relay);
+	log_event(PN_LOG_NOTICE, "stopped", NULL);
+	return EXIT_SUCCESS;
+}

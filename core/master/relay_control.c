@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay_control.c - what a running relay answers to posternctl.
+ *
+ * Runs on the main loop; what belongs to a lane is asked of it by a task and comes back by another.
+ */
+#include <core/base/clock.h>
+#include <core/ctl/recent.h>
+#include <core/master/child.h>
+#include <core/master/relay_state.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- a question to every lane ---- */
+
+struct survey {
+	struct relay *relay;
+	struct control_request *request;
+	json_t *answer;
+	size_t due;
+	void (*finish)(struct survey *survey);
+};
+
+struct survey_task {
+	struct loop_task task;
+	struct survey *survey;
+	struct lane *lane;
+	void (*ask)(struct lane *lane, json_t *ret);
+	void (*merge)(json_t *into, json_t *part);
+	json_t *part;
+};
+
+static void
+survey_back(struct loop_task *task)
+{
+	struct survey_task *question = (struct survey_task *)task;
+	struct survey *survey = question->survey;
+
+	question->merge(survey->answer, question->part);
+	json_decref(question->part);
+	free(question);
+	if (--survey->due > 0)
+		return;
+	survey->finish(survey);
+	control_reply(survey->request, survey->answer);
+	free(survey);
+}
+
+static void
+survey_ask(struct loop_task *task)
+{
+	struct survey_task *question = (struct survey_task *)task;
+
+	question->ask(question->lane, question->part);
+	question->task.run = survey_back;
+	loop_post(question->survey->relay->loop, &question->task);
+}
+
+static void
+survey_start(struct relay *relay, struct control_request *request,
+    void (*ask)(struct lane *lane, json_t *ret), void (*merge)(json_t *into, json_t *part),
+    void (*finish)(struct survey *survey))
+{
+	struct survey *survey = calloc(1, sizeof(*survey));
+
+	if (!survey)
+		abort();
+	*survey = (struct survey){ relay, request, json_object(), relay->lane_count, finish };
+	for (size_t i = 0; i < relay->lane_count; i++) {
+		struct survey_task *question = calloc(1, sizeof(*question));
+
+		if (!question)
+			abort();
+		question->task.run = survey_ask;
+		question->survey = survey;
+		question->lane = relay->lanes[i];
+		question->ask = ask;
+		question->merge = merge;
+		question->part = json_object();
+		loop_post(lane_loop(relay->lanes[i]), &question->task);
+	}
+}
+
+static void
+add_numbers(json_t *into, json_t *part)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(part, name, value)
+	{
+		json_int_t sum = json_integer_value(json_object_get(into, name)) +
+				 json_integer_value(value);
+
+		json_object_set_new(into, name, json_integer(sum));
+	}
+}
+
+static void
+set(json_t *object, const char *name, uint64_t value)
+{
+	json_object_set_new(object, name, json_integer((json_int_t)value));
+}
+
+/* ---- status ---- */
+
+static void
+ask_status(struct lane *lane, json_t *ret)
+{
+	struct queue_figures queue;
+	struct server_figures server;
+
+	queue_figures(lane_queue(lane), &queue);
+	server_figures(lane_server(lane), &server);
+	set(ret, "sessions", server.open);
+	set(ret, "connections", server.connections);
+	set(ret, "connections_refused", server.connections_refused);
+	set(ret, "auth_succeeded", server.auth_succeeded);
+	set(ret, "auth_failed", server.auth_failed);
+	set(ret, "accepted", queue.accepted);
+	set(ret, "messages_refused", server.messages_refused);
+	set(ret, "recipients_refused", server.recipients_refused);
+	set(ret, "waiting", queue.waiting);
+	set(ret, "sending", queue.sending);
+	set(ret, "delivered", queue.delivered);
+	set(ret, "deferred", queue.deferred);
+	set(ret, "failed", queue.failed);
+}
+
+static void
+finish_status(struct survey *survey)
+{
+	struct relay *relay = survey->relay;
+	struct spool_figures spool;
+
+	spool_figures(relay->spool, &spool);
+	set(survey->answer, "spool_commits", spool.commits);
+	set(survey->answer, "spool_segments", spool.segments);
+	set(survey->answer, "spool_live_bytes", spool.live_bytes);
+	set(survey->answer, "spool_sync_failures", spool.sync_failures);
+	set(survey->answer, "message_memory", mail_bytes_in_use());
+	set(survey->answer, "generation", generation_number(relay->generation));
+	set(survey->answer, "pid", (uint64_t)getpid());
+	set(survey->answer, "uptime_seconds",
+	    (uint64_t)((clock_wall_us() - relay->started_us) / 1000000));
+}
+
+static void
+run_status(void *arg, struct control_request *request, json_t *body)
+{
+	survey_start(arg, request, ask_status, add_numbers, finish_status);
+}
+
+/* ---- queue list ---- */
+
+/* Above this many the list is cut; `messages` still counts all. */
+#define LIST_MOST 1000
+
+static const char *const states[] = { "waiting", "sending", "delivered", "failed" };
+
+static void
+list_item(void *arg, const struct item *item)
+{
+	json_t *answer = arg, *list = json_object_get(answer, "recipients");
+	char due[CLOCK_DATE_SIZE], accepted[CLOCK_DATE_SIZE];
+
+	set(answer, "messages",
+	    (uint64_t)json_integer_value(json_object_get(answer, "messages")) + 1);
+	clock_log_date(item->accepted_us, accepted);
+	for (size_t i = 0; i < item->envelope.count && json_array_size(list) < LIST_MOST; i++) {
+		const struct item_recipient *recipient = &item->recipients[i];
+
+		if (recipient->state != ITEM_WAITING && recipient->state != ITEM_SENDING)
+			continue;
+		clock_log_date(recipient->due_us, due);
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s?}", "id", item->id, "from",
+			item->envelope.sender, "to", item->envelope.recipients[i].address, "state",
+			states[recipient->state], "accepted", accepted, "attempts",
+			(int)recipient->attempts, "due", recipient->due_us ? due : "now", "reply",
+			recipient->last_reply));
+	}
+}
+
+static void
+ask_list(struct lane *lane, json_t *ret)
+{
+	json_object_set_new(ret, "recipients", json_array());
+	queue_each(lane_queue(lane), list_item, ret);
+}
+
+static void
+merge_list(json_t *into, json_t *part)
+{
+	json_t *list = json_object_get(into, "recipients");
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(into, "recipients", list);
+	}
+	json_array_extend(list, json_object_get(part, "recipients"));
+	set(into, "messages",
+	    (uint64_t)(json_integer_value(json_object_get(into, "messages")) +
+		       json_integer_value(json_object_get(part, "messages"))));
+}
+
+static void
+finish_list(struct survey *survey)
+{
+	json_t *list = json_object_get(survey->answer, "recipients");
+
+	while (json_array_size(list) > LIST_MOST)
+		json_array_remove(list, json_array_size(list) - 1);
+}
+
+static void
+run_list(void *arg, struct control_request *request, json_t *body)
+{
+	survey_start(arg, request, ask_list, merge_list, finish_list);
+}
+
+/* ---- trace ---- */
+
+static void
+run_trace(void *arg, struct control_request *request, json_t *body)
+{
+	const char *id = json_string_value(json_object_get(body, "id"));
+	struct buf found = BUF_INIT(16u * 1024 * 1024);
+	json_t *lines = json_array();
+
+	if (id && recent_find(id, &found) == 0) {
+		for (size_t at = 0; at < found.len;) {
+			size_t len = (size_t)((char *)memchr(
+						  found.data + at, '\n', found.len - at) -
+					      (found.data + at));
+
+			json_array_append_new(lines, json_stringn(found.data + at, len));
+			at += len + 1;
+		}
+	}
+	buf_free(&found);
+	control_reply(request, json_pack("{s:o}", "lines", lines));
+}
+
+/* ---- reload ---- */
+
+static void
+run_reload(void *arg, struct control_request *request, json_t *body)
+{
+	struct relay *relay = arg;
+
+	if (relay->reloading || relay->draining) {
+		control_refuse(request, "a reload or a stop is under way");
+		return;
+	}
+	relay->reloading = request;
+	if (channel_send(CHILD_CHANNEL, CHANNEL_RELOAD, pn_slice("", 0), NULL, 0) < 0)
+		relay_control_outcome(
+		    relay, "{\"ok\": false, \"text\": \"the master does not answer\"}");
+}
+
+void
+relay_control_outcome(struct relay *relay, const char *json)
+{
+	struct control_request *request = relay->reloading;
+	json_t *outcome;
+
+	relay->reloading = NULL;
+	if (!request)
+		return; /* the reload was asked for by a signal */
+	outcome = json_loads(json, 0, NULL);
+	control_reply(request, outcome ? outcome : json_object());
+}
+
+const struct control_command relay_commands[] = {
+	{ "status", run_status },
+	{ "queue list", run_list },
+	{ "trace", run_trace },
+	{ "reload", run_reload },
+	{ NULL, NULL },
+};

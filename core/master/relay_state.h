@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* relay_state.h - what relay.c and relay_control.c share: the relay's main thread's own. */
+#ifndef CORE_MASTER_RELAY_STATE_H
+#define CORE_MASTER_RELAY_STATE_H
+
+#include <core/ctl/control.h>
+#include <core/master/lane.h>
+#include <core/store/db.h>
+
+#define RELAY_LANES_MOST 64
+
+struct relay {
+	struct loop *loop; /* of the main thread */
+	struct loop_io channel, signals;
+	struct loop_timer deadline;
+	struct jobs *jobs;
+	struct resolver *resolver;
+	struct spool *spool;
+	struct db *db;
+	struct server_shared *shared;
+	struct lane *lanes[RELAY_LANES_MOST];
+	size_t lane_count;
+	struct generation *generation; /* the newest */
+	char *folder, *modules, *state_directory;
+	struct control *control;
+	struct control_request *reloading; /* who asked for the reload under way, or NULL */
+	int64_t started_us;
+	size_t answers_due; /* lanes that have not yet taken a configuration, or not yet drained */
+	bool draining;
+};
+
+extern const struct control_command relay_commands[];
+/* The master has said what came of a reload. */
+void relay_control_outcome(struct relay *relay, const char *json);
+
+#endif

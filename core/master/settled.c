@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settled.c - makes what the relay needs out of an accepted generation.
+ *
+ * Called by the relay's main thread at start and reload; released by whichever lane lets go last.
+ */
+#include <core/master/settled.h>
+#include <core/net/tls.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void
+set_identity(struct tls_identity *identity, const char *path, struct pn_slice pem,
+    const struct pn_secret *key)
+{
+	identity->where = path;
+	identity->certificate = pem;
+	identity->key = pn_secret_bytes(key);
+}
+
+static int
+make_tls(const struct config_relay *relay, SSL_CTX **ret, struct pn_error *err)
+{
+	const struct config_certificate *more = relay->tls.more.items;
+	size_t count = 1 + relay->tls.more.count;
+	struct tls_identity *identities;
+	int r;
+
+	*ret = NULL;
+	if (!relay->tls.certificate)
+		return 0; /* the configuration's check has seen that no listener wants one */
+	identities = calloc(count, sizeof(*identities));
+	if (!identities)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	set_identity(
+	    &identities[0], relay->tls.certificate, relay->tls.certificate_pem, relay->tls.key);
+	for (size_t i = 1; i < count; i++)
+		set_identity(&identities[i], more[i - 1].certificate, more[i - 1].certificate_pem,
+		    more[i - 1].key);
+	r = tls_server_new(identities, count, (enum tls_version)relay->tls.minimum, ret, err);
+	free(identities);
+	return r;
+}
+
+static void
+set_queue(const struct config_relay *relay, struct queue_settings *ret)
+{
+	const struct config_queue *queue = &relay->queue;
+
+	ret->relay_name = relay->hostname;
+	ret->retry_first_ms = queue->retry_first;
+	ret->retry_most_ms = queue->retry_most;
+	ret->give_up_ms = queue->give_up;
+	ret->connections_per_destination = (uint32_t)queue->connections_per_destination;
+	ret->messages_per_connection = (uint32_t)queue->messages_per_connection;
+	ret->idle_connection_ms = queue->idle_connection;
+}
+
+int
+settled_new(struct generation *generation, struct channel_frame *frame, struct settled **ret,
+    struct pn_error *err)
+{
+	const struct config_core *core = generation_core(generation);
+	struct settled *settled = calloc(1, sizeof(*settled));
+	int r;
+
+	if (!settled) {
+		generation_release(&generation);
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	}
+	settled->references = 1;
+	settled->generation = generation;
+	set_queue(&core->relay, &settled->queue);
+	r = make_tls(&core->relay, &settled->tls, err);
+	if (r == 0)
+		r = routes_new(core, &settled->routes, err);
+	if (r == 0 && frame->fd_count != core->relay.listeners.count)
+		r = pn_error_set(err, -EPROTO, "%zu sockets for %zu listeners", frame->fd_count,
+		    core->relay.listeners.count);
+	if (r < 0) {
+		settled_release(&settled);
+		return r;
+	}
+	settled->fd_count = frame->fd_count;
+	memcpy(settled->fds, frame->fds, sizeof(settled->fds));
+	frame->fd_count = 0;
+	*ret = settled;
+	return 0;
+}
+
+struct settled *
+settled_hold(struct settled *settled)
+{
+	__atomic_add_fetch(&settled->references, 1, __ATOMIC_RELAXED);
+	return settled;
+}
+
+void
+settled_release(struct settled **settled)
+{
+	struct settled *old = *settled;
+
+	*settled = NULL;
+	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	for (size_t i = 0; i < old->fd_count; i++)
+		close(old->fds[i]);
+	SSL_CTX_free(old->tls);
+	routes_release(&old->routes);
+	generation_release(&old->generation);
+	free(old);
+}

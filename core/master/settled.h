@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * settled.h - an accepted configuration with everything the relay makes of it: generation, routes,
+ * TLS context, listening sockets. Counted by reference, read-only, any thread.
+ */
+#ifndef CORE_MASTER_SETTLED_H
+#define CORE_MASTER_SETTLED_H
+
+#include <core/master/channel.h>
+#include <core/net/address.h>
+#include <core/net/jobs.h>
+#include <core/policy/generation.h>
+#include <core/queue/queue.h>
+#include <openssl/ssl.h>
+
+struct settled {
+	uint32_t references; /* atomic */
+	struct generation *generation;
+	struct routes *routes;
+	struct queue_settings queue;
+	SSL_CTX *tls; /* NULL: no listener needs it */
+	int fds[CHANNEL_FDS];
+	size_t fd_count; /* in the order of the generation's listeners */
+};
+
+/* Takes the generation's reference and, on success, the descriptors (the frame's become -1). */
+int settled_new(struct generation *generation, struct channel_frame *frame, struct settled **ret,
+    struct pn_error *err);
+struct settled *settled_hold(struct settled *settled);
+void settled_release(struct settled **settled);
+
+#endif
