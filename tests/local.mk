@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Unit tests are Check programs named in UNIT_TESTS by the folder they test.
 check_PROGRAMS += $(UNIT_TESTS)
-TESTS += $(UNIT_TESTS)
 LDADD = core/libcore.a $(CORE_LIBS) $(CHECK_LIBS)
-AM_TESTS_ENVIRONMENT = \
-	POSTERN_SRCDIR='$(abs_top_srcdir)'; export POSTERN_SRCDIR; \
-	POSTERN_BUILDDIR='$(abs_top_builddir)'; export POSTERN_BUILDDIR; \
-	SANITIZERS='$(SANITIZERS)'; export SANITIZERS;
+
+# Everything that tests/run.py runs; `make check` is tests/run.py.
+.PHONY: tests-build
+tests-build: $(check_PROGRAMS) $(check_LTLIBRARIES) all
+check-local: tests-build
+	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir)
+EXTRA_DIST += tests/run.py tests/tree.py
