@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/mail/address.c core/mail/address.h \
+	core/mail/dsn.c core/mail/dsn.h \
+	core/mail/dsn_parts.c core/mail/dsn_parts.h \
+	core/mail/dsn_text.c core/mail/dsn_text.h \
 	core/mail/envelope.c core/mail/envelope.h \
 	core/mail/facts.c core/mail/facts.h \
 	core/mail/fixups.c core/mail/fixups.h \
@@ -8,8 +11,10 @@ core_libcore_a_SOURCES += \
 	core/mail/message.c core/mail/message.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/mail_address tests/unit/mail_fixups tests/unit/mail_message
+UNIT_TESTS += tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \
+	tests/unit/mail_message
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
+tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
 tests_unit_mail_fixups_SOURCES = tests/unit/mail_fixups.c
 tests_unit_mail_message_SOURCES = tests/unit/mail_message.c
 endif
