@@ -16,4 +16,7 @@ core_libcore_a_SOURCES += \
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/smtp
 tests_unit_smtp_SOURCES = tests/unit/smtp.c
+UNIT_TESTS += tests/unit/session
+tests_unit_session_SOURCES = tests/unit/session.c \
+	tests/unit/session_talk.c tests/unit/session_talk.h
 endif

@@ -21,8 +21,6 @@ server_new(const struct server_parts *parts, struct server **ret)
 	if (!server)
 		return -ENOMEM;
 	server->parts = *parts;
-	if (gethostname(server->machine, sizeof(server->machine) - 1) < 0 || !server->machine[0])
-		strcpy(server->machine, "localhost");
 	*ret = server;
 	return 0;
 }

@@ -21,7 +21,6 @@ struct server {
 	struct arena arena;            /* of the compiled networks */
 	struct server_networks *listeners, shared;
 	size_t listener_count;
-	char machine[256]; /* its host name, where the configuration has none */
 	struct session *sessions;
 	void (*drained)(void *arg);
 	void *drained_arg;

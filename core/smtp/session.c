@@ -32,9 +32,7 @@ session_limits(const struct session *session)
 const char *
 session_relay_name(const struct session *session)
 {
-	const char *name = generation_core(session->generation)->relay.hostname;
-
-	return name ? name : session->server->machine;
+	return generation_core(session->generation)->relay.hostname; /* never NULL */
 }
 
 void
