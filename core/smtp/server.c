@@ -56,18 +56,28 @@ add_network(
 }
 
 static int
-compile(const struct config_relay *relay, const struct pn_strings *texts, struct arena *arena,
-    struct server_networks *ret, struct pn_error *err)
+compile(const struct pn_strings *texts, struct arena *arena, struct server_networks *ret,
+    struct pn_error *err)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < texts->count && r == 0; i++) {
-		const struct pn_strings *named = named_networks(relay, texts->items[i]);
+	for (size_t i = 0; i < texts->count && r == 0; i++)
+		r = add_network(arena, ret, texts->items[i], err);
+	return r;
+}
 
-		if (!named)
-			r = add_network(arena, ret, texts->items[i], err);
-		for (size_t j = 0; named && j < named->count && r == 0; j++)
-			r = add_network(arena, ret, named->items[j], err);
+static int
+compile_shared(const struct config_relay *relay, struct arena *arena, struct server_networks *ret,
+    struct pn_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < relay->shared_networks.count && r == 0; i++) {
+		const struct pn_strings *named = named_networks(
+		    relay, relay->shared_networks.items[i]);
+
+		if (named)
+			r = compile(named, arena, ret, err);
 	}
 	return r;
 }
@@ -114,10 +124,10 @@ server_configure(
 	int r;
 
 	compiled = arena_alloc(&arena, (relay->listeners.count + 1) * sizeof(*compiled));
-	r = compile(relay, &relay->shared_networks, &arena, &shared, err);
+	r = compile_shared(relay, &arena, &shared, err);
 	for (size_t i = 0; i < relay->listeners.count && r == 0; i++) {
 		compiled[i].listener = &listeners[i];
-		r = compile(relay, &listeners[i].networks, &arena, &compiled[i], err);
+		r = compile(&listeners[i].networks, &arena, &compiled[i], err);
 	}
 	if (r < 0) {
 		arena_free(&arena);

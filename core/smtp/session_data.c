@@ -158,7 +158,7 @@ session_bdat(struct session *session, const struct command *command)
 		    session->size_hint > bdat.size ? session->size_hint : bdat.size);
 		session->chunking = true;
 	}
-	session->chunk_left = bdat.size;
+	session->chunk_left = session->chunk_size = bdat.size;
 	session->chunk_last = bdat.last;
 	session->mode = MODE_CHUNK;
 	return STEP_GO;
@@ -185,7 +185,8 @@ chunk_complete(struct session *session)
 	}
 	if (session->chunk_last)
 		return session_message(session);
-	snprintf(text, sizeof(text), "%zu octets so far", session->scanner.size);
+	snprintf(text, sizeof(text), "%llu octets received",
+	    (unsigned long long)session->chunk_size);
 	session_reply(session, 250, "2.0.0", text);
 	return STEP_GO;
 }

@@ -73,7 +73,7 @@ struct session {
 
 	/* the message that is coming in */
 	struct dot_scanner scanner;
-	uint64_t size_hint, chunk_left;
+	uint64_t size_hint, chunk_size, chunk_left;
 	struct session_refusal refusal;
 	struct item *item;
 

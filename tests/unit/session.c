@@ -16,7 +16,7 @@
 	"relay:\n" \
 	"  hostname: relay.example\n" \
 	"  tls: { certificate: /c.pem, key: !file /k.pem }\n" \
-	"  networks: { lan: [\"10.0.0.0/8\"], google: [\"203.0.113.0/24\"] }\n" \
+	"  networks: { google: [\"203.0.113.0/24\"] }\n" \
 	"  shared_networks: [google]\n" \
 	"  listeners:\n" \
 	"    - { name: plain, address: \"127.0.0.1:0\", tls: none }\n" \
@@ -25,7 +25,8 @@
 	"    - { name: auth, address: \"127.0.0.1:0\", tls: none, auth: required, " \
 	"auth_without_tls: yes }\n" \
 	"    - { name: offered, address: \"*:0\", tls: starttls, auth: offered }\n" \
-	"    - { name: lan, address: \"*:0\", tls: starttls, auth: offered, networks: [lan] }\n" \
+	"    - { name: lan, address: \"*:0\", tls: starttls, auth: offered, networks: " \
+	"[10.0.0.0/8] }\n" \
 	"    - { name: required, address: \"*:0\", tls: starttls-required }\n" \
 	"    - { name: submission, address: \"*:0\", tls: starttls, auth: required }\n" \
 	"    - { name: submissions, address: \"*:0\", tls: implicit, auth: required }\n"
@@ -174,7 +175,7 @@ static const struct {
 		MAIL, BYE } },
 	{ "BDAT", EMPTY, "plain", LOCAL, 1,
 	    { HELLO, MAIL, RCPT, "R BDAT 5\r\nA: b\r", "S 250 2.0.0 5 octets", "R BDAT 3\r\n\n\r\n",
-		"S 250 2.0.0 8 octets", "R BDAT 7\r\n.\r\nc\r\n.", "S 250", "C BDAT 0 LAST",
+		"S 250 2.0.0 3 octets", "R BDAT 7\r\n.\r\nc\r\n.", "S 250", "C BDAT 0 LAST",
 		"S 250 2.0.0 Ok: queued", "C NOOP", "S 250", BYE } },
 	{ "BDAT out of order is read and refused", EMPTY, "plain", LOCAL, 0,
 	    { HELLO, "R BDAT 6\r\nQUIT\r\n", "S 503 5.5.1", MAIL, "R BDAT 6 LAST\r\nQUIT\r\n",
