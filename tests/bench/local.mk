@@ -7,5 +7,13 @@ tests_bench_load_LDADD = $(OPENSSL_LIBS)
 tests_bench_sink_SOURCES = tests/bench/sink.c tests/bench/sink_talk.c tests/bench/sink.h
 tests_bench_sink_LDADD =
 
-EXTRA_DIST += tests/lib/__init__.py tests/lib/dovecot_auth.py tests/lib/postfix.py \
-	tests/lib/proc.py
+EXTRA_DIST += tests/lib/__init__.py tests/lib/contenders.py tests/lib/dovecot_auth.py \
+	tests/lib/machine.py tests/lib/postern.py tests/lib/postfix.py tests/lib/proc.py \
+	tests/lib/traffic.py \
+	tests/bench/bench.py tests/bench/postfix-main.cf tests/bench/targets.py
+
+# Postern beside Postfix; BENCH_FLAGS=--quick for a short look.
+BENCH_FLAGS =
+.PHONY: bench
+bench: all tests/bench/load tests/bench/sink
+	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)

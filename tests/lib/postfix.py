@@ -221,14 +221,18 @@ class Postfix:
 
     # -- life ---------------------------------------------------------------------------------
     def start(self):
-        for path in (self.root, os.path.dirname(self.directory)):
+        os.makedirs(self.directory, exist_ok=True)
+        for path in (self.root, self.directory):
             closed = proc.reachable_by_others(path)
             if closed and not self.prefix:
                 raise CannotRun(f"Postfix's own user cannot reach {path}: {closed} is closed")
         self._write()
         owned = [os.path.join(self.directory, name) for name in ("data", "mail")]
         self._run("chown", f"{MAIL_OWNER}:{MAIL_OWNER}", *owned)
-        self._run(os.path.join(self.root, "usr/sbin/postfix"), "check")
+        try:
+            self._run(os.path.join(self.root, "usr/sbin/postfix"), "check")
+        except Failed as problem:
+            raise Failed(f"{problem}\n{self.log()[-2000:]}")
         if self.sasl:
             self.auth = DovecotAuth(os.path.join(self.directory, "auth"), *self.sasl)
             self.auth.start()

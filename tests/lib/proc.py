@@ -95,6 +95,19 @@ def tree(root):
     return found
 
 
+def _running_time(pid):
+    """Seconds on a processor of a live process's threads, to the nanosecond. Its utime and stime
+    are cut to ticks, which of 50 small processes loses half a second."""
+    total = 0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+                total += int(file.read().split()[0])
+    except OSError:
+        pass  # it left, or this kernel keeps no such figures: then ticks have to do
+    return total / 1e9
+
+
 def cpu_seconds(root):
     """utime + stime of a whole tree, reaped children included (the kernel adds those to their
     parent when it waits for them). A child reaped between two reads would be counted twice or not
@@ -106,7 +119,8 @@ def cpu_seconds(root):
                 now[pid][2] == before[pid][2] for pid in now):
             break
         before = now
-    return sum(stat[1] + stat[2] for stat in now.values()) / TICK
+    return sum(max(stat[1] / TICK, _running_time(pid)) + stat[2] / TICK
+               for pid, stat in now.items())
 
 
 def settled_cpu(root, seconds=5):
