@@ -9,3 +9,5 @@ tests-build: $(check_PROGRAMS) $(check_LTLIBRARIES) all
 check-local: tests-build
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir)
 EXTRA_DIST += tests/run.py tests/tree.py
+
+include tests/modules/local.mk
