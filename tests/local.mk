@@ -11,3 +11,4 @@ check-local: tests-build
 EXTRA_DIST += tests/run.py tests/tree.py
 
 include tests/modules/local.mk
+EXTRA_DIST += tests/demo.py tests/data tests/lib tests/system tests/talk
