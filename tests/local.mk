@@ -9,6 +9,3 @@ tests-build: $(check_PROGRAMS) $(check_LTLIBRARIES) all
 check-local: tests-build
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir)
 EXTRA_DIST += tests/run.py tests/tree.py
-
-include tests/modules/local.mk
-EXTRA_DIST += tests/demo.py tests/data tests/lib tests/system tests/talk

@@ -69,10 +69,7 @@ struct mail_edits {
 	struct mail_splice *splices; /* sorted by offset, then order */
 	size_t count, capacity;
 };
-/*
- * Copies `bytes` into the arena. -EINVAL where it overlaps an earlier splice. An insert where a
- * replacement begins stands before it.
- */
+/* Copies `bytes` into the arena. -EINVAL where it overlaps an earlier splice. */
 int mail_edits_add(struct mail_edits *edits, struct arena *arena, size_t offset, size_t length,
     struct pn_slice bytes);
 /* New bytes with all splices done, one reference. */

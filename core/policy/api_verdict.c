@@ -119,8 +119,8 @@ refuse(struct pn_call *call, enum verdict_kind kind, int code, const char *enhan
 	int class = kind == VERDICT_REJECT ? 5 : 4;
 
 	if (code / 100 != class || !enhanced_valid(enhanced, class))
-		return pn_fault(
-		    call, 0, "refused with the codes %d %s", code, enhanced ? enhanced : "(none)");
+		return pn_fault(call, -EINVAL, "refused with the codes %d %s", code,
+		    enhanced ? enhanced : "(none)");
 	set_text(call, format, args);
 	call->code = code;
 	call->enhanced = arena_text(&call->arena, enhanced);
@@ -189,7 +189,7 @@ struct pn_verdict
 pn_identified(struct pn_call *call, const char *user)
 {
 	if (!user || !*user)
-		return pn_fault(call, 0, "identified nobody");
+		return pn_fault(call, -EINVAL, "identified nobody");
 	call->text = arena_text(&call->arena, user);
 	return made(call, VERDICT_IDENTIFIED);
 }

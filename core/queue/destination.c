@@ -281,6 +281,19 @@ open_lanes(struct destination *destination)
 /* ---- sending ----------------------------------------------------------------------------------
  */
 
+/* The bytes could not be read: for now, or because the spool's copy is damaged. */
+static void
+cannot_load(struct delivery *delivery, int r)
+{
+	if (r == -EBADMSG)
+		outcome_settle(delivery, COURIER_FAILED, "554 5.3.0 damaged in the spool");
+	else
+		outcome_settle(delivery, COURIER_DEFERRED,
+		    r == -ENOMEM ? "452 4.3.1 no memory to read the message back"
+				 : "451 4.3.0 the message could not be read back");
+	outcome_note(delivery);
+}
+
 static void
 loaded(struct load_waiter *waiter, int r)
 {
@@ -291,8 +304,7 @@ loaded(struct load_waiter *waiter, int r)
 	if (destination->queue->draining)
 		outcome_take_back(delivery);
 	else if (r < 0)
-		defer(delivery, r == -ENOMEM ? "452 4.3.1 no memory to read the message back"
-					     : "451 4.3.0 the message could not be read back");
+		cannot_load(delivery, r);
 	else
 		add_first(destination, delivery);
 	pump(destination);

@@ -26,6 +26,10 @@ core_libcore_a_SOURCES += \
 	core/queue/transport_maildir.c
 
 if HAVE_CHECK
+UNIT_TESTS += tests/unit/queue
+tests_unit_queue_SOURCES = tests/unit/queue.c \
+	tests/unit/queue_scene.c tests/unit/queue_scene.h \
+	tests/unit/next_hop.c tests/unit/next_hop.h
 UNIT_TESTS += tests/unit/spool
 tests_unit_spool_SOURCES = tests/unit/spool.c \
 	tests/unit/memdisk.c tests/unit/memdisk.h \

@@ -188,11 +188,13 @@ write_report(const struct queued *queued, struct item *report)
 		.envelope = &item->envelope,
 		.recipients = recipients,
 		.count = told->len,
-		.original = pn_slice(item->bytes->data, item->bytes->len),
 		.quote_most = QUOTE_MOST,
 	};
 	int r;
 
+	/* Without them where the spool's copy is damaged. */
+	if (item->bytes)
+		facts.original = pn_slice(item->bytes->data, item->bytes->len);
 	fill_recipients(queued, recipients);
 	r = dsn_write(&facts, &report->bytes, &report->needs_utf8);
 	g_free(recipients);
@@ -233,6 +235,9 @@ loaded(struct load_waiter *waiter, int r)
 	struct queued *queued = ((struct notice *)(void *)waiter)->queued;
 	struct item *report = NULL;
 
+	/* What cannot be read, now or ever, is reported without it. */
+	if (r == -EIO || r == -EBADMSG)
+		r = 0;
 	if (r == 0) {
 		report = item_new();
 		make_report(queued, report);

@@ -14,6 +14,8 @@ core_libcore_a_SOURCES += \
 	core/smtp/session_message.c
 
 if HAVE_CHECK
+UNIT_TESTS += tests/unit/courier
+tests_unit_courier_SOURCES = tests/unit/courier.c tests/unit/next_hop.c tests/unit/next_hop.h
 UNIT_TESTS += tests/unit/smtp
 tests_unit_smtp_SOURCES = tests/unit/smtp.c
 UNIT_TESTS += tests/unit/session

@@ -159,7 +159,6 @@ session_free(struct session *session)
 	*session->link = session->next;
 	if (session->next)
 		session->next->link = session->link;
-	loop_timer_cancel(server->parts.loop, &session->soon);
 	txn_free(&session->txn);
 	mail_bytes_release(&session->scanner.bytes);
 	generation_release(&session->generation);
@@ -432,16 +431,6 @@ on_drained(struct stream *stream)
 }
 
 static void
-greet_soon(struct loop_timer *timer)
-{
-	drive((struct session *)((char *)timer - offsetof(struct session, soon)));
-}
-
-/*
- * The stream may have more for us in its hands, so the session must not move to another thread
- * within this event: the greeting, for which hooks may run, comes at the end of the turn.
- */
-static void
 on_secured(struct stream *stream, const struct pn_error *err)
 {
 	struct session *session = of_stream(stream);
@@ -454,10 +443,7 @@ on_secured(struct stream *stream, const struct pn_error *err)
 		session_secured(session);
 		session->active = true;
 	}
-	if (session->mode == MODE_GREETING && !err)
-		loop_timer_set(stream->loop, &session->soon, 0);
-	else
-		drive(session);
+	drive(session);
 }
 
 static void
@@ -544,7 +530,6 @@ session_open(struct server *server, struct generation *generation,
 	session->server = server;
 	session->listener = listener;
 	session->place = (uint8_t)place;
-	session->soon.fire = greet_soon;
 	session->out = BUF_INIT(OUT_MOST);
 	session->secret = BUF_INIT(COMMAND_AUTH_MOST);
 	fill_facts(session, peer);
