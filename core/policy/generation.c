@@ -90,6 +90,8 @@ check_sections(struct generation *generation, struct diags *diags)
 	const struct config_node *root = generation->tree.root;
 	const char *const *names = sections(generation);
 
+	if (generation->tree.incomplete)
+		return; /* the entry may stand in what could not be read */
 	for (size_t i = 0; root && i < root->count; i++) {
 		const char *key = root->keys[i]->text, *nearest;
 

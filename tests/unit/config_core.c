@@ -157,11 +157,11 @@ START_TEST(good_configuration)
 	ck_assert(!entries[1].enabled);
 	ck_assert_int_eq(entries[1].on_fault, CONFIG_FAULT_SKIP);
 	ck_assert_int_eq(entries[1].timeout, 1500);
-	ck_assert_uint_eq(entries[1].mark.line, 6);
+	ck_assert_uint_eq(entries[1].mark.line, 7);
 	ck_assert_uint_eq(entries[1].mark.column, 5);
 	ck_assert_str_eq(entries[2].id, "taglines");
-	ck_assert_uint_eq(settings_mark(&run.core.relay_settings, "listeners[2].address").line, 12);
-	ck_assert_uint_eq(settings_mark(&run.core.routes_settings, "[1].host").line, 5);
+	ck_assert_uint_eq(settings_mark(&run.core.relay_settings, "listeners[2].address").line, 13);
+	ck_assert_uint_eq(settings_mark(&run.core.routes_settings, "[1].host").line, 6);
 	run_free(&run);
 }
 END_TEST
