@@ -33,8 +33,11 @@ is_core_section(const char *id)
 	return false;
 }
 
-/* Ids are names of sections: they must be free, and one entry's alone. */
-static void
+/*
+ * Ids are names of sections: they must be free, and one entry's alone. False: the section is the
+ * core's, so the entry must not read it.
+ */
+static bool
 check_id(const struct core_fill *fill, const char *where, size_t index, struct config_mark mark)
 {
 	const struct config_entry *all = fill->core->pipeline, *entry = &all[index];
@@ -53,6 +56,7 @@ check_id(const struct core_fill *fill, const char *where, size_t index, struct c
 			    "%s: \"%s\" is the id of the entry in line %u already; write \"- %s: { "
 			    "id: another }\"",
 			    where, entry->id, all[i].mark.line, entry->module);
+	return !is_core_section(entry->id);
 }
 
 /* `<id>: { enabled: no }` */
@@ -75,8 +79,8 @@ is_enabled(const struct core_fill *fill, const char *id)
 	return enabled;
 }
 
-/* The options behind "name:", into the entry; `options` NULL: none. */
-static void
+/* The options behind "name:", into the entry; `options` NULL: none. False: not to be used. */
+static bool
 fill_entry(const struct core_fill *fill, const struct config_node *name,
     struct config_node *options, struct config_entry *entry, size_t index)
 {
@@ -97,9 +101,9 @@ fill_entry(const struct core_fill *fill, const struct config_node *name,
 	entry->mark.column = name->mark.column;
 	entry->enabled = is_enabled(fill, entry->id);
 	id = config_node_get(options, "id");
-	check_id(fill, where, index, id ? id->mark : name->mark);
 	when_check(fill, &check, "when", &entry->when);
 	config_when_settle(&entry->when, fill->arena);
+	return check_id(fill, where, index, id ? id->mark : name->mark);
 }
 
 /* False: it is no entry at all, and that has been said. */
@@ -115,9 +119,8 @@ read_item(const struct core_fill *fill, struct config_node *item, size_t place, 
 		    "must be a module's name, or \"name: { ... }\"");
 		return false;
 	}
-	fill_entry(
+	return fill_entry(
 	    fill, is_word ? item : item->keys[0], is_word ? NULL : item->items[0], entry, index);
-	return true;
 }
 
 void
