@@ -9,3 +9,10 @@ tests-build: $(check_PROGRAMS) $(check_LTLIBRARIES) all
 check-local: tests-build
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir)
 EXTRA_DIST += tests/run.py tests/tree.py
+
+# Longer than `make check` does: make fuzz FUZZ_SECONDS=3600
+FUZZ_SECONDS = 300
+.PHONY: fuzz
+fuzz:
+	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
+EXTRA_DIST += tests/fuzz/smoke.py
