@@ -47,7 +47,7 @@ enum pn_option_type {
 };
 
 /* Flags of a row. */
-#define PN_REQUIRED  0x01u /* no default: leaving it out is an error */
+#define PN_REQUIRED  0x01u /* no default: leaving it out, or a list or map empty, is an error */
 #define PN_PATH      0x02u /* STRING, STRINGS: a path, made absolute against the YAML file's folder */
 #define PN_SCOPED    0x04u /* may be overridden per account, domain, group and user */
 #define PN_FILE_ONLY 0x08u /* never from the database, only from the YAML files */
@@ -153,7 +153,10 @@ struct pn_option {
 		.offset = PN_FIELD_(s, f, struct pn_strings), .type = PN_TYPE_STRINGS, \
 		.flags = flag \
 	}
-/* A nested struct that stands inside the outer one. */
+/*
+ * A nested struct that stands inside the outer one. Left out whole, its required keys are not asked
+ * for, unless the group itself is PN_REQUIRED.
+ */
 #define PN_OPT_GROUP(key, s, f, inner, rows, flag, text) \
 	{ \
 		.name = key, .help = text, .nested = rows, .nested_size = sizeof(inner), \
@@ -169,6 +172,7 @@ struct pn_option {
 		.name = key, .help = text, .nested = rows, .nested_size = sizeof(inner), \
 		.offset = PN_FIELD_(s, f, struct pn_map), .type = PN_TYPE_MAP, .flags = flag \
 	}
+/* `- word: value`, or `- word` alone where the word's row is not PN_REQUIRED. */
 #define PN_OPT_UNION(key, s, f, inner, rows, flag, text) \
 	{ \
 		.name = key, .help = text, .nested = rows, .nested_size = sizeof(inner), \

@@ -22,7 +22,8 @@ core_libcore_a_SOURCES += \
 
 EXTRA_DIST += tests/config
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/config tests/unit/config_core
-tests_unit_config_SOURCES = tests/unit/config.c
+UNIT_TESTS += tests/unit/config tests/unit/config_core tests/unit/config_parts
+tests_unit_config_SOURCES = tests/unit/config.c tests/unit/config_memory.h
+tests_unit_config_parts_SOURCES = tests/unit/config_parts.c tests/unit/config_memory.h
 tests_unit_config_core_SOURCES = tests/unit/config_core.c
 endif

@@ -276,7 +276,7 @@ const struct pn_option config_entry_options[] = {
 	    "Which messages this entry is for; left out, all."),
 	PN_OPT_CHOICE("on_fault", ENTRY, on_fault, "defer", entry_faults, 0,
 	    "What happens to a message that the module cannot decide on."),
-	PN_OPT_DURATION("timeout", ENTRY, timeout, "20s", 10, 600000, 0,
+	PN_OPT_DURATION("timeout", ENTRY, timeout, "20s", 10, 60000, 0,
 	    "How long one call of the module may take before that is a fault."),
 	PN_OPT_END
 };

@@ -195,8 +195,7 @@ START_TEST(help_tells_all)
 		"hostname: text\n",
 		"state_directory: path; default /var/lib/postern\n",
 		"listeners: list, each item with; required\n",
-		"    tls: one of none | starttls | starttls-required | implicit; default "
-		"starttls\n",
+		"    tls: one of none | starttls | starttls-required | implicit; default",
 		"    message_size: size (bytes, or with k, m, g, t), from 1k to 2g; default 50m\n",
 		"    key: secret (!file PATH or !env NAME)\n",
 		"networks: map of names of your own, each with\n",
