@@ -84,7 +84,7 @@ session_fault(struct session *session, int code, const char *enhanced, const cha
 	session_reply(session, code, enhanced, text);
 	if (++session->errors < (uint64_t)session_limits(session)->command_errors)
 		return STEP_GO;
-	session_log_refused(session, "session", 421, NULL, "too many errors", NULL);
+	session_log_refused(session, "session", 421, "4.7.0", NULL, "too many errors", NULL);
 	return session_bye(session, 421, "4.7.0", "Too many errors, closing");
 }
 

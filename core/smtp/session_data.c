@@ -68,7 +68,8 @@ refuse_message(struct session *session)
 {
 	const struct session_refusal *refusal = &session->refusal;
 
-	session_log_refused(session, "message", refusal->code, NULL, refusal->text, NULL);
+	session_log_refused(
+	    session, "message", refusal->code, refusal->enhanced, NULL, refusal->text, NULL);
 	server_count(&session->server->messages_refused);
 	session_reply(session, refusal->code, refusal->enhanced, refusal->text);
 	return session_abandon(session);
@@ -87,7 +88,7 @@ session_data(struct session *session, const struct command *command)
 	if (session->chunking || session->chunk_failed)
 		return session_fault(session, 503, "5.5.1", "BDAT was used in this transaction");
 	if (session->txn->envelope.count == 0)
-		return session_fault(session, 554, "5.5.1", "No valid recipients");
+		return session_fault(session, 503, "5.5.1", "No valid recipients");
 	begin_bytes(session, true, session->size_hint);
 	if (session->refusal.code) {
 		session_reply(session, session->refusal.code, session->refusal.enhanced,
@@ -185,8 +186,8 @@ chunk_complete(struct session *session)
 	}
 	if (session->chunk_last)
 		return session_message(session);
-	snprintf(text, sizeof(text), "%llu octets received",
-	    (unsigned long long)session->chunk_size);
+	snprintf(
+	    text, sizeof(text), "%llu octets received", (unsigned long long)session->chunk_size);
 	session_reply(session, 250, "2.0.0", text);
 	return STEP_GO;
 }

@@ -49,8 +49,8 @@ greeting_ruled(struct session *session, const struct ruling *ruling)
 	struct buf text = BUF_INIT(2048);
 
 	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER) {
-		session_log_refused(
-		    session, "connect", ruling->code, ruling->entry, ruling->text, NULL);
+		session_log_refused(session, "connect", ruling->code, ruling->enhanced,
+		    ruling->entry, ruling->text, NULL);
 		server_count(&session->server->connections_refused);
 		return session_bye(session, ruling->code, ruling->enhanced, ruling->text);
 	}
@@ -69,7 +69,8 @@ enum session_step
 session_greet(struct session *session)
 {
 	if (session->place == SESSION_OUTSIDE) {
-		session_log_refused(session, "connect", 554, NULL, "not in networks", NULL);
+		session_log_refused(
+		    session, "connect", 554, "5.7.1", NULL, "not in networks", NULL);
 		server_count(&session->server->connections_refused);
 		return session_bye(session, 554, "5.7.1", "Your address may not use this service");
 	}
@@ -111,8 +112,8 @@ hello_ruled(struct session *session, const struct ruling *ruling)
 	struct buf text = BUF_INIT(4096);
 
 	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER) {
-		session_log_refused(
-		    session, "helo", ruling->code, ruling->entry, ruling->text, NULL);
+		session_log_refused(session, "helo", ruling->code, ruling->enhanced, ruling->entry,
+		    ruling->text, NULL);
 		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
 		forget_hello(session);
 		return STEP_GO;

@@ -155,8 +155,8 @@ void session_accepted(struct session *session, int r, const struct item *item);
 
 /* ---- session_log.c ---- */
 /* A refusal by policy (`entry`) or by the core (NULL); `to` may be NULL. */
-void session_log_refused(struct session *session, const char *what, int code, const char *entry,
-    const char *text, const char *to);
+void session_log_refused(struct session *session, const char *what, int code, const char *enhanced,
+    const char *entry, const char *text, const char *to);
 void session_log_auth(struct session *session, bool succeeded, const struct ruling *ruling);
 void session_log_accepted(struct session *session, const struct item *item);
 void session_log_trace(struct session *session);

@@ -15,13 +15,14 @@ id_of(const struct session *session)
 }
 
 void
-session_log_refused(struct session *session, const char *what, int code, const char *entry,
-    const char *text, const char *to)
+session_log_refused(struct session *session, const char *what, int code, const char *enhanced,
+    const char *entry, const char *text, const char *to)
 {
 	const struct mail_facts *facts = &session->facts;
-	char number[16];
+	char number[32];
 
-	snprintf(number, sizeof(number), "%d", code);
+	snprintf(
+	    number, sizeof(number), "%d%s%s", code, enhanced ? " " : "", enhanced ? enhanced : "");
 	log_event(PN_LOG_NOTICE, "refused", "id", id_of(session), "what", what, "code", number,
 	    "entry", entry, "text", text, "client", facts->client_address, "listener",
 	    facts->listener, "user", facts->user, "from",

@@ -95,8 +95,8 @@ static enum session_step
 mail_ruled(struct session *session, const struct ruling *ruling)
 {
 	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER) {
-		session_log_refused(
-		    session, "sender", ruling->code, ruling->entry, ruling->text, NULL);
+		session_log_refused(session, "sender", ruling->code, ruling->enhanced,
+		    ruling->entry, ruling->text, NULL);
 		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
 		return session_abandon(session);
 	}
@@ -207,8 +207,8 @@ rcpt_ruled(struct session *session, const struct ruling *ruling)
 
 	txn->recipient = -1;
 	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER) {
-		session_log_refused(session, "recipient", ruling->code, ruling->entry, ruling->text,
-		    txn->envelope.recipients[index].original);
+		session_log_refused(session, "recipient", ruling->code, ruling->enhanced,
+		    ruling->entry, ruling->text, txn->envelope.recipients[index].original);
 		server_count(&session->server->recipients_refused);
 		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
 		mail_envelope_remove(&txn->envelope, index);

@@ -15,7 +15,7 @@
 static enum session_step
 refuse(struct session *session, int code, const char *enhanced, const char *text, const char *entry)
 {
-	session_log_refused(session, "message", code, entry, text, NULL);
+	session_log_refused(session, "message", code, enhanced, entry, text, NULL);
 	session_log_trace(session);
 	server_count(&session->server->messages_refused);
 	session_reply(session, code, enhanced, text);
@@ -69,7 +69,7 @@ say_queued(struct session *session)
 static enum session_step
 discard(struct session *session, const char *entry)
 {
-	session_log_refused(session, "discard", 250, entry, NULL, NULL);
+	session_log_refused(session, "discard", 250, "2.0.0", entry, NULL, NULL);
 	session_log_trace(session);
 	say_queued(session);
 	return session_abandon(session);

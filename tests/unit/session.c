@@ -72,7 +72,7 @@ static const struct {
 	    { "S 220", "C MAIL FROM:<a@example.org>", "S 503 5.5.1", BYE } },
 	{ "order", EMPTY, "plain", LOCAL, 0,
 	    { HELLO, "C RCPT TO:<b@example.net>", "S 503 5.5.1", "C DATA", "S 503 5.5.1", MAIL,
-		"C MAIL FROM:<a@example.org>", "S 503 5.5.1", "C DATA", "S 554 5.5.1", BYE } },
+		"C MAIL FROM:<a@example.org>", "S 503 5.5.1", "C DATA", "S 503 5.5.1", BYE } },
 	{ "arguments where none belong", EMPTY, "plain", LOCAL, 0,
 	    { HELLO, "C RSET x", "S 501 5.5.4", "C DATA x", "S 501 5.5.4", "C QUIT x",
 		"S 501 5.5.4", "C STARTTLS x", "S 501 5.5.4", "R QUIT\r\n", "S 221", "X" } },
