@@ -16,3 +16,5 @@ FUZZ_SECONDS = 300
 fuzz:
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
 EXTRA_DIST += tests/fuzz/smoke.py
+
+include tests/modules/local.mk

@@ -61,6 +61,7 @@ clean(struct pn_call *call, const char *text)
 	return ret;
 }
 
+PN_PRINTF(2, 0)
 static void
 set_text(struct pn_call *call, const char *format, va_list args)
 {
@@ -112,6 +113,7 @@ enhanced_valid(const char *enhanced, int class)
 	return strchr(enhanced + 2, '.') != NULL;
 }
 
+PN_PRINTF(5, 0)
 static struct pn_verdict
 refuse(struct pn_call *call, enum verdict_kind kind, int code, const char *enhanced,
     const char *format, va_list args)
@@ -119,8 +121,8 @@ refuse(struct pn_call *call, enum verdict_kind kind, int code, const char *enhan
 	int class = kind == VERDICT_REJECT ? 5 : 4;
 
 	if (code / 100 != class || !enhanced_valid(enhanced, class))
-		return pn_fault(call, -EINVAL, "refused with the codes %d %s", code,
-		    enhanced ? enhanced : "(none)");
+		return pn_fault(
+		    call, 0, "refused with the codes %d %s", code, enhanced ? enhanced : "(none)");
 	set_text(call, format, args);
 	call->code = code;
 	call->enhanced = arena_text(&call->arena, enhanced);
@@ -189,7 +191,7 @@ struct pn_verdict
 pn_identified(struct pn_call *call, const char *user)
 {
 	if (!user || !*user)
-		return pn_fault(call, -EINVAL, "identified nobody");
+		return pn_fault(call, 0, "identified nobody");
 	call->text = arena_text(&call->arena, user);
 	return made(call, VERDICT_IDENTIFIED);
 }

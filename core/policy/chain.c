@@ -150,7 +150,8 @@ judge(struct pn_call *call, struct pn_verdict verdict)
 	} else if (verdict.detail != call->serial || kind != call->kind) {
 		set_fault(call, "returned a verdict of another call");
 	} else if (!(verdicts[kind].stages & CALL_AT(call->stage))) {
-		set_fault(call, arena_printf(&call->arena, "may not %s here", verdicts[kind].name));
+		set_fault(call, arena_printf(&call->arena, "gave a verdict of another stage: %s",
+				    verdicts[kind].name));
 	}
 }
 

@@ -20,27 +20,6 @@ struct entry_state {
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-/* Every section knows `enabled`; it belongs to the pipeline, not to the module's table. */
-static struct config_node *
-without_enabled(struct config_node *section, struct arena *arena)
-{
-	struct config_node *ret;
-
-	if (!section || section->kind != CONFIG_MAP || !config_node_get(section, "enabled"))
-		return section;
-	ret = arena_copy(arena, section, sizeof(*section));
-	ret->items = arena_alloc(arena, section->count * sizeof(section->items[0]));
-	ret->keys = arena_alloc(arena, section->count * sizeof(section->keys[0]));
-	ret->count = 0;
-	for (size_t i = 0; i < section->count; i++) {
-		if (section->keys[i]->text && !strcmp(section->keys[i]->text, "enabled"))
-			continue;
-		ret->keys[ret->count] = section->keys[i];
-		ret->items[ret->count++] = section->items[i];
-	}
-	return ret;
-}
-
 static void
 fill(const struct entry_build *build, struct chain_entry *entry)
 {
@@ -49,10 +28,9 @@ fill(const struct entry_build *build, struct chain_entry *entry)
 	const struct config_entry *config = entry->config;
 	struct config_node *section = config_node_get(build->tree->root, config->id);
 
-	settings_fill(build->tree, config->id, without_enabled(section, build->arena),
-	    section ? section->mark : config->mark, module->settings ? module->settings : none,
-	    module->option_size, module->settings_size, build->arena, build->secrets, build->diags,
-	    &entry->settings);
+	settings_fill(build->tree, config->id, section, section ? section->mark : config->mark,
+	    module->settings ? module->settings : none, module->option_size, module->settings_size,
+	    build->arena, build->secrets, build->diags, &entry->settings);
 }
 
 static void

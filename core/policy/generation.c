@@ -10,7 +10,6 @@
 #include <core/policy/entry.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 struct generation {
 	uint32_t references; /* atomic */
@@ -150,18 +149,6 @@ start_entries(struct generation *generation, const struct entry_build *build)
 }
 
 static void
-name_relay(struct generation *generation)
-{
-	char name[256] = "";
-
-	if (generation->core.relay.hostname)
-		return;
-	if (gethostname(name, sizeof(name) - 1) < 0 || !name[0])
-		strcpy(name, "localhost");
-	generation->core.relay.hostname = arena_text(&generation->arena, name);
-}
-
-static void
 fill(struct generation *generation, const struct generation_how *how, struct diags *diags)
 {
 	struct entry_build build = { how, generation, &generation->tree, &generation->arena,
@@ -174,7 +161,6 @@ fill(struct generation *generation, const struct generation_how *how, struct dia
 	}
 	config_core_fill(
 	    &generation->tree, &generation->arena, &generation->secrets, diags, &generation->core);
-	name_relay(generation);
 	load_entries(generation, &build);
 	if (diags->errors == 0 && how->role)
 		start_entries(generation, &build);

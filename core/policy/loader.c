@@ -69,8 +69,8 @@ prepare(struct pn_error *err)
 		return 0;
 	if (lt_dlinit() != 0 || lt_dlloader_add(&our_loader) != 0)
 		return pn_error_set(err, -ENOTSUP, "libltdl: %s", lt_dlerror());
-	lt_dlloader_remove("lt_dlopen");
-	lt_dlloader_remove("lt_preopen");
+	/* What is left beside ours, lt_preopen, knows only what was linked in: nothing. */
+	free(lt_dlloader_remove("lt_dlopen"));
 	loader_ready = true;
 	return 0;
 }

@@ -13,3 +13,13 @@ core_libcore_a_SOURCES += \
 	core/policy/loader.c core/policy/loader.h \
 	core/policy/trace.c core/policy/trace.h \
 	core/policy/txn.c core/policy/txn.h
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain
+tests_unit_policy_load_SOURCES = tests/unit/policy_load.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_load_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+tests_unit_policy_chain_SOURCES = tests/unit/policy_chain.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_chain_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+endif

@@ -170,23 +170,17 @@ envelope_needs_utf8(const struct mail_envelope *envelope)
 	return false;
 }
 
-static const char *
-copy(struct arena *arena, const char *text)
-{
-	return text ? arena_text(arena, text) : NULL;
-}
-
 static void
 copy_facts(struct mail_facts *ret, const struct mail_facts *from, struct arena *arena)
 {
 	*ret = *from;
-	ret->client_address = copy(arena, from->client_address);
-	ret->client_literal = copy(arena, from->client_literal);
-	ret->listener = copy(arena, from->listener);
-	ret->helo = copy(arena, from->helo);
-	ret->user = copy(arena, from->user);
-	ret->tls_version = copy(arena, from->tls_version);
-	ret->tls_cipher = copy(arena, from->tls_cipher);
+	ret->client_address = arena_text(arena, from->client_address);
+	ret->client_literal = arena_text(arena, from->client_literal);
+	ret->listener = arena_text(arena, from->listener);
+	ret->helo = arena_text(arena, from->helo);
+	ret->user = arena_text(arena, from->user);
+	ret->tls_version = arena_text(arena, from->tls_version);
+	ret->tls_cipher = arena_text(arena, from->tls_cipher);
 }
 
 static void

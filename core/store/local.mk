@@ -3,3 +3,8 @@ core_libcore_a_SOURCES += \
 	core/store/db.c core/store/db.h \
 	core/store/directory.c core/store/directory.h \
 	core/store/sqlite.c core/store/sqlite.h
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/store
+tests_unit_store_SOURCES = tests/unit/store.c
+endif

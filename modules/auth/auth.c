@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * auth.c - who is the client? SASL PLAIN and LOGIN against passwords in the database.
+ *
+ * Runs at EHLO (offers the mechanisms) and at each round of AUTH. A password that was right a
+ *moment ago is answered from memory on the event loop; any other goes to a policy thread, where
+ *Argon2id takes its time. What fails2ban can look for:
+ *
+ *	authentication failed client=192.0.2.7 user=someone@example.org mechanism=PLAIN
+ *
+ * Must never answer 535 because the database did not: that makes clients throw passwords away.
+ * Must never tell, by words or by time, a wrong password from an unknown or disabled user, nor log
+ * a password.
+ */
+#include "auth.h"
+#include <ctype.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <time.h>
+
+static const struct pn_choice mechanism_words[] = {
+	{ "plain", 0, "SASL PLAIN (RFC 4616)" },
+	{ "login", 1, "SASL LOGIN, for old clients" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice backend_words[] = {
+	{ "database", 0, "users and passwords of posternctl user add, user passwd" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_option failure_options[] = {
+	PN_OPT_INT("per_client_and_user", struct auth_failures, per_client_and_user, "10", 1,
+	    1000000, 0, "Wrong passwords in a window after which one client may not try one user."),
+	PN_OPT_INT("per_user", struct auth_failures, per_user, "100", 1, 1000000, 0,
+	    "Wrong passwords in a window, from anywhere, after which a user may log in only from "
+	    "clients that did so in the last 24 hours."),
+	PN_OPT_DURATION("window", struct auth_failures, window, "5m", 1000, 86400000, 0,
+	    "Length of the window, from its first wrong password."),
+	PN_OPT_END
+};
+
+static const struct pn_option auth_options[] = { PN_OPT_WORDS("mechanisms", struct auth, mechanisms,
+						     "[plain, login]", mechanism_words, 0,
+						     "SASL mechanisms to offer."),
+	PN_OPT_WORDS("backends", struct auth, backends, "[database]", backend_words, 0,
+	    "Where passwords are verified."),
+	PN_OPT_DURATION("cache", struct auth, cache, "10m", 0, 86400000, 0,
+	    "How long a right password is remembered, as a keyed hash in memory."),
+	PN_OPT_DURATION("recheck", struct auth, recheck, "30s", 0, 60000, 0,
+	    "How long a remembered password is taken without asking the database whether it or the "
+	    "user has changed."),
+	PN_OPT_INT("parallel", struct auth, parallel, "2", 1, 64, 0,
+	    "How many passwords are verified at once; each takes 64 MiB for some 50 ms."),
+	PN_OPT_GROUP("failures", struct auth, failures, struct auth_failures, failure_options, 0,
+	    "Limits of wrong passwords."),
+	PN_OPT_END };
+
+static void
+auth_check(struct pn_check *check, const void *settings)
+{
+	const struct auth *cfg = settings;
+
+	if (cfg->mechanisms.count == 0)
+		pn_complain(check, "mechanisms", "is empty; then nobody can log in");
+	if (cfg->backends.count == 0)
+		pn_complain(check, "backends", "is empty; then no password is right");
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+auth_stop(void *data)
+{
+	struct auth_state *state = data;
+
+	sasl_free(&state->sasl);
+	auth_cache_free(&state->cache);
+	throttle_free(&state->throttle);
+	verifier_end(&state->verifier);
+	free(state);
+}
+
+static int
+auth_start(struct pn_call *call, void **ret_state, struct pn_error *err)
+{
+	struct auth_state *state;
+	int r;
+
+	if (sodium_init() < 0)
+		return pn_error_set(err, -ENOTSUP, "libsodium cannot be used here");
+	state = calloc(1, sizeof(*state));
+	if (!state)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	verifier_init(&state->verifier);
+	r = sasl_new(&state->sasl);
+	if (r == 0)
+		r = auth_cache_new(&state->cache);
+	if (r == 0)
+		r = throttle_new(&state->throttle);
+	if (r < 0) {
+		auth_stop(state);
+		return pn_error_set(err, r, "GNU SASL cannot be used here, or out of memory");
+	}
+	*ret_state = state;
+	return 0;
+}
+
+/* ---- EHLO ------------------------------------------------------------------------------------ */
+
+#define MECHANISM_SIZE 24
+
+static void
+upper(const char *word, char ret[MECHANISM_SIZE])
+{
+	size_t i = 0;
+
+	for (; word[i] && i < MECHANISM_SIZE - 1; i++)
+		ret[i] = (char)toupper((unsigned char)word[i]);
+	ret[i] = '\0';
+}
+
+static struct pn_verdict
+auth_on_helo(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct auth *cfg = pn_settings(call);
+	char name[MECHANISM_SIZE];
+
+	for (size_t i = 0; i < cfg->mechanisms.count; i++) {
+		int r;
+
+		upper(cfg->mechanisms.items[i], name);
+		r = pn_auth_offer(call, name);
+		if (r < 0)
+			return pn_fault(call, r, "cannot offer %s", name);
+	}
+	return pn_pass();
+}
+
+static bool
+is_ours(const struct auth *cfg, const char *mechanism)
+{
+	char name[MECHANISM_SIZE];
+
+	for (size_t i = 0; i < cfg->mechanisms.count; i++) {
+		upper(cfg->mechanisms.items[i], name);
+		if (strcmp(name, mechanism) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* ---- AUTH ------------------------------------------------------------------------------------ */
+
+/* One attempt: what was said, and by whom. */
+struct attempt {
+	struct pn_call *call;
+	struct pn_txn *txn;
+	const struct auth *cfg;
+	struct auth_state *state;
+	const struct sasl_exchange *said;
+	struct cache_key key;
+	int64_t now;
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* What a stranger typed, fit for a log line: it must not look like another field. */
+static void
+loggable(const char *user, char ret[100])
+{
+	size_t i = 0;
+
+	for (; user[i] && i < 99; i++)
+		ret[i] = isalnum((unsigned char)user[i]) || strchr("@._+-", user[i]) ? user[i]
+										     : '?';
+	ret[i] = '\0';
+}
+
+static void
+log_refusal(const struct attempt *attempt, const char *what)
+{
+	char user[100];
+
+	loggable(attempt->said->user, user);
+	pn_log(attempt->call, PN_LOG_NOTICE, "authentication %s client=%s user=%s mechanism=%s",
+	    what, pn_txn_client_address(attempt->txn), user, pn_auth_mechanism(attempt->txn));
+}
+
+static struct pn_verdict
+refuse(const struct attempt *attempt)
+{
+	throttle_failure(attempt->state->throttle, &attempt->cfg->failures,
+	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
+	log_refusal(attempt, "failed");
+	return pn_reject(attempt->call, 535, "5.7.8", "Authentication credentials invalid");
+}
+
+static struct pn_verdict
+accept(const struct attempt *attempt, const char *user)
+{
+	throttle_success(attempt->state->throttle, pn_txn_client_address(attempt->txn),
+	    attempt->said->user, attempt->now);
+	return pn_identified(attempt->call, user);
+}
+
+static struct pn_slice
+password_of(const struct attempt *attempt)
+{
+	return pn_slice_of(attempt->said->password);
+}
+
+/* The slow way, the same steps whoever asks: look up, then Argon2id, on the hash or on nobody's. */
+static struct pn_verdict
+verify(const struct attempt *attempt, const struct password *password)
+{
+	struct cache_hit hit = { .changed = password->changed };
+	bool right;
+	int r = verifier_check(&attempt->state->verifier, attempt->cfg->parallel,
+	    pn_time_left(attempt->call), password->found ? password->hash : NULL,
+	    password_of(attempt), &right);
+
+	if (r < 0)
+		return pn_fault(attempt->call, r, "too many passwords are being verified");
+	if (!right || !password->user.enabled)
+		return refuse(attempt);
+	memcpy(hit.user, password->user.address, sizeof(hit.user));
+	auth_cache_put(attempt->state->cache, &attempt->key, &hit, attempt->now);
+	return accept(attempt, password->user.address);
+}
+
+static struct pn_verdict
+ask_database(const struct attempt *attempt, enum cache_answer cached, const struct cache_hit *hit)
+{
+	struct auth_cache *cache = attempt->state->cache;
+	struct password password;
+	struct pn_verdict verdict;
+	struct pn_error err = { 0 };
+	int r = password_find(attempt->call, attempt->said->user, &password, &err);
+
+	if (r < 0)
+		return pn_fault(attempt->call, 0, "cannot look the user up: %s", err.text);
+	if (cached == CACHE_STALE && password.found && password.user.enabled &&
+	    password.changed == hit->changed) {
+		auth_cache_touch(cache, &attempt->key, attempt->now);
+		verdict = accept(attempt, hit->user);
+	} else {
+		auth_cache_drop(cache, &attempt->key);
+		verdict = verify(attempt, &password);
+	}
+	sodium_memzero(&password, sizeof(password));
+	return verdict;
+}
+
+/*
+ * The limits come before the cache: else it would answer, for a client that guesses, which guess is
+ * right.
+ */
+static struct pn_verdict
+decide(const struct attempt *attempt)
+{
+	const struct sasl_exchange *said = attempt->said;
+	struct cache_hit hit;
+	enum cache_answer cached;
+
+	if (throttle_blocks(attempt->state->throttle, &attempt->cfg->failures,
+		pn_txn_client_address(attempt->txn), said->user, attempt->now)) {
+		log_refusal(attempt, "throttled");
+		return pn_defer(attempt->call, 454, "4.7.0", "Too many failures, try again later");
+	}
+	/* Nobody may act for somebody else. */
+	if (said->acts_for && *said->acts_for && strcmp(said->acts_for, said->user) != 0)
+		return refuse(attempt);
+	cached = auth_cache_find(attempt->state->cache, &attempt->key, attempt->now,
+	    attempt->cfg->cache, attempt->cfg->recheck, &hit);
+	if (cached == CACHE_HIT)
+		return accept(attempt, hit.user);
+	if (!pn_may_block(attempt->call))
+		return pn_not_quick();
+	return ask_database(attempt, cached, &hit);
+}
+
+static int
+begin(struct pn_call *call, const struct pn_txn *txn, struct sasl_exchange **ret)
+{
+	const struct auth_state *state = pn_state(call);
+	int r = sasl_exchange_new(state->sasl, pn_auth_mechanism(txn), ret);
+
+	if (r < 0)
+		return r;
+	r = pn_auth_keep(call, *ret, sasl_exchange_drop);
+	if (r < 0)
+		sasl_exchange_drop(*ret);
+	return r;
+}
+
+static struct pn_verdict
+auth_on_auth(struct pn_call *call, struct pn_txn *txn)
+{
+	struct attempt attempt = { call, txn, pn_settings(call), pn_state(call), NULL, { { 0 } },
+		now_ms() };
+	struct sasl_exchange *exchange = pn_auth_kept(txn);
+	struct pn_slice challenge;
+	int r = 0;
+
+	if (!exchange) {
+		if (!is_ours(attempt.cfg, pn_auth_mechanism(txn)))
+			return pn_pass();
+		r = begin(call, txn, &exchange);
+		if (r < 0)
+			return pn_fault(call, r, "cannot begin");
+	}
+	if (!exchange->complete) { /* else the second call, after pn_not_quick() */
+		r = sasl_exchange_step(exchange, pn_auth_response(txn), &challenge);
+		if (r == 1)
+			return pn_challenge(call, challenge);
+		if (r < 0)
+			return pn_reject(call, 501, "5.5.2", "Cannot read that response");
+	}
+	attempt.said = exchange;
+	auth_cache_key(attempt.state->cache, exchange->user, password_of(&attempt), &attempt.key);
+	return decide(&attempt);
+}
+
+/* ---- the module ------------------------------------------------------------------------------ */
+
+static const struct pn_hook auth_hooks[] = {
+	{ PN_STAGE_HELO, PN_QUICK, auth_on_helo },
+	{ PN_STAGE_AUTH, PN_QUICK, auth_on_auth },
+	PN_HOOK_END,
+};
+
+static const struct pn_command auth_commands[] = {
+	{ "user passwd", "ADDRESS",
+	    "Sets a user's password, asked for or read from standard input.", 1, 1,
+	    password_command },
+	{ NULL, NULL, NULL, 0, 0, NULL },
+};
+
+PN_MODULE(auth) = {
+	PN_MODULE_HEAD,
+	.name = "auth",
+	.summary = "Identifies clients by user name and password (SMTP AUTH).",
+	.settings_size = sizeof(struct auth),
+	.settings = auth_options,
+	.check = auth_check,
+	.start = auth_start,
+	.stop = auth_stop,
+	.hooks = auth_hooks,
+	.commands = auth_commands,
+	.migrations = password_migrations,
+};

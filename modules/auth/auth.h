@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* auth.h - what the files of the module auth share. */
+#ifndef MODULES_AUTH_AUTH_H
+#define MODULES_AUTH_AUTH_H
+
+#include "cache.h"
+#include "sasl.h"
+#include "throttle.h"
+#include "verifier.h"
+#include <postern/module.h>
+
+struct auth {
+	struct pn_strings mechanisms, backends;
+	int64_t cache, recheck; /* ms */
+	int64_t parallel;
+	struct auth_failures failures;
+};
+
+struct auth_state {
+	struct sasl *sasl;
+	struct auth_cache *cache;
+	struct throttle *throttle;
+	struct verifier verifier;
+};
+
+/* ---- password.c: what the database knows ---- */
+
+#define PASSWORD_HASH_SIZE 128 /* crypto_pwhash_STRBYTES */
+
+struct password {
+	bool found; /* a user of that name with a password */
+	struct pn_user user;
+	char hash[PASSWORD_HASH_SIZE];
+	int64_t changed; /* stamp of the last change */
+};
+
+extern const struct pn_migration password_migrations[];
+/*
+ * By any spelling of the address. Not finding one is no error; the work is the same either way.
+ * -errno: the database did not answer.
+ */
+int password_find(
+    struct pn_call *call, const char *address, struct password *ret, struct pn_error *err);
+/* `user passwd ADDRESS` */
+int password_command(
+    struct pn_call *call, struct pn_console *console, int argc, char **argv, struct pn_error *err);
+
+#endif

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+module_LTLIBRARIES += modules/auth.la
+modules_auth_la_SOURCES = \
+	modules/auth/auth.c modules/auth/auth.h \
+	modules/auth/cache.c modules/auth/cache.h \
+	modules/auth/password.c \
+	modules/auth/sasl.c modules/auth/sasl.h \
+	modules/auth/throttle.c modules/auth/throttle.h \
+	modules/auth/verifier.c modules/auth/verifier.h
+modules_auth_la_CFLAGS = $(AM_CFLAGS) $(GSASL_CFLAGS)
+modules_auth_la_LDFLAGS = $(module_flags)
+modules_auth_la_LIBADD = $(GSASL_LIBS) $(SODIUM_LIBS) $(GLIB_LIBS)
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/auth
+tests_unit_auth_SOURCES = tests/unit/auth.c tests/unit/policy_world.c tests/unit/policy_world.h \
+	modules/auth/cache.c modules/auth/throttle.c modules/auth/verifier.c
+tests_unit_auth_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+endif

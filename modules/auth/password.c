@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * password.c - Argon2id hashes in the database, and `posternctl user passwd`.
+ *
+ * Called by auth.c on policy threads, and by posternctl. A password falls with its user. Must never
+ * show or log a password or a hash.
+ */
+#include "auth.h"
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <time.h>
+
+_Static_assert(PASSWORD_HASH_SIZE == crypto_pwhash_STRBYTES, "a hash fits, with its NUL");
+
+#define PASSWORD_MOST 512
+
+const struct pn_migration password_migrations[] = {
+	{ 1, 0,
+	    "CREATE TABLE auth_passwords ("
+	    "address TEXT NOT NULL PRIMARY KEY REFERENCES users (address) ON DELETE CASCADE, "
+	    "hash TEXT NOT NULL, changed BIGINT NOT NULL)" },
+	{ 0, 0, NULL },
+};
+
+static int
+read_password(void *arg, const struct pn_row *row)
+{
+	struct password *password = arg;
+	struct pn_slice hash = pn_row_bytes(row, 0);
+
+	if (hash.len >= sizeof(password->hash))
+		return -EINVAL;
+	memcpy(password->hash, hash.data, hash.len);
+	password->changed = pn_row_int(row, 1);
+	password->found = true;
+	return 0;
+}
+
+int
+password_find(struct pn_call *call, const char *address, struct password *ret, struct pn_error *err)
+{
+	bool known;
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	r = pn_user_find(call, address, &ret->user, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	known = r == 0;
+	r = pn_db_query(call, err, "SELECT hash, changed FROM auth_passwords WHERE address = ?1",
+	    PN_VALUES(PN_TEXT(known ? ret->user.address : address)), read_password, ret);
+	ret->found = ret->found && known;
+	return r;
+}
+
+/* ---- user passwd ----------------------------------------------------------------------------- */
+
+static int64_t
+stamp(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static int
+hash_password(const char *password, char hash[PASSWORD_HASH_SIZE], struct pn_error *err)
+{
+	char *prepared = sasl_prepare(password);
+	int r = 0;
+
+	if (!prepared)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	if (crypto_pwhash_str(hash, prepared, strlen(prepared), crypto_pwhash_OPSLIMIT_INTERACTIVE,
+		crypto_pwhash_MEMLIMIT_INTERACTIVE) != 0)
+		r = pn_error_set(err, -ENOMEM, "out of memory: hashing a password takes 64 MiB");
+	sasl_wipe(prepared);
+	return r;
+}
+
+static int
+store(struct pn_call *call, const char *address, const char *hash, struct pn_error *err)
+{
+	return pn_db_run(call, err,
+	    "INSERT INTO auth_passwords (address, hash, changed) VALUES (?1, ?2, ?3) "
+	    "ON CONFLICT (address) DO UPDATE SET hash = excluded.hash, "
+	    "changed = excluded.changed",
+	    PN_VALUES(PN_TEXT(address), PN_TEXT(hash), PN_INT(stamp())));
+}
+
+int
+password_command(
+    struct pn_call *call, struct pn_console *console, int argc, char **argv, struct pn_error *err)
+{
+	char password[PASSWORD_MOST], hash[PASSWORD_HASH_SIZE];
+	struct pn_user user;
+	int r;
+
+	if (sodium_init() < 0)
+		return pn_error_set(err, -ENOTSUP, "libsodium cannot be used here");
+	r = pn_user_find(call, argv[0], &user, err);
+	if (r < 0)
+		return r;
+	r = pn_console_secret(console, "New password: ", true, password, sizeof(password), err);
+	if (r == 0 && !*password)
+		r = pn_error_set(err, -EINVAL, "the password is empty");
+	if (r == 0)
+		r = hash_password(password, hash, err);
+	if (r == 0)
+		r = store(call, user.address, hash, err);
+	sodium_memzero(password, sizeof(password));
+	if (r < 0)
+		return r;
+	pn_console_row(console);
+	pn_console_field(console, "user", user.address);
+	pn_console_field(console, "password", "changed");
+	return 0;
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sasl.c - takes user and password out of SASL exchanges.
+ *
+ * Called by auth.c. GNU SASL reads the messages and asks in a callback whether the credentials are
+ * right; ours says yes and keeps them, because looking them up may block and this must not.
+ */
+#include "sasl.h"
+#include <errno.h>
+#include <gsasl.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#define FIELD_MOST 1024 /* bytes of a user name or password */
+
+struct sasl {
+	Gsasl *context;
+};
+
+struct sasl_session {
+	Gsasl_session *handle;
+	bool login;
+	unsigned round;
+	char *challenge;
+};
+
+/* ---- credentials ----------------------------------------------------------------------------- */
+
+void
+sasl_wipe(char *text)
+{
+	if (text)
+		sodium_memzero(text, strlen(text));
+	free(text);
+}
+
+static bool
+is_ascii(const char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			return false;
+	return true;
+}
+
+char *
+sasl_prepare(const char *password)
+{
+	char *prepared = NULL;
+
+	if (!is_ascii(password) &&
+	    gsasl_saslprep(password, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK)
+		return prepared;
+	return strdup(password);
+}
+
+/* A copy of a property; NULL where it is missing or too long. */
+static char *
+property(Gsasl_session *handle, Gsasl_property which)
+{
+	const char *text = gsasl_property_fast(handle, which);
+
+	return text && strlen(text) <= FIELD_MOST ? strdup(text) : NULL;
+}
+
+static int
+keep_credentials(Gsasl_session *handle)
+{
+	struct sasl_exchange *exchange = gsasl_session_hook_get(handle);
+	const char *password = gsasl_property_fast(handle, GSASL_PASSWORD);
+
+	exchange->user = property(handle, GSASL_AUTHID);
+	exchange->acts_for = property(handle, GSASL_AUTHZID);
+	if (password && strlen(password) <= FIELD_MOST)
+		exchange->password = sasl_prepare(password);
+	return exchange->user && exchange->password ? GSASL_OK : GSASL_AUTHENTICATION_ERROR;
+}
+
+static int
+callback(Gsasl *context, Gsasl_session *handle, Gsasl_property what)
+{
+	return what == GSASL_VALIDATE_SIMPLE ? keep_credentials(handle) : GSASL_NO_CALLBACK;
+}
+
+/* ---- the library ----------------------------------------------------------------------------- */
+
+int
+sasl_new(struct sasl **ret)
+{
+	struct sasl *sasl = calloc(1, sizeof(*sasl));
+
+	if (!sasl)
+		return -ENOMEM;
+	if (gsasl_init(&sasl->context) != GSASL_OK) {
+		free(sasl);
+		return -ENOTSUP;
+	}
+	gsasl_callback_set(sasl->context, callback);
+	*ret = sasl;
+	return 0;
+}
+
+void
+sasl_free(struct sasl **sasl)
+{
+	if (!*sasl)
+		return;
+	gsasl_done((*sasl)->context);
+	free(*sasl);
+	*sasl = NULL;
+}
+
+/* ---- exchanges ------------------------------------------------------------------------------- */
+
+int
+sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange **ret)
+{
+	struct sasl_exchange *exchange = calloc(1, sizeof(*exchange));
+	struct sasl_session *session = calloc(1, sizeof(*session));
+
+	if (!exchange || !session ||
+	    gsasl_server_start(sasl->context, mechanism, &session->handle) != GSASL_OK) {
+		free(exchange);
+		free(session);
+		return -ENOTSUP;
+	}
+	gsasl_session_hook_set(session->handle, exchange);
+	session->login = strcmp(mechanism, "LOGIN") == 0;
+	exchange->session = session;
+	*ret = exchange;
+	return 0;
+}
+
+void
+sasl_exchange_drop(void *data)
+{
+	struct sasl_exchange *exchange = data;
+
+	gsasl_finish(exchange->session->handle);
+	sasl_wipe(exchange->session->challenge);
+	free(exchange->session);
+	sasl_wipe(exchange->password);
+	free(exchange->user);
+	free(exchange->acts_for);
+	free(exchange);
+}
+
+static int
+step(struct sasl_session *session, struct pn_slice response, size_t *ret_len)
+{
+	int code;
+
+	sasl_wipe(session->challenge);
+	session->challenge = NULL;
+	*ret_len = 0;
+	code = gsasl_step(
+	    session->handle, response.data, response.len, &session->challenge, ret_len);
+	session->round++;
+	if (code == GSASL_NEEDS_MORE)
+		return 1;
+	return code == GSASL_OK ? 0 : -EINVAL;
+}
+
+/* Old clients of LOGIN compare what they are asked for with these words. */
+static struct pn_slice
+login_words(unsigned round)
+{
+	return pn_slice_of(round == 1 ? "Username:" : "Password:");
+}
+
+int
+sasl_exchange_step(
+    struct sasl_exchange *exchange, struct pn_slice response, struct pn_slice *ret_challenge)
+{
+	struct sasl_session *session = exchange->session;
+	size_t len = 0;
+	int r = 1;
+
+	/* A user name that comes with AUTH LOGIN answers a question not asked yet. */
+	if (session->login && session->round == 0 && response.data)
+		r = step(session, pn_slice(NULL, 0), &len);
+	if (r == 1)
+		r = step(session, response, &len);
+	if (r == 1 && session->round > (session->login ? 2 : 1))
+		return -EINVAL; /* one more empty line than there are questions */
+	if (r == 1)
+		*ret_challenge = session->login ? login_words(session->round)
+						: pn_slice(session->challenge, len);
+	exchange->complete = r == 0 && exchange->user && exchange->password;
+	return r == 0 && !exchange->complete ? -EINVAL : r;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sasl.h - the server's side of SASL PLAIN (RFC 4616) and LOGIN, by GNU SASL.
+ *
+ * Only takes credentials out of an exchange; whether they are right is auth.c's to say. Memory
+ * only. A `struct sasl` may be used by any thread, an exchange by one at a time.
+ */
+#ifndef MODULES_AUTH_SASL_H
+#define MODULES_AUTH_SASL_H
+
+#include <postern/base.h>
+
+struct sasl;
+int sasl_new(struct sasl **ret);
+void sasl_free(struct sasl **sasl);
+
+struct sasl_exchange {
+	bool complete;  /* the fields below are what the client said */
+	char *user;     /* UTF-8 as it came, never NULL when complete */
+	char *acts_for; /* PLAIN's authorization identity, NULL: none */
+	char *password; /* prepared by sasl_prepare() */
+	struct sasl_session *session;
+};
+
+/* `mechanism` in upper case. */
+int sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange **ret);
+/* `data` may be NULL in the response: the client sent nothing. 1: send *ret_challenge, which lives
+ * until the next step; 0: complete; -EINVAL: not what the mechanism says. */
+int sasl_exchange_step(
+    struct sasl_exchange *exchange, struct pn_slice response, struct pn_slice *ret_challenge);
+/* Wipes. Takes void * so that pn_auth_keep() can have it. */
+void sasl_exchange_drop(void *exchange);
+
+/*
+ * RFC 4013: one spelling for what looks alike, where it can be had; else the text as it is. The
+ * caller wipes and frees; NULL: out of memory.
+ */
+char *sasl_prepare(const char *password);
+/* NULL is fine. */
+void sasl_wipe(char *text);
+
+#endif

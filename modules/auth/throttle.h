@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * throttle.h - counts wrong passwords by (client, user) and by user. Memory only, any thread.
+ *
+ * Never by client alone: all of Google sends from the same addresses. A client from which a user
+ * has lately logged in is spared that user's own limit, so that guessing from elsewhere locks
+ * nobody out.
+ */
+#ifndef MODULES_AUTH_THROTTLE_H
+#define MODULES_AUTH_THROTTLE_H
+
+#include <postern/base.h>
+
+struct auth_failures {
+	int64_t per_client_and_user, per_user;
+	int64_t window; /* ms */
+};
+
+struct throttle;
+
+int throttle_new(struct throttle **ret);
+void throttle_free(struct throttle **throttle);
+/* True if this client may not try that user now. `user` as typed; its case does not matter. */
+bool throttle_blocks(struct throttle *throttle, const struct auth_failures *limits,
+    const char *client, const char *user, int64_t now);
+void throttle_failure(struct throttle *throttle, const struct auth_failures *limits,
+    const char *client, const char *user, int64_t now);
+/* Forgets the pair's failures, not the user's. */
+void throttle_success(struct throttle *throttle, const char *client, const char *user, int64_t now);
+
+#endif

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# Modules that only tests load; -rpath makes libtool build them as shared objects.
+test_module_flags = $(module_flags) -rpath /nowhere
+check_LTLIBRARIES += tests/modules/faulty.la \
+	tests/modules/ledger.la \
+	tests/modules/no-function.la \
+	tests/modules/no-symbol.la \
+	tests/modules/picky.la \
+	tests/modules/slow.la \
+	tests/modules/sneaky.la \
+	tests/modules/stamper.la \
+	tests/modules/talker.la \
+	tests/modules/twice.la \
+	tests/modules/wrong-abi.la \
+	tests/modules/wrong-name.la \
+	tests/modules/wrong-size.la
+
+tests_modules_faulty_la_SOURCES = tests/modules/faulty.c
+tests_modules_faulty_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_ledger_la_SOURCES = tests/modules/ledger.c
+tests_modules_ledger_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_no_function_la_SOURCES = tests/modules/no-function.c
+tests_modules_no_function_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_no_symbol_la_SOURCES = tests/modules/no-symbol.c
+tests_modules_no_symbol_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+
+tests_modules_picky_la_SOURCES = tests/modules/picky.c
+tests_modules_picky_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_slow_la_SOURCES = tests/modules/slow.c
+tests_modules_slow_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_sneaky_la_SOURCES = tests/modules/sneaky.c
+tests_modules_sneaky_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_stamper_la_SOURCES = tests/modules/stamper.c
+tests_modules_stamper_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_talker_la_SOURCES = tests/modules/talker.c
+tests_modules_talker_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_twice_la_SOURCES = tests/modules/twice.c
+tests_modules_twice_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_wrong_abi_la_SOURCES = tests/modules/wrong-abi.c
+tests_modules_wrong_abi_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_wrong_name_la_SOURCES = tests/modules/wrong-name.c
+tests_modules_wrong_name_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_wrong_size_la_SOURCES = tests/modules/wrong-size.c
+tests_modules_wrong_size_la_LDFLAGS = $(test_module_flags)

@@ -1,0 +1,503 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* auth.c - unit tests of the module auth, in a generation and by its parts. */
+#include "policy_world.h"
+#include <check.h>
+#include <core/ctl/console.h>
+#include <core/mail/address.h>
+#include <errno.h>
+#include <modules/auth/cache.h>
+#include <modules/auth/throttle.h>
+#include <modules/auth/verifier.h>
+#include <pthread.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct world world;
+
+/* Runs `user passwd` with the password on standard input. */
+static void
+set_password(const char *user, const char *password)
+{
+	char *words[] = { (char[]){ "user" }, (char[]){ "passwd" }, NULL };
+	char name[MAIL_ADDRESS_SIZE], line[200];
+	char *arguments[] = { name, NULL };
+	const struct chain_entry *entry;
+	const struct pn_command *command;
+	struct pn_console console;
+	struct pn_error err = { 0 };
+	int ends[2], count, saved = dup(STDIN_FILENO);
+
+	snprintf(name, sizeof(name), "%s", user);
+	snprintf(line, sizeof(line), "%s\n", password);
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert_int_eq(write(ends[1], line, strlen(line)), (int)strlen(line));
+	close(ends[1]);
+	dup2(ends[0], STDIN_FILENO);
+	close(ends[0]);
+	command = generation_command(world.generation, 2, words, &entry, &count);
+	ck_assert_ptr_nonnull(command);
+	ck_assert_int_eq(console_open(&console, true), 0);
+	ck_assert_msg(generation_command_run(
+			  world.generation, entry, command, &console, 1, arguments, &err) == 0,
+	    "%s", err.text);
+	console_close(&console);
+	dup2(saved, STDIN_FILENO);
+	close(saved);
+}
+
+static void
+run_with(const char *settings)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text), "auth: { %s }\n", settings);
+	world_run(&world, "  - auth\n", text);
+	world_begin(&world);
+}
+
+static void
+setup(void)
+{
+	static const char *const users[] = { "ada@example.org", "off@example.org",
+		"none@example.org" };
+
+	world_open(&world);
+	for (size_t i = 0; i < sizeof(users) / sizeof(users[0]); i++)
+		ck_assert_int_eq(directory_user_add(world.db, users[i], NULL), 0);
+	ck_assert_int_eq(directory_user_enable(world.db, users[1], false, NULL), 0);
+	run_with("");
+	set_password("ada@EXAMPLE.org", "secret");
+	set_password("off@example.org", "secret");
+}
+
+static void
+teardown(void)
+{
+	world_close(&world);
+}
+
+static enum ruling_kind
+say(const char *mechanism, struct pn_slice response)
+{
+	world.txn->mechanism = mechanism;
+	world.txn->response = response;
+	return world_stage(&world, PN_STAGE_AUTH);
+}
+
+/* One attempt by PLAIN; `as` is the authorization identity. The code, 235 for success. */
+static int
+plain_as(const char *as, const char *user, const char *password)
+{
+	char response[400];
+	int len = snprintf(response, sizeof(response), "%s%c%s%c%s", as, 0, user, 0, password);
+
+	switch (say("PLAIN", pn_slice(response, (size_t)len))) {
+	case RULING_IDENTIFIED:
+		return 235;
+	case RULING_REJECT:
+	case RULING_DEFER:
+		return world.ruling.code;
+	default:
+		return 0;
+	}
+}
+
+static int
+plain(const char *user, const char *password)
+{
+	return plain_as("", user, password);
+}
+
+/* ---- the module ------------------------------------------------------------------------------ */
+
+static const struct {
+	const char *as, *user, *password;
+	int code;
+} attempts[] = {
+	{ "", "ada@example.org", "secret", 235 },
+	{ "", "ada@EXAMPLE.org", "secret", 235 },
+	{ "ada@example.org", "ada@example.org", "secret", 235 },
+	{ "bo@example.org", "ada@example.org", "secret", 535 },
+	{ "", "ada@example.org", "Secret", 535 },
+	{ "", "ada@example.org", "secret ", 535 },
+	{ "", "Ada@example.org", "secret", 535 },
+	{ "", "ada", "secret", 535 },
+	{ "", "nobody@example.org", "secret", 535 },
+	{ "", "none@example.org", "secret", 535 },
+	{ "", "off@example.org", "secret", 535 },
+	{ "", "off@example.org", "wrong", 535 },
+	{ "", "ada@example.org", "", 535 },
+	{ "", "", "secret", 501 },
+};
+
+START_TEST(attempts_are_judged)
+{
+	int code = plain_as(attempts[_i].as, attempts[_i].user, attempts[_i].password);
+
+	if (attempts[_i].code == 501) /* an empty name is malformed to some, nobody's to others */
+		ck_assert(code == 501 || code == 535);
+	else
+		ck_assert_int_eq(code, attempts[_i].code);
+	if (code == 235)
+		ck_assert_str_eq(world.ruling.text, "ada@example.org");
+	if (code == 535) {
+		ck_assert_str_eq(world.ruling.enhanced, "5.7.8");
+		ck_assert_str_eq(world.ruling.text, "Authentication credentials invalid");
+	}
+	ck_assert_ptr_null(world.txn->kept);
+}
+END_TEST
+
+START_TEST(plain_without_initial_response)
+{
+	ck_assert_int_eq(say("PLAIN", pn_slice(NULL, 0)), RULING_CHALLENGE);
+	ck_assert_uint_eq(world.ruling.challenge.len, 0);
+	ck_assert_uint_eq(world.hops, 0);
+	ck_assert_int_eq(
+	    say("PLAIN", pn_slice("\0ada@example.org\0secret", 23)), RULING_IDENTIFIED);
+}
+END_TEST
+
+START_TEST(login_asks_twice)
+{
+	ck_assert_int_eq(say("LOGIN", pn_slice(NULL, 0)), RULING_CHALLENGE);
+	ck_assert(pn_slice_equals(world.ruling.challenge, pn_slice_of("Username:")));
+	ck_assert_int_eq(say("LOGIN", pn_slice_of("ada@example.org")), RULING_CHALLENGE);
+	ck_assert(pn_slice_equals(world.ruling.challenge, pn_slice_of("Password:")));
+	ck_assert_int_eq(say("LOGIN", pn_slice_of("secret")), RULING_IDENTIFIED);
+	ck_assert_str_eq(world.ruling.text, "ada@example.org");
+}
+END_TEST
+
+START_TEST(login_with_the_name_at_once)
+{
+	ck_assert_int_eq(say("LOGIN", pn_slice_of("ada@example.org")), RULING_CHALLENGE);
+	ck_assert(pn_slice_equals(world.ruling.challenge, pn_slice_of("Password:")));
+	ck_assert_int_eq(say("LOGIN", pn_slice_of("wrong")), RULING_REJECT);
+	ck_assert_int_eq(world.ruling.code, 535);
+}
+END_TEST
+
+static const struct {
+	const char *mechanism;
+	struct pn_slice response;
+} malformed[] = {
+	{ "PLAIN", { "no zeroes", 9 } },
+	{ "PLAIN", { "\0one zero", 9 } },
+	{ "PLAIN", { "", 0 } },
+	{ "LOGIN", { "", 0 } },
+	{ "LOGIN", { "a\0b", 3 } },
+};
+
+START_TEST(malformed_responses)
+{
+	enum ruling_kind kind = say(malformed[_i].mechanism, malformed[_i].response);
+
+	/* an empty response may be answered by asking again */
+	if (kind == RULING_CHALLENGE)
+		kind = say(malformed[_i].mechanism, malformed[_i].response);
+	ck_assert_int_eq(kind, RULING_REJECT);
+	ck_assert(world.ruling.code == 501 || world.ruling.code == 535);
+}
+END_TEST
+
+START_TEST(mechanisms_are_offered_as_configured)
+{
+	world_stage(&world, PN_STAGE_HELO);
+	ck_assert_str_eq(buf_text(&world.txn->offers), "PLAIN LOGIN");
+	run_with("mechanisms: [login]");
+	world_stage(&world, PN_STAGE_HELO);
+	ck_assert_str_eq(buf_text(&world.txn->offers), "LOGIN");
+	/* not offered, so not this entry's */
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 0);
+	ck_assert_int_eq(say("SCRAM-SHA-256", pn_slice_of("x")), RULING_PASS);
+}
+END_TEST
+
+/* The second time no thread is needed: Gmail logs in for every message. */
+START_TEST(a_right_password_is_remembered)
+{
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_uint_eq(world.hops, 1);
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_uint_eq(world.hops, 0);
+	ck_assert_str_eq(world.ruling.text, "ada@example.org");
+	ck_assert_int_eq(plain("ada@example.org", "wrong"), 535);
+	ck_assert_uint_eq(world.hops, 1);
+	ck_assert_int_eq(plain("ada@example.org", "wrong"), 535);
+	ck_assert_uint_eq(world.hops, 1);
+	/* and survives a reload */
+	run_with("cache: 20m");
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_uint_eq(world.hops, 0);
+	run_with("cache: 0s");
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_uint_eq(world.hops, 1);
+}
+END_TEST
+
+/* With `recheck: 0s` every use asks the database, as every use does after 30 s by default. */
+START_TEST(a_change_is_noticed)
+{
+	run_with("recheck: 0s");
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_uint_eq(world.hops, 1);
+	ck_assert_int_eq(directory_user_enable(world.db, "ada@example.org", false, NULL), 0);
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 535);
+	ck_assert_int_eq(directory_user_enable(world.db, "ada@example.org", true, NULL), 0);
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	set_password("ada@example.org", "changed");
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 535);
+	ck_assert_int_eq(plain("ada@example.org", "changed"), 235);
+	ck_assert_int_eq(directory_user_remove(world.db, "ada@example.org", NULL), 0);
+	ck_assert_int_eq(plain("ada@example.org", "changed"), 535);
+	/* a password does not come back with a new user of the same name */
+	ck_assert_int_eq(directory_user_add(world.db, "ada@example.org", NULL), 0);
+	ck_assert_int_eq(plain("ada@example.org", "changed"), 535);
+}
+END_TEST
+
+START_TEST(passwords_look_alike_in_any_composition)
+{
+	set_password("ada@example.org", "caf\xc3\xa9");
+	ck_assert_int_eq(plain("ada@example.org", "cafe\xcc\x81"), 235);
+	ck_assert_int_eq(plain("ada@example.org", "cafe"), 535);
+}
+END_TEST
+
+START_TEST(guessing_is_limited)
+{
+	run_with("failures: { per_client_and_user: 2, per_user: 3 }");
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 235);
+	ck_assert_int_eq(plain("ada@example.org", "x"), 535);
+	ck_assert_int_eq(plain("ada@EXAMPLE.ORG", "y"), 535);
+	/* now even the right one, though it is remembered */
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 454);
+	ck_assert_str_eq(world.ruling.enhanced, "4.7.0");
+	ck_assert_uint_eq(world.hops, 0);
+	/* another client, and another user from this one */
+	world.txn->facts.client_address = "198.51.100.9";
+	ck_assert_int_eq(plain("ada@example.org", "z"), 535);
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 454); /* by user */
+	world.txn->facts.client_address = "192.0.2.7";
+	ck_assert_int_eq(plain("nobody@example.org", "x"), 535);
+}
+END_TEST
+
+/* Without its table: never 535, which would make clients throw passwords away. */
+START_TEST(a_broken_database_is_no_wrong_password)
+{
+	ck_assert_int_eq(db_run(world.db, NULL, "DROP TABLE auth_passwords", PN_NO_VALUES), 0);
+	ck_assert_int_eq(plain("ada@example.org", "secret"), 454);
+	ck_assert_str_eq(world.ruling.enhanced, "4.7.0");
+	ck_assert_int_eq(plain("nobody@example.org", "secret"), 454);
+}
+END_TEST
+
+/* Many sessions at once, each with a transaction of its own; a miss is the thread's to verify. */
+static void *
+log_in_often(void *arg)
+{
+	struct pn_txn *txn = txn_new(world.generation, &world.txn->facts);
+	const char *const passwords[] = { "secret", "wrong" };
+	struct ruling ruling;
+	char response[100];
+
+	for (int i = 0; i < 20; i++) {
+		struct chain_run run = { 0 };
+		const char *password = passwords[i % 10 == 9];
+		int len = snprintf(
+		    response, sizeof(response), "%cada@example.org%c%s", 0, 0, password);
+
+		txn->mechanism = "PLAIN";
+		txn->response = pn_slice(response, (size_t)len);
+		ck_assert_int_eq(chain_run(&run, txn, PN_STAGE_AUTH, true, &ruling), CHAIN_DONE);
+		ck_assert_int_eq(ruling.kind, i % 10 == 9 ? RULING_REJECT : RULING_IDENTIFIED);
+	}
+	txn_free(&txn);
+	return arg;
+}
+
+START_TEST(many_at_once)
+{
+	pthread_t threads[4];
+
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, log_in_often, NULL), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+}
+END_TEST
+
+/* ---- its parts ------------------------------------------------------------------------------- */
+
+START_TEST(cache_by_the_clock)
+{
+	const struct cache_hit put = { .user = "ada@example.org", .changed = 7 };
+	struct auth_cache *cache = NULL;
+	struct cache_key key, other;
+	struct cache_hit hit;
+
+	ck_assert_int_eq(auth_cache_new(&cache), 0);
+	auth_cache_key(cache, "ada", pn_slice_of("secret"), &key);
+	auth_cache_key(cache, "adas", pn_slice_of("ecret"), &other);
+	ck_assert(memcmp(&key, &other, sizeof(key)) != 0);
+	ck_assert_int_eq(auth_cache_find(cache, &key, 0, 600, 30, &hit), CACHE_MISS);
+	auth_cache_put(cache, &key, &put, 0);
+	ck_assert_int_eq(auth_cache_find(cache, &key, 29, 600, 30, &hit), CACHE_HIT);
+	ck_assert_str_eq(hit.user, "ada@example.org");
+	ck_assert_int_eq(auth_cache_find(cache, &key, 30, 600, 30, &hit), CACHE_STALE);
+	ck_assert_int_eq(hit.changed, 7);
+	auth_cache_touch(cache, &key, 30);
+	ck_assert_int_eq(auth_cache_find(cache, &key, 59, 600, 30, &hit), CACHE_HIT);
+	auth_cache_touch(cache, &key, 599);
+	ck_assert_int_eq(auth_cache_find(cache, &key, 599, 600, 30, &hit), CACHE_HIT);
+	ck_assert_int_eq(auth_cache_find(cache, &key, 600, 600, 30, &hit), CACHE_MISS);
+	auth_cache_put(cache, &key, &put, 0);
+	auth_cache_drop(cache, &key);
+	ck_assert_int_eq(auth_cache_find(cache, &key, 0, 600, 30, &hit), CACHE_MISS);
+	ck_assert_int_eq(auth_cache_find(cache, &other, 0, 600, 30, &hit), CACHE_MISS);
+	auth_cache_free(&cache);
+}
+END_TEST
+
+START_TEST(cache_has_a_ceiling)
+{
+	const struct cache_hit put = { .user = "ada@example.org" };
+	struct auth_cache *cache = NULL;
+	struct cache_key key;
+	struct cache_hit hit;
+	char name[20];
+	int found = 0;
+
+	ck_assert_int_eq(auth_cache_new(&cache), 0);
+	for (int i = 0; i < 50001; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		auth_cache_key(cache, name, pn_slice_of("x"), &key);
+		auth_cache_put(cache, &key, &put, 0);
+	}
+	for (int i = 0; i < 50001; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		auth_cache_key(cache, name, pn_slice_of("x"), &key);
+		found += auth_cache_find(cache, &key, 0, 1, 1, &hit) == CACHE_HIT;
+	}
+	ck_assert_int_eq(found, 10001);
+	auth_cache_free(&cache);
+}
+END_TEST
+
+START_TEST(throttle_by_the_clock)
+{
+	const struct auth_failures limits = { 2, 4, 100 };
+	struct throttle *throttle = NULL;
+
+	ck_assert_int_eq(throttle_new(&throttle), 0);
+	throttle_success(throttle, "home", "ada", 0);
+	throttle_failure(throttle, &limits, "a", "ada", 10);
+	ck_assert(!throttle_blocks(throttle, &limits, "a", "ada", 11));
+	throttle_failure(throttle, &limits, "a", "Ada", 12);
+	ck_assert(throttle_blocks(throttle, &limits, "a", "ada", 13));
+	ck_assert(!throttle_blocks(throttle, &limits, "a", "bo", 13));
+	ck_assert(!throttle_blocks(throttle, &limits, "b", "ada", 13));
+	ck_assert(throttle_blocks(throttle, &limits, "a", "ada", 109));
+	ck_assert(!throttle_blocks(throttle, &limits, "a", "ada", 110));
+	/* a success forgives the pair, not the user */
+	throttle_failure(throttle, &limits, "b", "ada", 20);
+	throttle_failure(throttle, &limits, "b", "ada", 21);
+	throttle_success(throttle, "b", "ada", 22);
+	ck_assert(throttle_blocks(throttle, &limits, "c", "ada", 23));
+	/* where the user logged in lately the user's own limit does not lock out */
+	ck_assert(!throttle_blocks(throttle, &limits, "b", "ada", 23));
+	ck_assert(!throttle_blocks(throttle, &limits, "home", "ada", 23));
+	ck_assert(!throttle_blocks(throttle, &limits, "c", "ada", 110));
+	throttle_free(&throttle);
+}
+END_TEST
+
+START_TEST(throttle_has_a_ceiling)
+{
+	const struct auth_failures limits = { 1, 1, 100 };
+	struct throttle *throttle = NULL;
+	char name[20];
+
+	ck_assert_int_eq(throttle_new(&throttle), 0);
+	throttle_success(throttle, "home", "ada", 0);
+	for (int i = 0; i < 24990; i++) { /* two counters each */
+		snprintf(name, sizeof(name), "%d", i);
+		throttle_failure(throttle, &limits, "a", name, 0);
+	}
+	ck_assert(throttle_blocks(throttle, &limits, "a", "5", 99));
+	for (int i = 0; i < 100; i++) { /* what is old makes room */
+		snprintf(name, sizeof(name), "n%d", i);
+		throttle_failure(throttle, &limits, "a", name, 100);
+	}
+	ck_assert(throttle_blocks(throttle, &limits, "a", "n5", 101));
+	throttle_failure(throttle, &limits, "x", "ada", 100);
+	throttle_failure(throttle, &limits, "x", "ada", 100);
+	ck_assert(!throttle_blocks(throttle, &limits, "home", "ada", 101));
+	throttle_free(&throttle);
+}
+END_TEST
+
+/* Verifying nobody's password costs what verifying a real one does. */
+START_TEST(nobody_costs_the_same)
+{
+	struct verifier verifier;
+	bool right = true;
+
+	ck_assert_int_ge(sodium_init(), 0);
+	ck_assert_int_eq(
+	    crypto_pwhash_str_needs_rehash(verifier_nobody, crypto_pwhash_OPSLIMIT_INTERACTIVE,
+		crypto_pwhash_MEMLIMIT_INTERACTIVE),
+	    0);
+	verifier_init(&verifier);
+	ck_assert_int_eq(
+	    verifier_check(&verifier, 1, 1000, NULL, pn_slice_of("secret"), &right), 0);
+	ck_assert(!right);
+	/* no slot becomes free in time */
+	verifier.running = 1;
+	ck_assert_int_eq(
+	    verifier_check(&verifier, 1, 5, NULL, pn_slice_of("secret"), &right), -ETIMEDOUT);
+	verifier_end(&verifier);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("auth");
+	TCase *whole = tcase_create("module"), *parts = tcase_create("parts");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(whole, setup, teardown);
+	tcase_set_timeout(whole, 60);
+	tcase_add_loop_test(whole, attempts_are_judged, 0, sizeof(attempts) / sizeof(attempts[0]));
+	tcase_add_test(whole, plain_without_initial_response);
+	tcase_add_test(whole, login_asks_twice);
+	tcase_add_test(whole, login_with_the_name_at_once);
+	tcase_add_loop_test(
+	    whole, malformed_responses, 0, sizeof(malformed) / sizeof(malformed[0]));
+	tcase_add_test(whole, mechanisms_are_offered_as_configured);
+	tcase_add_test(whole, a_right_password_is_remembered);
+	tcase_add_test(whole, a_change_is_noticed);
+	tcase_add_test(whole, passwords_look_alike_in_any_composition);
+	tcase_add_test(whole, guessing_is_limited);
+	tcase_add_test(whole, many_at_once);
+	tcase_add_test(whole, a_broken_database_is_no_wrong_password);
+	suite_add_tcase(suite, whole);
+	tcase_set_timeout(parts, 60);
+	tcase_add_test(parts, cache_by_the_clock);
+	tcase_add_test(parts, cache_has_a_ceiling);
+	tcase_add_test(parts, throttle_by_the_clock);
+	tcase_add_test(parts, throttle_has_a_ceiling);
+	tcase_add_test(parts, nobody_costs_the_same);
+	suite_add_tcase(suite, parts);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* store.c - unit tests of core/store. */
+#include <check.h>
+#include <core/store/directory.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char folder[64], path[80];
+static struct db *db;
+
+static void
+setup(void)
+{
+	struct pn_error err = { 0 };
+
+	strcpy(folder, "/tmp/postern-test-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/test.db", folder);
+	ck_assert_msg(db_open(path, false, &db, &err) == 0, "%s", err.text);
+}
+
+static void
+teardown(void)
+{
+	static const char *const files[] = { "test.db", "test.db-wal", "test.db-shm" };
+	char name[100];
+
+	db_close(&db);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(name, sizeof(name), "%s/%s", folder, files[i]);
+		unlink(name);
+	}
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+
+static int
+first_int(void *arg, const struct pn_row *row)
+{
+	*(int64_t *)arg = pn_row_int(row, 0);
+	return 0;
+}
+
+static int64_t
+number(const char *sql)
+{
+	struct pn_error err = { 0 };
+	int64_t value = -1;
+
+	ck_assert_msg(
+	    db_query(db, &err, sql, PN_NO_VALUES, first_int, &value) == 0, "%s", err.text);
+	return value;
+}
+
+static void
+make_table(void)
+{
+	struct pn_error err = { 0 };
+
+	ck_assert_msg(
+	    db_run(db, &err, "CREATE TABLE t (a BIGINT PRIMARY KEY, b TEXT)", PN_NO_VALUES) == 0,
+	    "%s", err.text);
+}
+
+START_TEST(files_are_private)
+{
+	struct stat status;
+
+	make_table();
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_int_eq(status.st_mode & 0777, 0600);
+	strcat(path, "-wal");
+	ck_assert_int_eq(stat(path, &status), 0);
+	ck_assert_int_eq(status.st_mode & 0777, 0600);
+}
+END_TEST
+
+static int
+check_values(void *arg, const struct pn_row *row)
+{
+	ck_assert_int_eq(pn_row_int(row, 0), INT64_MIN);
+	ck_assert(pn_slice_equals(pn_row_bytes(row, 1), pn_slice("a\0b", 3)));
+	ck_assert(pn_slice_equals(pn_row_bytes(row, 2), pn_slice_of("h\xc3\xa4")));
+	ck_assert_ptr_null(pn_row_bytes(row, 3).data);
+	ck_assert_ptr_nonnull(pn_row_bytes(row, 4).data);
+	ck_assert_uint_eq(pn_row_bytes(row, 4).len, 0);
+	return 42;
+}
+
+START_TEST(values_come_back)
+{
+	struct pn_error err = { 0 };
+
+	ck_assert_int_eq(db_query(db, &err, "SELECT ?1, ?2, ?3, ?4, ?5",
+			     PN_VALUES(PN_INT(INT64_MIN), PN_BLOB("a\0b", 3), PN_TEXT("h\xc3\xa4"),
+				 PN_NULL, PN_TEXT("")),
+			     check_values, NULL),
+	    42);
+}
+END_TEST
+
+static const struct {
+	const char *sql;
+	int want;
+} refused[] = {
+	{ "INSERT INTO t (a) VALUES (1)", -EEXIST },
+	{ "SELECT nothing FROM t", -EINVAL },
+	{ "SELECT 1; SELECT 2", -EINVAL },
+	{ "", -EINVAL },
+	{ "SELECT ?1", -EINVAL },
+	{ "BEGIN", -EINVAL },
+	{ "INSERT INTO fk (a) VALUES (7)", -EINVAL },
+};
+
+START_TEST(statements_are_refused)
+{
+	struct pn_error err = { 0 };
+
+	make_table();
+	ck_assert_int_eq(db_run(db, &err, "INSERT INTO t (a) VALUES (1)", PN_NO_VALUES), 0);
+	ck_assert_int_eq(
+	    db_run(db, &err, "CREATE TABLE fk (a BIGINT REFERENCES t (a))", PN_NO_VALUES), 0);
+	ck_assert_int_eq(db_run(db, &err, refused[_i].sql, PN_NO_VALUES), refused[_i].want);
+	ck_assert_str_ne(err.text, "");
+	/* and it goes on */
+	ck_assert_int_eq(db_run(db, &err, "INSERT INTO t (a) VALUES (2)", PN_NO_VALUES), 0);
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM t"), 2);
+}
+END_TEST
+
+/* The same text inside its own rows. */
+static int
+nested(void *arg, const struct pn_row *row)
+{
+	int *depth = arg;
+
+	if (++*depth < 3)
+		ck_assert_int_eq(
+		    db_query(db, NULL, "SELECT ?1", PN_VALUES(PN_INT(1)), nested, depth), 0);
+	return 0;
+}
+
+START_TEST(a_query_may_run_inside_itself)
+{
+	int depth = 0;
+
+	ck_assert_int_eq(db_query(db, NULL, "SELECT ?1", PN_VALUES(PN_INT(1)), nested, &depth), 0);
+	ck_assert_int_eq(depth, 3);
+}
+END_TEST
+
+START_TEST(reading_only)
+{
+	struct pn_error err = { 0 };
+	struct db *reader = NULL;
+
+	make_table();
+	ck_assert_int_eq(db_open(path, true, &reader, &err), 0);
+	ck_assert_int_eq(db_run(reader, &err, "SELECT COUNT(*) FROM t", PN_NO_VALUES), 0);
+	ck_assert_int_eq(
+	    db_run(reader, &err, "INSERT INTO t (a) VALUES (2)", PN_NO_VALUES), -EROFS);
+	db_close(&reader);
+	ck_assert_int_lt(db_open("/nonexistent/x.db", true, &reader, &err), 0);
+	ck_assert_int_eq(db_open("/nonexistent/x.db", false, &reader, &err), -ENOENT);
+	ck_assert_ptr_null(reader);
+}
+END_TEST
+
+static void *
+insert_many(void *arg)
+{
+	for (int i = 0; i < 50; i++)
+		ck_assert_int_eq(db_run(db, NULL, "INSERT INTO t (a, b) VALUES (?1, ?2)",
+				     PN_VALUES(PN_INT(*(int *)arg + i), PN_TEXT("x"))),
+		    0);
+	return NULL;
+}
+
+START_TEST(threads_have_their_own_connections)
+{
+	pthread_t threads[4];
+	int begin[4] = { 0, 1000, 2000, 3000 };
+
+	make_table();
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, insert_many, &begin[i]), 0);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM t"), 200);
+}
+END_TEST
+
+/* ---- migrations ------------------------------------------------------------------------------ */
+
+static const struct pn_migration grown[] = {
+	{ 1, 0, "CREATE TABLE m (a BIGINT); INSERT INTO m VALUES (1)" },
+	{ 2, 0, "INSERT INTO m VALUES (2)" },
+	{ 3, 0, "INSERT INTO m VALUES (3); INSERT INTO nowhere VALUES (1)" },
+	{ 0, 0, NULL },
+};
+static const struct pn_migration one[] = {
+	{ 1, 0, "CREATE TABLE m (a BIGINT); INSERT INTO m VALUES (1)" },
+	{ 0, 0, NULL },
+};
+static const struct pn_migration gap[] = { { 2, 0, "SELECT 1" }, { 0, 0, NULL } };
+
+START_TEST(migrations_run_once_and_whole)
+{
+	struct pn_error err = { 0 };
+	const size_t size = sizeof(one[0]);
+
+	ck_assert_int_eq(db_migrate(db, "mod", one, size, &err), 0);
+	ck_assert_int_eq(db_migrate(db, "mod", one, size, &err), 0);
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM m"), 1);
+	/* the third step fails: the second stands, of the third nothing */
+	ck_assert_int_eq(db_migrate(db, "mod", grown, size, &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "tables of mod, step 3"));
+	ck_assert_int_eq(number("SELECT MAX(a) FROM m"), 2);
+	ck_assert_int_eq(number("SELECT MAX(number) FROM migrations WHERE owner = 'mod'"), 2);
+	/* written by a newer version */
+	ck_assert_int_eq(db_migrate(db, "mod", one, size, &err), -EPROTO);
+	ck_assert_int_eq(db_migrate(db, "other", gap, size, &err), -EINVAL);
+	/* and the connection is not left in a transaction */
+	ck_assert_int_eq(db_run(db, &err, "INSERT INTO m VALUES (9)", PN_NO_VALUES), 0);
+}
+END_TEST
+
+/* ---- directory ------------------------------------------------------------------------------- */
+
+static const struct {
+	const char *typed, *found;
+} spellings[] = {
+	{ "ada@example.org", "ada@example.org" },
+	{ "ada@EXAMPLE.org", "ada@example.org" },
+	{ "Ada@example.org", NULL },
+	{ "bo@b\xc3\xbc"
+	  "cher.example",
+	    "bo@xn--bcher-kva.example" },
+	{ "bo@XN--BCHER-KVA.example", "bo@xn--bcher-kva.example" },
+	{ "", NULL },
+	{ "ada", NULL },
+	{ "postmaster", NULL },
+	{ "ada@example.org' OR '1'='1", NULL },
+};
+
+START_TEST(users_by_any_spelling)
+{
+	struct pn_error err = { 0 };
+	struct pn_user user;
+	int r;
+
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "ada@Example.ORG", &err), 0);
+	ck_assert_int_eq(directory_user_add(db,
+			     "bo@b\xc3\xbc"
+			     "cher.example",
+			     &err),
+	    0);
+	r = directory_user_find(db, spellings[_i].typed, &user, &err);
+	if (!spellings[_i].found) {
+		ck_assert_int_eq(r, -ENOENT);
+		return;
+	}
+	ck_assert_int_eq(r, 0);
+	ck_assert_str_eq(user.address, spellings[_i].found);
+	ck_assert(user.enabled);
+}
+END_TEST
+
+static int
+count_enabled(void *arg, const struct pn_user *user)
+{
+	*(int *)arg += user->enabled ? 1 : 100;
+	return 0;
+}
+
+START_TEST(users_come_and_go)
+{
+	struct pn_error err = { 0 };
+	int seen = 0;
+
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "no address", &err), -EINVAL);
+	ck_assert_int_eq(directory_user_add(db, "postmaster", &err), -EINVAL);
+	ck_assert_int_eq(directory_user_add(db, "a@example.org", &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "a@EXAMPLE.org", &err), -EEXIST);
+	ck_assert_int_eq(directory_user_add(db, "b@example.org", &err), 0);
+	ck_assert_int_eq(directory_user_enable(db, "b@example.org", false, &err), 0);
+	ck_assert_int_eq(directory_user_enable(db, "c@example.org", false, &err), -ENOENT);
+	ck_assert_int_eq(directory_users(db, count_enabled, &seen, &err), 0);
+	ck_assert_int_eq(seen, 101);
+	ck_assert_int_eq(directory_user_remove(db, "b@example.org", &err), 0);
+	ck_assert_int_eq(directory_user_remove(db, "b@example.org", &err), -ENOENT);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("store");
+	TCase *tests = tcase_create("store");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, files_are_private);
+	tcase_add_test(tests, values_come_back);
+	tcase_add_loop_test(tests, statements_are_refused, 0, sizeof(refused) / sizeof(refused[0]));
+	tcase_add_test(tests, a_query_may_run_inside_itself);
+	tcase_add_test(tests, reading_only);
+	tcase_add_test(tests, threads_have_their_own_connections);
+	tcase_add_test(tests, migrations_run_once_and_whole);
+	tcase_add_loop_test(
+	    tests, users_by_any_spelling, 0, sizeof(spellings) / sizeof(spellings[0]));
+	tcase_add_test(tests, users_come_and_go);
+	suite_add_tcase(suite, tests);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
