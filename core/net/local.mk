@@ -13,8 +13,11 @@ core_libcore_a_SOURCES += \
 	core/net/wheel.c core/net/wheel.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/net tests/unit/net_stream
+UNIT_TESTS += tests/unit/net tests/unit/net_listener tests/unit/net_stream tests/unit/net_tls
 tests_unit_net_SOURCES = tests/unit/net.c
+tests_unit_net_listener_SOURCES = tests/unit/net_listener.c
 tests_unit_net_stream_SOURCES = tests/unit/net_stream.c \
 	tests/unit/net_scene.c tests/unit/net_scene.h
+tests_unit_net_tls_SOURCES = tests/unit/net_tls.c \
+	tests/unit/certs.c tests/unit/certs.h tests/unit/net_scene.c tests/unit/net_scene.h
 endif

@@ -343,6 +343,7 @@ join(struct stream *stream, char *bytes, size_t len)
 bool
 stream_give(struct stream *stream, char *bytes, size_t len)
 {
+	bool paused = stream_has(stream, STREAM_PAUSED);
 	int r;
 
 	if (len == 0 || stream_has(stream, STREAM_FINISHING))
@@ -352,8 +353,10 @@ stream_give(struct stream *stream, char *bytes, size_t len)
 		stream_ended(stream, r);
 		return true;
 	}
-	if (!stream_has(stream, STREAM_PAUSED) && !stream_call(stream, stream->events->input))
+	if (!paused && !stream_call(stream, stream->events->input))
 		return false;
+	if (!paused && stream_has(stream, STREAM_PAUSED))
+		return true; /* saved by the pause; by now another thread may own what is left */
 	if (stream->fresh.len > 0)
 		save_fresh(stream);
 	else if (stream->in.len == 0 && stream->in.data)

@@ -22,7 +22,6 @@ enum stream_state {
 	STREAM_FINISHING = 1 << 7, /* stream_finish was called */
 	STREAM_NOTIFIED = 1 << 8,  /* close-notify is sealed */
 	STREAM_FIN_SENT = 1 << 9,
-	STREAM_SERVER = 1 << 10,
 	/* Events that are due. */
 	STREAM_INPUT_DUE = 1 << 11,
 	STREAM_DRAINED_DUE = 1 << 12,

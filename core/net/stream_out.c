@@ -283,7 +283,7 @@ push_tls(struct stream *stream)
 {
 	int r = stream_has(stream, STREAM_STUCK) ? stream_push_sealed(stream) : 0;
 
-	/* Records that are waiting (session tickets) leave together with the first new ones. */
+	/* Records that are waiting leave together with the first new ones. */
 	while (r == 0 && may_seal(stream)) {
 		r = stream_seal(stream);
 		if (r == 0)
