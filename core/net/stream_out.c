@@ -114,13 +114,20 @@ stream_queue_is_empty(const struct stream *stream)
 }
 
 static void
-put_iov(struct iovec *iov, int *count, const char *bytes, size_t len)
+put_iov(struct iovec *iov, int *count, struct pn_slice bytes)
 {
-	if (len == 0)
+	if (bytes.len == 0)
 		return;
-	iov[*count].iov_base = (void *)(uintptr_t)bytes; /* only ever read */
-	iov[*count].iov_len = len;
+	iov[*count].iov_base = (void *)(uintptr_t)bytes.data; /* only ever read */
+	iov[*count].iov_len = bytes.len;
 	++*count;
+}
+
+/* Copied bytes from `at` to `end`. */
+static struct pn_slice
+copies(const struct stream *stream, size_t at, size_t end)
+{
+	return at < end ? pn_slice(stream->out.data + at, end - at) : pn_slice(NULL, 0);
 }
 
 int
@@ -131,12 +138,12 @@ stream_queue_iov(const struct stream *stream, struct iovec *iov, int most)
 	int count = 0;
 
 	for (; ref && count + 2 <= most; ref = ref->next) {
-		put_iov(iov, &count, stream->out.data + at, ref->at - at);
-		put_iov(iov, &count, ref->bytes.data, ref->bytes.len);
+		put_iov(iov, &count, copies(stream, at, ref->at));
+		put_iov(iov, &count, ref->bytes);
 		at = ref->at;
 	}
 	if (!ref && count < most)
-		put_iov(iov, &count, stream->out.data + at, stream->out.len - at);
+		put_iov(iov, &count, copies(stream, at, stream->out.len));
 	return count;
 }
 
@@ -166,7 +173,8 @@ stream_queue_took(struct stream *stream, size_t len)
 		if (!ref || part < most)
 			break;
 		part = len < ref->bytes.len ? len : ref->bytes.len;
-		ref->bytes.data += part;
+		if (part > 0)
+			ref->bytes.data += part;
 		ref->bytes.len -= part;
 		len -= part;
 		if (ref->bytes.len > 0)

@@ -280,6 +280,8 @@ clear_before(struct stream *stream)
 		return -ENOTCONN;
 	if (stream->refs)
 		return -EBUSY;
+	if (stream->out.len == stream->out_sent)
+		return 0;
 	r = buf_add(&stream->sealed, stream->out.data + stream->out_sent,
 	    stream->out.len - stream->out_sent);
 	if (r == 0)

@@ -53,7 +53,7 @@ static X509 *
 new_certificate(EVP_PKEY *key, const char *name, int first_day, int last_day)
 {
 	X509 *certificate = X509_new();
-	uint64_t serial;
+	uint64_t serial = 0;
 
 	must(certificate && RAND_bytes((unsigned char *)&serial, sizeof(serial)) == 1, "begin");
 	X509_set_version(certificate, 2);

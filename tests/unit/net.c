@@ -20,6 +20,10 @@
 
 /* ---- addresses ------------------------------------------------------------------------------- */
 
+#define TEN          "/aaaaaaaaa"
+#define FITTING_PATH TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "/aaaaa" /* 106 bytes */
+#define LONG_PATH    FITTING_PATH "a"
+
 static const struct {
 	const char *text, *format, *host, *literal;
 	bool loopback;
@@ -37,6 +41,7 @@ static const struct {
 	{ "*", "*:99", "::", "[IPv6:::]", false },
 	{ "0.0.0.0:25", "0.0.0.0:25", "0.0.0.0", "[0.0.0.0]", false },
 	{ "unix:/run/x", "unix:/run/x", "local", "localhost", true },
+	{ "unix:" FITTING_PATH, "unix:" FITTING_PATH, "local", "localhost", true },
 };
 
 START_TEST(address_spellings)
@@ -60,8 +65,7 @@ static const char *const bad_addresses[] = { "", ":25", "25", "localhost:25",
 	"192.0.2.1:", "192.0.2.1:65536", "192.0.2.1:025000", "192.0.2.1:2x", "192.0.2:25",
 	"192.0.2.01", "192.0.2.256", "[192.0.2.1]:25", "[2001:db8::1", "[2001:db8::1]25", "[]:25",
 	"2001:db8::g", "[*]:25", "fe80::1%eth0", "unix:", " 192.0.2.1", "192.0.2.1 ", "*:-1",
-	"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	"aaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+	("unix:" LONG_PATH) };
 
 START_TEST(address_refuses)
 {

@@ -3,7 +3,7 @@
  * net_scene.h - two ends of a connection on one loop, for tests of the network.
  *
  * Each end keeps what it was told. An end's `act` runs after every event and may do anything to it,
- * closing included; the scene runs until `until` is true and fails the test after ten seconds.
+ * closing included; the scene runs until `until` is true and fails the test after 30 seconds.
  */
 #ifndef TESTS_UNIT_NET_SCENE_H
 #define TESTS_UNIT_NET_SCENE_H

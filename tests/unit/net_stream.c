@@ -661,7 +661,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
-	tcase_set_timeout(tc, 60);
+	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, output_in_order);
 	tcase_add_test(tc, output_larger_than_the_kernel);
 	tcase_add_test(tc, output_has_a_ceiling);
