@@ -203,12 +203,11 @@ stream_ended(struct stream *stream, int r)
 		stream->error = r;
 	}
 	if (stream_has(stream, STREAM_BROKEN)) {
+		stream->state &= ~(uint32_t)STREAM_STUCK;
 		stream_queue_drop(stream);
 		loop_unwatch(stream->loop, &stream->io);
-	} else {
-		/* Half closed; a level-triggered end of file would be reported for ever. */
-		loop_watch(stream->loop, &stream->io, stream->io.events & ~(uint32_t)EPOLLIN);
 	}
+	/* Half closed: ignore_input() stops the reports if the owner does not close it anyway. */
 }
 
 void
