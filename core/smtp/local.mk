@@ -10,7 +10,8 @@ core_libcore_a_SOURCES += \
 	core/smtp/server_shared.c core/smtp/server_shared.h \
 	core/smtp/session.c core/smtp/session.h core/smtp/session_inner.h \
 	core/smtp/session_auth.c core/smtp/session_command.c core/smtp/session_data.c \
-	core/smtp/session_hello.c core/smtp/session_log.c core/smtp/session_mail.c \
+	core/smtp/session_hello.c core/smtp/session_log.c core/smtp/session_loop.c \
+	core/smtp/session_mail.c \
 	core/smtp/session_message.c
 
 if HAVE_CHECK

@@ -2,7 +2,8 @@
 /*
  * session_inner.h - the session as its own files see it; nobody else includes it.
  *
- * session.c		life, the loop's events, the way to policy threads and back
+ * session.c		what comes next; what the commands have in common
+ * session_loop.c	life, the loop's events, the way to policy threads and back
  * session_command.c	command lines, dispatch, simple commands
  * session_hello.c	greeting, HELO, EHLO, STARTTLS
  * session_auth.c	AUTH
@@ -93,6 +94,8 @@ struct session {
 };
 
 /* ---- session.c ---- */
+/* Goes on until something must be waited for, or done by the loop. */
+enum session_step session_step(struct session *session, bool may_block);
 /* Runs a stage's hooks next, and `ruled` with what came of it. */
 enum session_step session_ask(
     struct session *session, enum pn_stage stage, session_ruled_fn *ruled);

@@ -199,9 +199,6 @@ static const struct {
 		"C MAIL FROM:<a@example.org>", "S 530 5.7.0 Authentication required",
 		"C AUTH PLAIN AGFsaWNlAHNlY3JldA==", "S 235", MAIL, RCPT, "C DATA", "S 354",
 		"R A: b\r\n\r\n.\r\n", "S 250 2.0.0", BYE } },
-	{ "commands before the handshake are thrown away", QUICK, "submission", FAR, 0,
-	    { "S 220", "C EHLO client.example", "S 250", "R STARTTLS\r\nRSET\r\nQUIT\r\n",
-		"S 220 2.0.0", "T", "C NOOP", "S 250 2.0.0 Ok", BYE } },
 	{ "implicit TLS", SLOW, "submissions", FAR, 0,
 	    { "T", "S 220", "C EHLO client.example", "S 250",
 		"C AUTH PLAIN AGFsaWNlAHNlY3JldA==", "S 235", BYE } },
@@ -225,6 +222,32 @@ START_TEST(conversations)
 	talk_run(talk, talks[_i].script);
 	ck_assert_msg(talk_queue.items == talks[_i].items, "%s: %u messages", talks[_i].name,
 	    talk_queue.items);
+	talk_close(&talk);
+}
+END_TEST
+
+/* However the bytes come: the answers are the same. */
+START_TEST(conversations_byte_by_byte)
+{
+	struct talk *talk = talk_open(talks[_i].yaml, talks[_i].listener, talks[_i].peer);
+
+	talk_trickle(talk);
+	talk_run(talk, talks[_i].script);
+	ck_assert_msg(talk_queue.items == talks[_i].items, "%s: %u messages", talks[_i].name,
+	    talk_queue.items);
+	talk_close(&talk);
+}
+END_TEST
+
+/* RFC 3207 section 4.2: what came in one packet with STARTTLS is thrown away. */
+START_TEST(commands_before_the_handshake)
+{
+	const char *script[] = { "S 220", "C EHLO client.example", "S 250",
+		"R STARTTLS\r\nRSET\r\nQUIT\r\n", "S 220 2.0.0", "T", "C NOOP", "S 250 2.0.0 Ok",
+		BYE, NULL };
+	struct talk *talk = talk_open(QUICK, "submission", FAR);
+
+	talk_run(talk, script);
 	talk_close(&talk);
 }
 END_TEST
@@ -625,6 +648,8 @@ main(void)
 	int failed;
 
 	tcase_add_loop_test(tc, conversations, 0, COUNT(talks));
+	tcase_add_loop_test(tc, conversations_byte_by_byte, 0, COUNT(talks));
+	tcase_add_test(tc, commands_before_the_handshake);
 	tcase_add_test(tc, bytes_are_kept);
 	tcase_add_test(tc, bare_newlines_are_normalized);
 	tcase_add_test(tc, submission_is_mended);

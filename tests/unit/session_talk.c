@@ -40,7 +40,7 @@ struct talk {
 	struct loop_timer patience;
 	SSL *tls;
 	struct buf in, out;
-	bool eof;
+	bool eof, trickle;
 	unsigned reads;
 	struct reply_parser parser;
 	char reply[4096];
@@ -395,17 +395,31 @@ soon(struct loop_timer *timer)
 	loop_stop(current->loop);
 }
 
+/* Lets the loop run for some `ms`; 0: what is ready now. */
+static void
+let_run(struct talk *talk, int64_t ms)
+{
+	struct loop_timer timer = { .fire = soon };
+
+	loop_timer_set(talk->loop, &timer, ms);
+	loop_run(talk->loop);
+	loop_timer_cancel(talk->loop, &timer);
+}
+
 void
 talk_wait(struct talk *talk, bool (*what)(struct talk *talk))
 {
-	for (int i = 0; i < 1000 && !what(talk); i++) {
-		struct loop_timer timer = { .fire = soon };
-
-		loop_timer_set(talk->loop, &timer, 10);
-		loop_run(talk->loop);
-		loop_timer_cancel(talk->loop, &timer);
-	}
+	for (int i = 0; i < 1000 && !what(talk); i++)
+		let_run(talk, 10);
 	ck_assert(what(talk));
+}
+
+static ssize_t
+send_some(struct talk *talk, const char *bytes, size_t len)
+{
+	if (talk->tls)
+		return SSL_write(talk->tls, bytes, (int)len);
+	return send(talk->fd, bytes, talk->trickle ? 1 : len, MSG_NOSIGNAL);
 }
 
 void
@@ -413,24 +427,21 @@ talk_send(struct talk *talk, const void *bytes, size_t len)
 {
 	size_t sent = 0;
 
-	while (sent < len) {
-		ssize_t n = talk->tls ? SSL_write(talk->tls, (const char *)bytes + sent,
-					    (int)(len - sent))
-				      : send(talk->fd, (const char *)bytes + sent, len - sent,
-					    MSG_NOSIGNAL);
+	while (sent < len && !talk->eof) {
+		ssize_t n = send_some(talk, (const char *)bytes + sent, len - sent);
 
-		if (n > 0) {
-			sent += (size_t)n;
-		} else { /* the server has to read first */
-			struct loop_timer timer = { .fire = soon };
-
-			loop_timer_set(talk->loop, &timer, 1);
-			loop_run(talk->loop);
-			loop_timer_cancel(talk->loop, &timer);
-			if (talk->eof)
-				return;
-		}
+		sent += n > 0 ? (size_t)n : 0;
+		if (n <= 0) /* the server has to read first */
+			let_run(talk, 1);
+		else if (talk->trickle)
+			let_run(talk, 0);
 	}
+}
+
+void
+talk_trickle(struct talk *talk)
+{
+	talk->trickle = true;
 }
 
 static void

@@ -35,6 +35,8 @@ void talk_send(struct talk *talk, const void *bytes, size_t len);
 void talk_leave(struct talk *talk);
 /* The client is gone, at once. */
 void talk_hang_up(struct talk *talk);
+/* From now on each byte comes in a packet of its own. */
+void talk_trickle(struct talk *talk);
 /* Runs the loop until `what` is true. */
 void talk_wait(struct talk *talk, bool (*what)(struct talk *talk));
 /* A new configuration. */

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * session_loop.c - the life of a session, and its way between the loop and the policy threads.
+ *
+ * Driven by its stream's events, by jobs that end and by the queue's answers, all on the loop. The
+ * loop steps the session until it must wait; when a hook may block, a job goes on stepping on a
+ * policy thread, and what it ended with is settled here. While the session is away nothing on the
+ * loop may look at it but `away`.
+ */
+#include <core/smtp/session_inner.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define OUT_MOST    (64u * 1024) /* replies of one batch */
+#define UNSENT_MOST (64u * 1024) /* the client does not read: neither do we */
+#define FINISH_MS   10000
+
+static void drive(struct session *session);
+
+static void
+session_free(struct session *session)
+{
+	struct server *server = session->server;
+	struct address peer = *session->peer;
+
+	*session->link = session->next;
+	if (session->next)
+		session->next->link = session->link;
+	txn_free(&session->txn);
+	mail_bytes_release(&session->scanner.bytes);
+	generation_release(&session->generation);
+	buf_free(&session->out);
+	buf_wipe(&session->secret);
+	session_set(&session->helo, NULL, 0);
+	session_set(&session->user, NULL, 0);
+	session_set(&session->mechanisms, NULL, 0);
+	session_set(&session->attempt, NULL, 0);
+	arena_free(&session->arena);
+	free(session);
+	server_forget(server, &peer);
+}
+
+static void
+pause_reading(struct session *session)
+{
+	if (session->paused)
+		return;
+	session->paused = true;
+	stream_pause(&session->stream);
+}
+
+static void
+resume_reading(struct session *session)
+{
+	if (!session->paused)
+		return;
+	session->paused = false;
+	stream_resume(&session->stream);
+}
+
+static void
+set_deadline(struct session *session, int64_t ms)
+{
+	session->timed = ms > 0;
+	stream_deadline(&session->stream, ms);
+}
+
+/* Sends the replies of the batch with one write. */
+static void
+flush(struct session *session)
+{
+	if (session->out.len == 0)
+		return;
+	if (stream_write(&session->stream, session->out.data, session->out.len) < 0)
+		session->broken = session->closing = true;
+	else
+		stream_flush(&session->stream);
+	buf_free(&session->out); /* an idle session keeps no buffer */
+}
+
+/* Nothing is left to do but sending what was written. The stream calls `lost` at the end. */
+static void
+finish(struct session *session)
+{
+	flush(session);
+	if (session->broken) {
+		stream_close(&session->stream);
+		session_free(session);
+		return;
+	}
+	session->finishing = true;
+	resume_reading(session);
+	set_deadline(session, FINISH_MS);
+	stream_finish(&session->stream);
+}
+
+static void
+wait_for_input(struct session *session)
+{
+	const struct config_limits *limits = session_limits(session);
+	bool body = session->mode == MODE_DATA || session->mode == MODE_CHUNK;
+
+	flush(session);
+	if (session->active || !session->timed)
+		set_deadline(session, body ? limits->data_timeout : limits->idle_timeout);
+	session->active = false;
+	resume_reading(session);
+}
+
+static void
+work(struct job *job)
+{
+	struct session *session = (struct session *)((char *)job - offsetof(struct session, job));
+
+	session->step = session_step(session, true);
+}
+
+static void job_done(struct job *job);
+
+static void
+hop(struct session *session)
+{
+	pause_reading(session);
+	set_deadline(session, 0);
+	session->away = true;
+	session->job = (struct job){
+		.loop = session->server->parts.loop,
+		.work = work,
+		.done = job_done,
+	};
+	jobs_submit(session->server->parts.jobs, &session->job);
+}
+
+static void
+begin_tls(struct session *session)
+{
+	int r;
+
+	flush(session);
+	stream_discard_input(&session->stream);
+	resume_reading(session);
+	r = session->server->tls
+		? stream_start_tls(&session->stream, session->server->tls, true, NULL)
+		: -ENOENT;
+	if (r < 0) {
+		session->broken = session->closing = true;
+		return;
+	}
+	session->handshaking = true;
+	set_deadline(session, session_limits(session)->tls_timeout);
+}
+
+static void
+accept_done(void *arg, int r, const struct item *item)
+{
+	struct session *session = arg;
+
+	session->waiting = false;
+	session_accepted(session, r, item);
+	if (!session->submitting)
+		drive(session);
+}
+
+static void
+accept_item(struct session *session)
+{
+	struct item *item = session->item;
+
+	session->item = NULL;
+	session->waiting = session->submitting = true;
+	set_deadline(session, 0);
+	queue_accept(session->server->parts.queue, item, accept_done, session);
+	session->submitting = false;
+}
+
+/* Does what a step asks for. True: step again. False: something will happen; or the session is
+ * gone. */
+static bool
+settle(struct session *session, enum session_step step)
+{
+	switch (step) {
+	case STEP_GO:
+		break;
+	case STEP_INPUT:
+		if (session->lost) {
+			session->closing = true;
+			return true;
+		}
+		wait_for_input(session);
+		return session->broken;
+	case STEP_FLUSH:
+		flush(session);
+		if (stream_unsent(&session->stream) <= UNSENT_MOST)
+			return true;
+		pause_reading(session);
+		session->clogged = true;
+		return false;
+	case STEP_HOP:
+		hop(session);
+		return false;
+	case STEP_TLS:
+		begin_tls(session);
+		return session->broken;
+	case STEP_ACCEPT:
+		accept_item(session);
+		return !session->waiting;
+	case STEP_CLOSE:
+		finish(session);
+		return false;
+	}
+	return true;
+}
+
+/* Takes the newest configuration, between transactions. */
+static void
+renew(struct session *session)
+{
+	struct server *server = session->server;
+	const struct config_listener *listener;
+
+	session->has_tls = server->tls != NULL;
+	if (session->generation == server->generation || session->begun ||
+	    session->stage != PN_STAGE_END || session->mode != MODE_COMMAND)
+		return;
+	listener = server_listener(server, session->listener->name);
+	if (!listener) { /* taken out of the configuration */
+		session_bye(session, 421, "4.3.2", "This service has ended, closing");
+		return;
+	}
+	txn_reset(session->txn, server->generation);
+	generation_release(&session->generation);
+	session->generation = generation_hold(server->generation);
+	session->listener = listener;
+	session->place = server_place(server, listener, session->peer);
+	session->facts.listener = listener->name;
+	session_share_facts(session);
+	if (session->place == SESSION_OUTSIDE)
+		session_bye(session, 421, "4.7.1", "Your address may not use this service");
+}
+
+static void
+settle_all(struct session *session, enum session_step step)
+{
+	while (settle(session, step)) {
+		renew(session);
+		step = session_step(session, false);
+	}
+}
+
+static void
+drive(struct session *session)
+{
+	if (session->away || session->waiting || session->handshaking || session->clogged ||
+	    session->finishing)
+		return;
+	renew(session);
+	settle_all(session, session_step(session, false));
+}
+
+static void
+job_done(struct job *job)
+{
+	struct session *session = (struct session *)((char *)job - offsetof(struct session, job));
+
+	session->away = false;
+	settle_all(session, session->step);
+}
+
+/* ---- events -----------------------------------------------------------------------------------
+ */
+
+static struct session *
+of_stream(struct stream *stream)
+{
+	return (struct session *)((char *)stream - offsetof(struct session, stream));
+}
+
+static void
+on_input(struct stream *stream)
+{
+	struct session *session = of_stream(stream);
+
+	if (session->waiting) /* for the disk: replies keep their order */
+		pause_reading(session);
+	else
+		drive(session);
+}
+
+static void
+on_drained(struct stream *stream)
+{
+	struct session *session = of_stream(stream);
+
+	if (!session->clogged)
+		return;
+	session->clogged = false;
+	drive(session);
+}
+
+static void
+on_secured(struct stream *stream, const struct pn_error *err)
+{
+	struct session *session = of_stream(stream);
+
+	session->handshaking = false;
+	if (err) {
+		session_log_lost(session, err->text);
+		session->broken = session->closing = true;
+	} else {
+		session_secured(session);
+		session->active = true;
+	}
+	drive(session);
+}
+
+static void
+on_lost(struct stream *stream, int r)
+{
+	struct session *session = of_stream(stream);
+
+	if (session->finishing) {
+		session_free(session);
+		return;
+	}
+	session->lost = true;
+	session->handshaking = session->clogged = false;
+	if (r < 0)
+		session->broken = session->closing = true;
+	drive(session);
+}
+
+static void
+on_late(struct stream *stream)
+{
+	struct session *session = of_stream(stream);
+
+	session->timed = false;
+	session_log_lost(session, "timeout");
+	if (session->handshaking || session->clogged) {
+		session->handshaking = session->clogged = false;
+		session->broken = session->closing = true;
+	} else {
+		session_bye(session, 421, "4.4.2", "Timeout, closing");
+	}
+	drive(session);
+}
+
+static const struct stream_events events = {
+	.input = on_input,
+	.drained = on_drained,
+	.secured = on_secured,
+	.lost = on_lost,
+	.late = on_late,
+};
+
+/* ---- beginning and end ------------------------------------------------------------------------
+ */
+
+static void
+fill_facts(struct session *session, const struct address *peer)
+{
+	char host[ADDRESS_TEXT], literal[ADDRESS_TEXT];
+
+	address_host(peer, host);
+	address_literal(peer, literal);
+	session->peer = arena_copy(&session->arena, peer, sizeof(*peer));
+	session->facts = (struct mail_facts){
+		.client_address = arena_text(&session->arena, host),
+		.client_literal = arena_text(&session->arena, literal),
+		.listener = session->listener->name,
+		.helo = "",
+	};
+}
+
+static void
+enlist(struct session *session)
+{
+	struct server *server = session->server;
+
+	session->next = server->sessions;
+	session->link = &server->sessions;
+	if (session->next)
+		session->next->link = &session->next;
+	server->sessions = session;
+}
+
+int
+session_open(struct server *server, struct generation *generation,
+    const struct config_listener *listener, int fd, const struct address *peer,
+    enum session_place place)
+{
+	struct session *session = calloc(1, sizeof(*session));
+	int r = -ENOMEM;
+
+	if (!session)
+		goto fail;
+	session->server = server;
+	session->listener = listener;
+	session->place = (uint8_t)place;
+	session->out = BUF_INIT(OUT_MOST);
+	session->secret = BUF_INIT(COMMAND_AUTH_MOST);
+	fill_facts(session, peer);
+	session->txn = txn_new(generation, &session->facts);
+	if (!session->txn)
+		goto fail;
+	r = stream_open(&session->stream, server->parts.loop, fd, &events);
+	fd = -1; /* the stream's, also on failure */
+	if (r < 0)
+		goto fail;
+	session->generation = generation_hold(generation);
+	enlist(session);
+	if (listener->tls == CONFIG_TLS_IMPLICIT)
+		begin_tls(session);
+	drive(session);
+	return 0;
+fail:
+	if (fd >= 0)
+		close(fd);
+	if (session) {
+		txn_free(&session->txn);
+		arena_free(&session->arena);
+		free(session);
+	}
+	return r;
+}
+
+void
+session_drain(struct session *session)
+{
+	if (session->handshaking) {
+		session->handshaking = false;
+		session->broken = session->closing = true;
+	}
+	drive(session);
+}
+
+void
+session_close(struct session *session)
+{
+	stream_close(&session->stream);
+	session_free(session);
+}
+
+struct session *
+session_next(const struct session *session)
+{
+	return session->next;
+}
