@@ -18,3 +18,4 @@ fuzz:
 EXTRA_DIST += tests/fuzz/smoke.py
 
 include tests/modules/local.mk
+EXTRA_DIST += tests/demo.py tests/data tests/lib tests/system tests/talk

@@ -17,10 +17,13 @@
 /*
  * Checks "local@domain" without brackets and writes it with the domain as the client gave it.
  * `utf8` allows non-ASCII (SMTPUTF8). Also accepts a domain literal, and "postmaster" alone in any
- * case. Quoted local parts are kept quoted. -EINVAL, -E2BIG (a part too long).
+ * case. Quoted local parts are kept quoted, and may hold blanks but no angle brackets. -EINVAL,
+ * -E2BIG (a part too long).
  */
 int mail_address_check(struct pn_slice text, bool utf8, char ret[MAIL_ADDRESS_SIZE]);
-/* The canonical form that tables compare: domain in A-labels and lower case, local part as it is.
+/*
+ * The canonical form that tables compare: domain in A-labels and lower case, local part as it is.
+ * The null sender "" is its own form. -EINVAL, -E2BIG (A-labels may be longer than U-labels).
  */
 int mail_address_canonical(const char *address, char ret[MAIL_ADDRESS_SIZE]);
 /* A domain alone, in the same form. */

@@ -69,7 +69,10 @@ struct mail_edits {
 	struct mail_splice *splices; /* sorted by offset, then order */
 	size_t count, capacity;
 };
-/* Copies `bytes` into the arena. -EINVAL where it overlaps an earlier splice. */
+/*
+ * Copies `bytes` into the arena. -EINVAL where it overlaps an earlier splice. An insert where a
+ * replacement begins stands before it.
+ */
 int mail_edits_add(struct mail_edits *edits, struct arena *arena, size_t offset, size_t length,
     struct pn_slice bytes);
 /* New bytes with all splices done, one reference. */

@@ -10,7 +10,8 @@ tests_bench_sink_LDADD =
 EXTRA_DIST += tests/lib/__init__.py tests/lib/contenders.py tests/lib/dovecot_auth.py \
 	tests/lib/machine.py tests/lib/postern.py tests/lib/postfix.py tests/lib/proc.py \
 	tests/lib/traffic.py \
-	tests/bench/bench.py tests/bench/postfix-main.cf tests/bench/targets.py
+	tests/bench/bench.py tests/bench/postfix-main.cf tests/bench/targets.py \
+	tests/system/test_tools.py
 
 # Postern beside Postfix; BENCH_FLAGS=--quick for a short look.
 BENCH_FLAGS =

@@ -43,6 +43,8 @@ def _memory(memory):
     ours = memory.get(US)
     if ours:
         for key, most in (("idle_plain", 12), ("idle_tls", 40)):
+            if ours[key] is None:
+                continue
             got = ours[key] / 1024
             yield _row(f"memory of a session, {key.replace('_', ' ')}", f"<= {most} KB", got,
                        got <= most, " KB")

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 if FUZZING
-noinst_PROGRAMS += tests/fuzz/address tests/fuzz/header
+noinst_PROGRAMS += tests/fuzz/address tests/fuzz/dsn tests/fuzz/header
 tests_fuzz_address_SOURCES = tests/fuzz/address.c
 tests_fuzz_address_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_dsn_SOURCES = tests/fuzz/dsn.c
+tests_fuzz_dsn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_header_SOURCES = tests/fuzz/header.c
 tests_fuzz_header_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/smtp
@@ -16,4 +18,4 @@ endif
 EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
-EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/header
+EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/header

@@ -72,6 +72,10 @@ class Programs:
         folders += glob.glob(os.path.join(builddir, "modules", ".libs"))
         self.modules = ":".join(sorted(folders)) or os.path.join(builddir, "modules")
 
+    def has_module(self, name):
+        return any(os.path.exists(os.path.join(folder, name + ".so"))
+                   for folder in self.modules.split(":"))
+
 
 class Relay:
     """One instance in `directory`. `listeners` maps names to their settings without name and

@@ -173,17 +173,3 @@ def reachable_by_others(path):
         if path == "/":
             return None
         path = os.path.dirname(path)
-
-
-def certificate(directory, name="localhost"):
-    """A self-signed P-256 certificate and its key: (certificate path, key path)."""
-    cert, key = os.path.join(directory, "cert.pem"), os.path.join(directory, "key.pem")
-    if not os.path.exists(cert):
-        os.makedirs(directory, exist_ok=True)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-             "-nodes", "-keyout", key, "-out", cert, "-days", "30", "-subj", f"/CN={name}",
-             "-addext", f"subjectAltName=DNS:{name},IP:127.0.0.1"],
-            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.chmod(key, 0o600)
-    return cert, key

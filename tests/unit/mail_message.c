@@ -3,6 +3,7 @@
 #include <check.h>
 #include <core/mail/message.h>
 #include <errno.h>
+#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,6 +65,39 @@ START_TEST(bytes_budget)
 	ck_assert_uint_eq(mail_bytes_in_use(), 9000);
 	mail_bytes_release(&bytes);
 	mail_bytes_budget(0);
+	ck_assert_uint_eq(mail_bytes_in_use(), 0);
+}
+END_TEST
+
+#define THREADS 4
+
+/* What a thread does to bytes that others hold too: its own holds, and bytes of its own. */
+static gpointer
+share(gpointer data)
+{
+	struct mail_bytes *bytes = data, *again, *own;
+
+	for (int i = 0; i < 2000; i++) {
+		again = mail_bytes_hold(bytes);
+		if (mail_bytes_new((size_t)i, &own) == 0)
+			mail_bytes_release(&own);
+		mail_bytes_release(&again);
+	}
+	mail_bytes_release(&bytes);
+	return NULL;
+}
+
+START_TEST(bytes_on_threads)
+{
+	struct mail_bytes *bytes;
+	GThread *threads[THREADS];
+
+	ck_assert_int_eq(mail_bytes_new(100, &bytes), 0);
+	for (int i = 0; i < THREADS; i++)
+		threads[i] = g_thread_new("share", share, mail_bytes_hold(bytes));
+	mail_bytes_release(&bytes);
+	for (int i = 0; i < THREADS; i++)
+		g_thread_join(threads[i]);
 	ck_assert_uint_eq(mail_bytes_in_use(), 0);
 }
 END_TEST
@@ -296,6 +330,7 @@ main(void)
 	tcase_add_test(tcase, bytes_grow);
 	tcase_add_test(tcase, bytes_trim);
 	tcase_add_test(tcase, bytes_budget);
+	tcase_add_test(tcase, bytes_on_threads);
 	tcase_add_loop_test(tcase, header_index, 0, COUNT(indexed));
 	tcase_add_test(tcase, header_limit);
 	tcase_add_test(tcase, header_find);

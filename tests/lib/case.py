@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""case.py - what the system tests share: a folder that goes away, relays in it, the build's place."""
+import os
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+from . import proc
+from .certificates import certificate
+from .postern import Relay
+
+TREE = pathlib.Path(__file__).resolve().parent.parent.parent
+USER, PASSWORD = "ada@clinic.example", "correct horse battery staple"
+
+
+class RelayCase(unittest.TestCase):
+    """A test with a folder of its own and helpers to run relays in it."""
+
+    def setUp(self):
+        self.builddir = os.environ["POSTERN_BUILDDIR"]
+        self.directory = tempfile.mkdtemp(prefix="postern-test-", dir="/var/tmp")
+        os.chmod(self.directory, 0o755)
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+
+    def relay(self, listeners, routes=None, **more):
+        """A relay, not yet started; by default its next hop is the maildir self.mail."""
+        routes = routes or [{"to": "maildir", "path": str(self.mail)}]
+        relay = Relay(os.path.join(self.directory, "relay"), self.builddir, listeners, routes, **more)
+        self.addCleanup(relay.stop)
+        return relay
+
+    def relay_with_user(self, **more):
+        """Ports 587 and 465 as Gmail knows them, with one user."""
+        relay = self.relay({"submission": {"tls": "starttls", "auth": "required"},
+                            "submissions": {"tls": "implicit", "auth": "required"}},
+                           pipeline=["auth"], tls=certificate(self.directory, "localhost"), **more)
+        relay.add_user(USER, PASSWORD)
+        return relay
+
+    @property
+    def mail(self):
+        return pathlib.Path(self.directory, "relay", "state", "mail")
+
+    def delivered(self, count, seconds=20):
+        """Waits until the maildir has so many messages; their bytes, oldest first."""
+        new = self.mail / "new"
+        proc.wait_until(lambda: new.is_dir() and len(list(new.iterdir())) >= count, seconds,
+                        f"{count} messages are delivered")
+        return [path.read_bytes() for path in sorted(new.iterdir(), key=lambda p: p.stat().st_mtime_ns)]
