@@ -3,10 +3,9 @@
  * auth.c - who is the client? SASL PLAIN and LOGIN against passwords in the database.
  *
  * Runs at EHLO (offers the mechanisms) and at each round of AUTH. A password that was right a
- *moment ago is answered from memory on the event loop; any other goes to a policy thread, where
- *Argon2id takes its time. What fails2ban can look for:
- *
- *	authentication failed client=192.0.2.7 user=someone@example.org mechanism=PLAIN
+ * moment ago is answered from memory on the event loop; any other goes to a policy thread, where
+ * Argon2id takes its time. The session logs every refusal (`auth-failed client=... user=...`, for
+ * fail2ban); this module adds the reason, which the client never hears.
  *
  * Must never answer 535 because the database did not: that makes clients throw passwords away.
  * Must never tell, by words or by time, a wrong password from an unknown or disabled user, nor log
@@ -173,34 +172,13 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* What a stranger typed, fit for a log line: it must not look like another field. */
-static void
-loggable(const char *user, char ret[100])
-{
-	size_t i = 0;
-
-	for (; user[i] && i < 99; i++)
-		ret[i] = isalnum((unsigned char)user[i]) || strchr("@._+-", user[i]) ? user[i]
-										     : '?';
-	ret[i] = '\0';
-}
-
-static void
-log_refusal(const struct attempt *attempt, const char *what)
-{
-	char user[100];
-
-	loggable(attempt->said->user, user);
-	pn_log(attempt->call, PN_LOG_NOTICE, "authentication %s client=%s user=%s mechanism=%s",
-	    what, pn_txn_client_address(attempt->txn), user, pn_auth_mechanism(attempt->txn));
-}
-
 static struct pn_verdict
-refuse(const struct attempt *attempt)
+refuse(const struct attempt *attempt, const char *reason)
 {
 	throttle_failure(attempt->state->throttle, &attempt->cfg->failures,
 	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
-	log_refusal(attempt, "failed");
+	pn_log(attempt->call, PN_LOG_INFO, "refused client=%s: %s",
+	    pn_txn_client_address(attempt->txn), reason);
 	return pn_reject(attempt->call, 535, "5.7.8", "Authentication credentials invalid");
 }
 
@@ -230,8 +208,10 @@ verify(const struct attempt *attempt, const struct password *password)
 
 	if (r < 0)
 		return pn_fault(attempt->call, r, "too many passwords are being verified");
+	if (!password->found)
+		return refuse(attempt, "no such user, or one without a password");
 	if (!right || !password->user.enabled)
-		return refuse(attempt);
+		return refuse(attempt, right ? "the user is disabled" : "wrong password");
 	memcpy(hit.user, password->user.address, sizeof(hit.user));
 	auth_cache_put(attempt->state->cache, &attempt->key, &hit, attempt->now);
 	return accept(attempt, password->user.address);
@@ -273,12 +253,13 @@ decide(const struct attempt *attempt)
 
 	if (throttle_blocks(attempt->state->throttle, &attempt->cfg->failures,
 		pn_txn_client_address(attempt->txn), said->user, attempt->now)) {
-		log_refusal(attempt, "throttled");
+		pn_log(attempt->call, PN_LOG_INFO, "put off client=%s: too many wrong passwords",
+		    pn_txn_client_address(attempt->txn));
 		return pn_defer(attempt->call, 454, "4.7.0", "Too many failures, try again later");
 	}
 	/* Nobody may act for somebody else. */
 	if (said->acts_for && *said->acts_for && strcmp(said->acts_for, said->user) != 0)
-		return refuse(attempt);
+		return refuse(attempt, "wants to act for somebody else");
 	cached = auth_cache_find(attempt->state->cache, &attempt->key, attempt->now,
 	    attempt->cfg->cache, attempt->cfg->recheck, &hit);
 	if (cached == CACHE_HIT)
