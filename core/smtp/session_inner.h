@@ -65,6 +65,7 @@ struct session {
 	enum pn_stage stage; /* PN_STAGE_END: none */
 	session_ruled_fn *ruled;
 
+	struct loop_timer soon; /* greet behind a handshake */
 	struct job job;
 	enum session_step step; /* with which the job ended */
 
