@@ -27,6 +27,7 @@ session_free(struct session *session)
 	*session->link = session->next;
 	if (session->next)
 		session->next->link = session->link;
+	loop_timer_cancel(server->parts.loop, &session->soon);
 	txn_free(&session->txn);
 	mail_bytes_release(&session->scanner.bytes);
 	generation_release(&session->generation);
@@ -299,6 +300,16 @@ on_drained(struct stream *stream)
 }
 
 static void
+greet_soon(struct loop_timer *timer)
+{
+	drive((struct session *)((char *)timer - offsetof(struct session, soon)));
+}
+
+/*
+ * The stream may have more for us in its hands, so the session must not move to another thread
+ * within this event: the greeting, for which hooks may run, comes at the end of the turn.
+ */
+static void
 on_secured(struct stream *stream, const struct pn_error *err)
 {
 	struct session *session = of_stream(stream);
@@ -311,7 +322,10 @@ on_secured(struct stream *stream, const struct pn_error *err)
 		session_secured(session);
 		session->active = true;
 	}
-	drive(session);
+	if (session->mode == MODE_GREETING && !err)
+		loop_timer_set(stream->loop, &session->soon, 0);
+	else
+		drive(session);
 }
 
 static void
@@ -398,6 +412,7 @@ session_open(struct server *server, struct generation *generation,
 	session->server = server;
 	session->listener = listener;
 	session->place = (uint8_t)place;
+	session->soon.fire = greet_soon;
 	session->out = BUF_INIT(OUT_MOST);
 	session->secret = BUF_INIT(COMMAND_AUTH_MOST);
 	fill_facts(session, peer);
