@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define OUT_MOST    (64u * 1024) /* replies of one batch */
-#define UNSENT_MOST (64u * 1024) /* the client does not read: neither do we */
-#define FINISH_MS   10000
+#define OUT_MOST        (64u * 1024) /* replies of one batch */
+#define UNSENT_MOST     (64u * 1024) /* the client does not read: neither do we */
+#define FINISH_MS       10000
+#define FINISH_DRAIN_MS 1000
 
 static void drive(struct session *session);
 
@@ -80,6 +81,13 @@ flush(struct session *session)
 	buf_free(&session->out); /* an idle session keeps no buffer */
 }
 
+/* A drain waits for what is to be sent, not for clients that never close. */
+static int64_t
+linger_ms(const struct session *session)
+{
+	return atomic_load(&session->server->draining) ? FINISH_DRAIN_MS : FINISH_MS;
+}
+
 /* Nothing is left to do but sending what was written. The stream calls `lost` at the end. */
 static void
 finish(struct session *session)
@@ -92,7 +100,7 @@ finish(struct session *session)
 	}
 	session->finishing = true;
 	resume_reading(session);
-	set_deadline(session, FINISH_MS);
+	set_deadline(session, linger_ms(session));
 	stream_finish(&session->stream);
 }
 
@@ -443,6 +451,8 @@ fail:
 void
 session_drain(struct session *session)
 {
+	if (session->finishing)
+		set_deadline(session, linger_ms(session));
 	if (session->handshaking) {
 		session->handshaking = false;
 		session->broken = session->closing = true;
