@@ -196,18 +196,13 @@ password_of(const struct attempt *attempt)
 	return pn_slice_of(attempt->said->password);
 }
 
-/* The slow way, the same steps whoever asks: look up, then Argon2id, on the hash or on nobody's. */
+/* What Argon2id says, while this thread may run it. */
 static struct pn_verdict
-verify(const struct attempt *attempt, const struct password *password)
+judge(const struct attempt *attempt, const struct password *password)
 {
 	struct cache_hit hit = { .changed = password->changed };
-	bool right;
-	int r = verifier_check(&attempt->state->verifier, attempt->cfg->parallel,
-	    pn_time_left(attempt->call), password->found ? password->hash : NULL,
-	    password_of(attempt), &right);
+	bool right = verifier_check(password->found ? password->hash : NULL, password_of(attempt));
 
-	if (r < 0)
-		return pn_fault(attempt->call, r, "too many passwords are being verified");
 	if (!password->found)
 		return refuse(attempt, "no such user, or one without a password");
 	if (!right || !password->user.enabled)
@@ -215,6 +210,29 @@ verify(const struct attempt *attempt, const struct password *password)
 	memcpy(hit.user, password->user.address, sizeof(hit.user));
 	auth_cache_put(attempt->state->cache, &attempt->key, &hit, attempt->now);
 	return accept(attempt, password->user.address);
+}
+
+/*
+ * The slow way, the same steps whoever asks. A client that opens twenty connections at once waits
+ * here with all of them: the first that is done has answered for the others.
+ */
+static struct pn_verdict
+verify(const struct attempt *attempt, const struct password *password)
+{
+	struct verifier *verifier = &attempt->state->verifier;
+	struct pn_verdict verdict;
+	struct cache_hit hit;
+	int r = verifier_enter(verifier, attempt->cfg->parallel, pn_time_left(attempt->call));
+
+	if (r < 0)
+		return pn_fault(attempt->call, r, "too many passwords are being verified");
+	if (auth_cache_find(attempt->state->cache, &attempt->key, attempt->now, attempt->cfg->cache,
+		attempt->cfg->recheck, &hit) == CACHE_HIT)
+		verdict = accept(attempt, hit.user);
+	else
+		verdict = judge(attempt, password);
+	verifier_leave(verifier);
+	return verdict;
 }
 
 static struct pn_verdict

@@ -49,8 +49,8 @@ deadline(int64_t patience, struct timespec *ret)
 	}
 }
 
-static int
-acquire(struct verifier *verifier, int64_t parallel, int64_t patience)
+int
+verifier_enter(struct verifier *verifier, int64_t parallel, int64_t patience)
 {
 	struct timespec until;
 	int r = 0;
@@ -65,8 +65,8 @@ acquire(struct verifier *verifier, int64_t parallel, int64_t patience)
 	return -r;
 }
 
-static void
-give_back(struct verifier *verifier)
+void
+verifier_leave(struct verifier *verifier)
 {
 	pthread_mutex_lock(&verifier->lock);
 	verifier->running--;
@@ -74,18 +74,11 @@ give_back(struct verifier *verifier)
 	pthread_mutex_unlock(&verifier->lock);
 }
 
-int
-verifier_check(struct verifier *verifier, int64_t parallel, int64_t patience, const char *hash,
-    struct pn_slice password, bool *ret)
+bool
+verifier_check(const char *hash, struct pn_slice password)
 {
-	bool right;
-	int r = acquire(verifier, parallel, patience);
+	bool right = crypto_pwhash_str_verify(
+			 hash ? hash : verifier_nobody, password.data, password.len) == 0;
 
-	if (r < 0)
-		return r;
-	right = crypto_pwhash_str_verify(
-		    hash ? hash : verifier_nobody, password.data, password.len) == 0;
-	give_back(verifier);
-	*ret = hash && right;
-	return 0;
+	return hash && right;
 }

@@ -17,11 +17,13 @@ struct verifier {
 
 void verifier_init(struct verifier *verifier);
 void verifier_end(struct verifier *verifier);
+/* Waits until fewer than `parallel` are inside, `patience` milliseconds at most: -ETIMEDOUT. */
+int verifier_enter(struct verifier *verifier, int64_t parallel, int64_t patience);
+void verifier_leave(struct verifier *verifier);
 /*
- * Whether the password has that hash; NULL: nobody's, which takes as long and is always wrong.
- * Waits until fewer than `parallel` run, `patience` milliseconds at most: -ETIMEDOUT.
+ * Inside: whether the password has that hash; NULL: nobody's, which takes as long and is always
+ * wrong.
  */
-int verifier_check(struct verifier *verifier, int64_t parallel, int64_t patience, const char *hash,
-    struct pn_slice password, bool *ret);
+bool verifier_check(const char *hash, struct pn_slice password);
 
 #endif

@@ -445,21 +445,20 @@ END_TEST
 START_TEST(nobody_costs_the_same)
 {
 	struct verifier verifier;
-	bool right = true;
 
 	ck_assert_int_ge(sodium_init(), 0);
 	ck_assert_int_eq(
 	    crypto_pwhash_str_needs_rehash(verifier_nobody, crypto_pwhash_OPSLIMIT_INTERACTIVE,
 		crypto_pwhash_MEMLIMIT_INTERACTIVE),
 	    0);
+	ck_assert(!verifier_check(NULL, pn_slice_of("secret")));
 	verifier_init(&verifier);
-	ck_assert_int_eq(
-	    verifier_check(&verifier, 1, 1000, NULL, pn_slice_of("secret"), &right), 0);
-	ck_assert(!right);
+	ck_assert_int_eq(verifier_enter(&verifier, 1, 1000), 0);
 	/* no slot becomes free in time */
-	verifier.running = 1;
-	ck_assert_int_eq(
-	    verifier_check(&verifier, 1, 5, NULL, pn_slice_of("secret"), &right), -ETIMEDOUT);
+	ck_assert_int_eq(verifier_enter(&verifier, 1, 5), -ETIMEDOUT);
+	verifier_leave(&verifier);
+	ck_assert_int_eq(verifier_enter(&verifier, 1, 5), 0);
+	verifier_leave(&verifier);
 	verifier_end(&verifier);
 }
 END_TEST
