@@ -30,8 +30,10 @@ UNIT_TESTS += tests/unit/queue
 tests_unit_queue_SOURCES = tests/unit/queue.c \
 	tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
-UNIT_TESTS += tests/unit/spool
-tests_unit_spool_SOURCES = tests/unit/spool.c \
+spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h
+UNIT_TESTS += tests/unit/spool tests/unit/spool_power
+tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
+tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
 endif

@@ -135,21 +135,29 @@ delete_file(struct spool *spool, struct segment *segment)
 	spool_segment_remove(spool, segment);
 }
 
-/* Deletes from the front what is too much or cannot be used again. True if there is more. */
+/* Too many, or one that cannot be used again and has to wait for those before it. */
+static bool
+too_many(const struct spool *spool)
+{
+	for (const GList *link = spool->free.head; link; link = link->next)
+		if (((const struct segment *)link->data)->unusable)
+			return true;
+	return spool->free.length > SPOOL_FREE_SEGMENTS;
+}
+
+/* Deletes from the front. True if there is more to delete. */
 static bool
 trim(struct spool *spool)
 {
 	struct segment *segment;
 
-	for (int n = 0; (segment = g_queue_peek_head(&spool->free)); n++) {
-		if (!segment->unusable && spool->free.length <= SPOOL_FREE_SEGMENTS)
-			break;
+	for (int n = 0; too_many(spool); n++) {
 		if (n == MOST_DELETED)
 			return true;
 		/* The one before it, overwritten by the tail, must be so on disk. */
 		if (spool->tail_dirty && tail_sync(spool) < 0)
 			return false;
-		g_queue_pop_head(&spool->free);
+		segment = g_queue_pop_head(&spool->free);
 		delete_file(spool, segment);
 	}
 	return false;

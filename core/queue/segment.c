@@ -9,9 +9,9 @@
 #include <core/queue/segment.h>
 #include <errno.h>
 
-#define MAGIC   "PNSPOOL\n"
+#define MAGIC           "PNSPOOL\n"
 #define SEGMENT_VERSION 1
-#define CIPHER  0 /* none */
+#define CIPHER          0 /* none */
 
 void
 segment_header_write(const struct segment_header *header, char ret[SEGMENT_HEADER])

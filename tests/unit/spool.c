@@ -434,6 +434,15 @@ START_TEST(a_failed_commit_is_refused_for_good)
 }
 END_TEST
 
+static uint64_t
+failures(void)
+{
+	struct spool_figures figures;
+
+	spool_figures(kit.spool, &figures);
+	return figures.sync_failures;
+}
+
 /* Marks that went down with a segment are said again in the next. */
 START_TEST(marks_survive_a_failed_segment)
 {
@@ -444,6 +453,8 @@ START_TEST(marks_survive_a_failed_segment)
 	disk->fail_write = 0;
 	late->recipients[0].state = ITEM_DELIVERED;
 	spool_mark(kit.spool, late, &index, 1); /* fails */
+	while (failures() == 0)
+		g_usleep(100);
 	finish(&done);
 	settle();
 	open_again();

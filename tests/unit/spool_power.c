@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * spool_power.c - the spool after a power cut at any moment, and with any byte flipped.
+ *
+ * A workload runs on a file system that remembers every write and sync. Then the power is cut
+ * behind each of them, with what was not synced kept, lost, torn or reordered, and the spool
+ * opened.
+ */
+#include "tests/unit/memdisk.h"
+#include "tests/unit/spool_kit.h"
+
+#include <core/queue/record.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define MOST 400
+
+/* What the workload did; the trace has the order in notes. */
+static struct {
+	char id[ITEM_ID_SIZE];
+} messages[MOST];
+static int message_count;
+static GHashTable *by_id;
+
+static struct memdisk *disk;
+static struct kit kit;
+
+static void
+setup(void)
+{
+	disk = memdisk_new();
+	memdisk_trace(disk);
+	by_id = g_hash_table_new(g_str_hash, g_str_equal);
+	message_count = 0;
+	ck_assert_int_eq(kit_open(&kit, &disk->io, KIT_FOLDER, 0), 0);
+}
+
+static void
+teardown(void)
+{
+	if (kit.spool)
+		kit_close(&kit);
+	memdisk_free(&disk);
+	g_hash_table_unref(by_id);
+}
+
+/* ---- the workload, with notes ---- */
+
+struct work {
+	struct item *item;
+	int number;
+};
+
+static struct work
+submit(size_t size)
+{
+	struct work work = { kit_item(size, 2), message_count++ };
+	char *id = messages[work.number].id;
+
+	memcpy(id, work.item->id, ITEM_ID_SIZE);
+	g_hash_table_insert(by_id, id, GINT_TO_POINTER(work.number));
+	memdisk_note(disk, "submit", work.number);
+	if (kit_append(&kit, work.item) == 0)
+		memdisk_note(disk, "accepted", work.number);
+	else
+		memdisk_note(disk, "refused", work.number);
+	return work;
+}
+
+static void
+mark(struct work *work)
+{
+	uint32_t index = 1;
+
+	work->item->recipients[1].attempts++;
+	memdisk_note(disk, "mark", work->number);
+	spool_mark(kit.spool, work->item, &index, 1);
+}
+
+static void
+finish(struct work *work)
+{
+	uint32_t index[] = { 0, 1 };
+
+	work->item->recipients[0].state = work->item->recipients[1].state = ITEM_DELIVERED;
+	spool_mark(kit.spool, work->item, index, 2);
+	memdisk_note(disk, "finish", work->number);
+	spool_finish(kit.spool, work->item);
+	item_free(&work->item);
+}
+
+/* ---- what must be there ---- */
+
+struct expected {
+	bool accepted, refused, finish_asked, finish_durable;
+	uint32_t marks, durable_marks;
+};
+
+static void
+durable_so_far(struct expected *all, const struct expected *at_submit)
+{
+	for (int i = 0; i < message_count; i++) {
+		all[i].finish_durable |= at_submit[i].finish_asked;
+		all[i].durable_marks = MAX(all[i].durable_marks, at_submit[i].marks);
+	}
+}
+
+/* From the notes before the cut. Messages are submitted one at a time. */
+static void
+expect(guint cut, struct expected all[MOST])
+{
+	static struct expected at_submit[MOST];
+
+	memset(all, 0, MOST * sizeof(*all));
+	for (guint i = 0; i < cut; i++) {
+		const struct memdisk_event *event = &g_array_index(
+		    disk->trace, struct memdisk_event, i);
+		struct expected *one = &all[event->number];
+
+		if (event->kind != MEMDISK_NOTE)
+			continue;
+		if (strcmp(event->name, "submit") == 0) {
+			memcpy(at_submit, all, sizeof(at_submit));
+		} else if (strcmp(event->name, "accepted") == 0) {
+			one->accepted = true;
+			durable_so_far(all, at_submit);
+		} else if (strcmp(event->name, "refused") == 0) {
+			one->refused = true;
+		} else if (strcmp(event->name, "mark") == 0) {
+			one->marks++;
+		} else if (strcmp(event->name, "finish") == 0) {
+			one->finish_asked = true;
+		}
+	}
+}
+
+static void
+check_one(const struct kit *after, int number, const struct expected *want, const char *how)
+{
+	const struct item *item = kit_find(after, messages[number].id);
+
+	if (want->accepted && !want->finish_asked)
+		ck_assert_msg(item != NULL, "%s: message %d is lost", how, number);
+	if (want->finish_durable)
+		ck_assert_msg(!item, "%s: message %d came back", how, number);
+	if (want->refused)
+		ck_assert_msg(!item, "%s: refused message %d is there", how, number);
+	if (item)
+		ck_assert_msg(item->recipients[1].attempts >= want->durable_marks,
+		    "%s: message %d has lost marks", how, number);
+}
+
+static void
+check_bodies(struct kit *after)
+{
+	for (guint i = 0; i < after->items->len; i++) {
+		struct item *item = g_ptr_array_index(after->items, i);
+		struct mail_bytes *bytes = NULL;
+
+		ck_assert_int_eq(spool_read(after->spool, item, &bytes), 0);
+		kit_check_body(item, bytes);
+		mail_bytes_release(&bytes);
+	}
+}
+
+static void
+check_cut(guint cut, memdisk_keeps_fn *keeps, void *arg, const char *how)
+{
+	static struct expected all[MOST];
+	struct memdisk *left = memdisk_cut(disk, cut, keeps, arg);
+	struct kit after = { 0 };
+	int r = kit_open(&after, &left->io, KIT_FOLDER, 0);
+
+	ck_assert_msg(r == 0, "%s at %u: %s", how, cut, after.err.text);
+	expect(cut, all);
+	for (int i = 0; i < message_count; i++)
+		check_one(&after, i, &all[i], how);
+	check_bodies(&after);
+	kit_close(&after);
+	/* Opening wrote to it, perhaps; the same must come out again. */
+	ck_assert_int_eq(kit_open(&after, &left->io, KIT_FOLDER, 0), 0);
+	for (int i = 0; i < message_count; i++)
+		check_one(&after, i, &all[i], how);
+	kit_close(&after);
+	memdisk_free(&left);
+}
+
+/* ---- ways to lose what was not synced ---- */
+
+static size_t
+keep_all(void *arg, guint event)
+{
+	return SIZE_MAX;
+}
+
+static size_t
+keep_none(void *arg, guint event)
+{
+	return 0;
+}
+
+static size_t
+keep_some(void *arg, guint event)
+{
+	return g_rand_boolean(arg) ? SIZE_MAX : 0;
+}
+
+static size_t
+keep_pieces(void *arg, guint event)
+{
+	return g_rand_boolean(arg) ? SIZE_MAX : (size_t)g_rand_int_range(arg, 0, 6000);
+}
+
+struct torn {
+	guint event;
+	size_t bytes;
+};
+
+static size_t
+keep_torn(void *arg, guint event)
+{
+	const struct torn *torn = arg;
+
+	return event == torn->event ? torn->bytes : SIZE_MAX;
+}
+
+static void
+cut_everywhere(void)
+{
+	GRand *rand = g_rand_new_with_seed(4711);
+
+	kit_close(&kit);
+	for (guint cut = 1; cut <= disk->trace->len; cut++) {
+		if (g_array_index(disk->trace, struct memdisk_event, cut - 1).kind == MEMDISK_NOTE)
+			continue;
+		check_cut(cut, keep_all, NULL, "all kept");
+		check_cut(cut, keep_none, NULL, "unsynced lost");
+		check_cut(cut, keep_some, rand, "some lost");
+		check_cut(cut, keep_pieces, rand, "torn");
+	}
+	g_rand_free(rand);
+}
+
+/* ---- tests ---- */
+
+/* Segments fill, empty, are used again and deleted; some messages stay for long. */
+START_TEST(cut_while_segments_are_used_again)
+{
+	struct work old[4], recent[12], work;
+
+	for (int i = 0; i < 4; i++)
+		old[i] = submit(2000);
+	for (int i = 0; i < 12; i++)
+		recent[i] = submit(6000);
+	for (int i = 0; i < 70; i++) {
+		work = submit(i == 30 ? 100000 : 9000);
+		mark(&old[i % 4]);
+		finish(&recent[i % 12]);
+		recent[i % 12] = work;
+	}
+	for (int i = 0; i < 12; i++)
+		finish(&recent[i]);
+	work = submit(10);
+	finish(&work);
+	for (int i = 0; i < 4; i++)
+		finish(&old[i]);
+	work = submit(10);
+	finish(&work);
+	cut_everywhere();
+}
+END_TEST
+
+START_TEST(cut_after_failed_syncs)
+{
+	struct work old = submit(2000), work;
+
+	disk->error = EIO;
+	for (int i = 0; i < 12; i++) {
+		if (i % 3 == 2) {
+			if (i % 2)
+				disk->fail_sync = 0;
+			else
+				disk->fail_write = 0;
+		}
+		work = submit(3000);
+		mark(&old);
+		finish(&work);
+		/* A mark may have met the failure; then that was the test. */
+		disk->fail_sync = disk->fail_write = -1;
+	}
+	finish(&old);
+	work = submit(10);
+	finish(&work);
+	cut_everywhere();
+}
+END_TEST
+
+START_TEST(cut_at_every_byte)
+{
+	struct work works[5];
+	char how[64];
+
+	for (int i = 0; i < 5; i++) {
+		works[i] = submit((size_t)i * 37);
+		if (i > 0)
+			mark(&works[i - 1]);
+	}
+	finish(&works[1]);
+	works[1] = submit(20);
+	kit_close(&kit);
+	for (guint event = 0; event < disk->trace->len; event++) {
+		struct memdisk_event *this = &g_array_index(
+		    disk->trace, struct memdisk_event, event);
+		struct torn torn = { event, 0 };
+
+		if (this->kind != MEMDISK_WRITE)
+			continue;
+		for (; torn.bytes < this->bytes->len; torn.bytes++) {
+			g_snprintf(how, sizeof(how), "event %u torn at %zu", event, torn.bytes);
+			check_cut(event + 1, keep_torn, &torn, how);
+		}
+	}
+	for (int i = 0; i < 5; i++)
+		item_free(&works[i].item);
+}
+END_TEST
+
+/* Which messages overlap this byte of the segment? */
+static void
+check_flipped(const struct memdisk *flipped, struct kit *after, guint at)
+{
+	int lost = 0;
+
+	for (int i = 0; i < message_count; i++) {
+		const struct item *item = kit_find(after, messages[i].id);
+
+		if (item || i == 1) /* that one was finished: it may come back */
+			continue;
+		lost++;
+	}
+	ck_assert_msg(lost <= 1, "byte %u: %d messages lost", at, lost);
+	if (lost > 0)
+		ck_assert_msg(after->whats->len == 1, "byte %u: %u reports for a lost message", at,
+		    after->whats->len);
+	for (guint i = 0; i < after->asides->len; i++)
+		ck_assert_ptr_nonnull(memdisk_bytes(
+		    (struct memdisk *)(uintptr_t)flipped, g_ptr_array_index(after->asides, i)));
+}
+
+START_TEST(a_flipped_byte_costs_one_record)
+{
+	struct work works[5];
+	struct memdisk *flipped;
+	GByteArray *bytes;
+	guint end, reports = 0;
+
+	for (int i = 0; i < 5; i++) {
+		works[i] = submit((size_t)i * 37);
+		if (i > 0)
+			mark(&works[i - 1]);
+	}
+	finish(&works[1]);
+	works[1] = submit(20);
+	end = (guint)(works[1].item->place.offset + works[1].item->place.length);
+	kit_close(&kit);
+	for (guint at = 0; at < end + 64; at++) {
+		struct kit after = { 0 };
+
+		if (at == 600)
+			at = 4090;
+		if (at == 4096 + 600)
+			at = 8190;
+		flipped = memdisk_copy(disk);
+		bytes = memdisk_bytes(flipped, KIT_FOLDER "/00000001.seg");
+		bytes->data[at] ^= (guint8)(1 + at % 255);
+		ck_assert_int_eq(kit_open(&after, &flipped->io, KIT_FOLDER, 0), 0);
+		check_flipped(flipped, &after, at);
+		reports += after.whats->len;
+		kit_close(&after);
+		memdisk_free(&flipped);
+	}
+	/* All but padding is noticed. */
+	ck_assert_uint_ge(reports, (end - 8192) * 8 / 10);
+	for (int i = 0; i < 5; i++)
+		item_free(&works[i].item);
+}
+END_TEST
+
+static Suite *
+suite(void)
+{
+	Suite *all = suite_create("spool_power");
+	TCase *tests = tcase_create("power");
+
+	tcase_set_timeout(tests, 300);
+	tcase_add_checked_fixture(tests, setup, teardown);
+	tcase_add_test(tests, cut_while_segments_are_used_again);
+	tcase_add_test(tests, cut_after_failed_syncs);
+	tcase_add_test(tests, cut_at_every_byte);
+	tcase_add_test(tests, a_flipped_byte_costs_one_record);
+	suite_add_tcase(all, tests);
+	return all;
+}
+
+int
+main(void)
+{
+	SRunner *runner = srunner_create(suite());
+	int failed;
+
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
