@@ -33,7 +33,8 @@ tests_unit_queue_SOURCES = tests/unit/queue.c \
 spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h
-UNIT_TESTS += tests/unit/spool tests/unit/spool_power
+UNIT_TESTS += tests/unit/spool tests/unit/spool_power tests/unit/spool_real
 tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
 tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
+tests_unit_spool_real_SOURCES = tests/unit/spool_real.c $(spool_test_help)
 endif

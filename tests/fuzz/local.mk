@@ -14,7 +14,11 @@ tests_fuzz_smtp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/config
 tests_fuzz_config_SOURCES = tests/fuzz/config.c
 tests_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/spool
+tests_fuzz_spool_SOURCES = tests/fuzz/spool.c tests/unit/memdisk.c tests/unit/memdisk.h
+tests_fuzz_spool_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+EXTRA_DIST += tests/fuzz/seeds/spool
 EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
