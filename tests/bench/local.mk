@@ -18,8 +18,6 @@ BENCH_FLAGS =
 .PHONY: bench
 bench: all tests/bench/load tests/bench/sink
 	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)
-EXTRA_DIST += tests/lib/__init__.py tests/lib/dovecot_auth.py tests/lib/postfix.py \
-	tests/lib/proc.py
 
 # Prints what the spool alone can do.
 check_PROGRAMS += tests/bench/spool-bench
