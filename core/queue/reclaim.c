@@ -86,7 +86,10 @@ write_segment_state(struct spool *spool, const struct segment *segment)
 	return r;
 }
 
-/* The segments as they are now: writing may begin another, and so change the list. */
+/*
+ * The segments as they are now: writing may begin another, and so change the list. One with
+ * unfinished messages cannot leave it.
+ */
 static int
 checkpoint(struct spool *spool)
 {
@@ -95,14 +98,14 @@ checkpoint(struct spool *spool)
 	GPtrArray *segments = g_ptr_array_new();
 	int r = 0;
 
-	for (guint i = 0; i < spool->segments->len; i++)
-		g_ptr_array_add(segments, g_ptr_array_index(spool->segments, i));
-	for (guint i = 0; r == 0 && i < segments->len; i++) {
-		struct segment *segment = g_ptr_array_index(segments, i);
+	for (guint i = 0; i < spool->segments->len; i++) {
+		struct segment *segment = g_ptr_array_index(spool->segments, i);
 
 		if (segment->live_count > 0)
-			r = write_segment_state(spool, segment);
+			g_ptr_array_add(segments, segment);
 	}
+	for (guint i = 0; r == 0 && i < segments->len; i++)
+		r = write_segment_state(spool, g_ptr_array_index(segments, i));
 	g_ptr_array_unref(segments);
 	if (r == 0)
 		r = tail_sync(spool);

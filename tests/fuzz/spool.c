@@ -16,7 +16,7 @@
 
 #define FOLDER "spool"
 #define FILE_1 FOLDER "/00000001.seg"
-#define SIZE   (64u * 1024)
+#define SIZE   (12u * 1024) /* little to search through is fast */
 #define EPOCH  0x1122334455667788u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -98,7 +98,7 @@ static void
 change(char *image, const uint8_t *data, size_t size)
 {
 	for (; size >= 3; data += 3, size -= 3)
-		image[data[0] | data[1] << 8] ^= (char)data[2];
+		image[(data[0] | data[1] << 8) % SIZE] ^= (char)data[2];
 }
 
 static void
@@ -148,7 +148,7 @@ static int
 open_once(struct memdisk *disk, guint *ret_items)
 {
 	struct spool_settings settings = {
-		.directory = FOLDER, .segment_size = SIZE, .io = &disk->io
+		.directory = FOLDER, .segment_size = SEGMENT_LEAST, .io = &disk->io
 	};
 	GPtrArray *items = g_ptr_array_new();
 	struct spool_recovery recovery = { .item = on_item, .arg = items };

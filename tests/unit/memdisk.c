@@ -57,8 +57,10 @@ record(struct memdisk *disk, struct memdisk_event event)
 
 /* Counts down; true when this call is to fail. */
 static bool
-fails(struct memdisk *disk, int *count)
+fails(struct memdisk *disk, enum memdisk_fault what)
 {
+	int *count = &disk->faults[what];
+
 	if (*count < 0)
 		return false;
 	if (*count > 0) {
@@ -217,7 +219,7 @@ mem_write(void *arg, int fd, const struct iovec *parts, int count, uint64_t offs
 	pthread_mutex_lock(&disk->lock);
 	if (disk->short_writes && all->len > 1)
 		g_byte_array_set_size(all, all->len / 2);
-	if (fails(disk, &disk->fail_write)) {
+	if (fails(disk, MEMDISK_FAIL_WRITE)) {
 		n = -disk->error;
 		g_byte_array_set_size(all, all->len / 2); /* some of it got there */
 	} else {
@@ -241,7 +243,7 @@ mem_sync(void *arg, int fd)
 	int r = 0;
 
 	pthread_mutex_lock(&disk->lock);
-	if (fails(disk, &disk->fail_sync))
+	if (fails(disk, MEMDISK_FAIL_SYNC))
 		r = -disk->error;
 	else
 		record(disk, (struct memdisk_event){
@@ -259,7 +261,7 @@ mem_allocate(void *arg, int fd, uint64_t size)
 
 	pthread_mutex_lock(&disk->lock);
 	file = file_of(disk, fd);
-	if (fails(disk, &disk->fail_allocate)) {
+	if (fails(disk, MEMDISK_FAIL_ALLOCATE)) {
 		r = -disk->error;
 	} else {
 		if (size > file->bytes->len)
@@ -345,9 +347,9 @@ memdisk_new(void)
 		mem_remove, mem_sync_folder, mem_free_bytes };
 	disk->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, file_release);
 	disk->open = g_ptr_array_new();
-	disk->fail_sync = disk->fail_write = disk->fail_allocate = -1;
 	disk->free_bytes = UINT64_MAX / 2;
 	pthread_mutex_init(&disk->lock, NULL);
+	memdisk_mend(disk);
 	return disk;
 }
 
@@ -367,6 +369,33 @@ memdisk_free(struct memdisk **ptr)
 		g_array_unref(disk->trace);
 	pthread_mutex_destroy(&disk->lock);
 	g_free(disk);
+}
+
+void
+memdisk_fail(struct memdisk *disk, enum memdisk_fault what, int after, int error)
+{
+	pthread_mutex_lock(&disk->lock);
+	disk->faults[what] = after;
+	disk->error = error;
+	pthread_mutex_unlock(&disk->lock);
+}
+
+void
+memdisk_break(struct memdisk *disk, enum memdisk_fault what, int after, int error)
+{
+	pthread_mutex_lock(&disk->lock);
+	disk->stay_broken = true;
+	pthread_mutex_unlock(&disk->lock);
+	memdisk_fail(disk, what, after, error);
+}
+
+void
+memdisk_mend(struct memdisk *disk)
+{
+	pthread_mutex_lock(&disk->lock);
+	memset(disk->faults, -1, sizeof(disk->faults));
+	disk->stay_broken = false;
+	pthread_mutex_unlock(&disk->lock);
 }
 
 void

@@ -16,6 +16,8 @@ struct memdisk_file {
 	int references;
 };
 
+enum memdisk_fault { MEMDISK_FAIL_SYNC, MEMDISK_FAIL_WRITE, MEMDISK_FAIL_ALLOCATE };
+
 enum memdisk_kind {
 	MEMDISK_CREATE,      /* name, file */
 	MEMDISK_WRITE,       /* file, offset, bytes */
@@ -42,16 +44,19 @@ struct memdisk {
 	GHashTable *names; /* path -> struct memdisk_file */
 	GPtrArray *open;   /* by descriptor */
 	guint files;
-	GArray *trace; /* of struct memdisk_event; NULL: not kept */
-	/* Faults. Counted down; at 0 the call fails with `error`. -1: never. */
-	int fail_sync, fail_write, fail_allocate, error;
-	bool stay_broken;  /* all later calls of that kind too */
+	GArray *trace;        /* of struct memdisk_event; NULL: not kept */
+	int faults[3], error; /* see memdisk_fail(); counted down, -1: never */
+	bool stay_broken;
 	bool short_writes; /* of a part of the bytes, to be continued */
 	uint64_t free_bytes;
 };
 
 struct memdisk *memdisk_new(void);
 void memdisk_free(struct memdisk **disk);
+/* The call of that kind behind `after` good ones fails; with break all later ones too. */
+void memdisk_fail(struct memdisk *disk, enum memdisk_fault what, int after, int error);
+void memdisk_break(struct memdisk *disk, enum memdisk_fault what, int after, int error);
+void memdisk_mend(struct memdisk *disk);
 void memdisk_trace(struct memdisk *disk);
 /* Puts a remark of the test between the events. */
 void memdisk_note(struct memdisk *disk, const char *name, int number);

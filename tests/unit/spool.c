@@ -397,13 +397,14 @@ END_TEST
 /* ---- failures ---- */
 
 static const struct {
-	int sync, write, error, want;
+	enum memdisk_fault what;
+	int error, want;
 } faults[] = {
-	{ 0, -1, EIO, -EIO },
-	{ -1, 0, EIO, -EIO },
-	{ -1, 0, ENOSPC, -ENOSPC },
-	{ -1, 0, EDQUOT, -ENOSPC },
-	{ 0, -1, EDQUOT, -ENOSPC },
+	{ MEMDISK_FAIL_SYNC, EIO, -EIO },
+	{ MEMDISK_FAIL_WRITE, EIO, -EIO },
+	{ MEMDISK_FAIL_WRITE, ENOSPC, -ENOSPC },
+	{ MEMDISK_FAIL_WRITE, EDQUOT, -ENOSPC },
+	{ MEMDISK_FAIL_SYNC, EDQUOT, -ENOSPC },
 };
 
 START_TEST(a_failed_commit_is_refused_for_good)
@@ -412,9 +413,7 @@ START_TEST(a_failed_commit_is_refused_for_good)
 	uint32_t index = 0;
 	struct spool_figures figures;
 
-	disk->fail_sync = faults[_i].sync;
-	disk->fail_write = faults[_i].write;
-	disk->error = faults[_i].error;
+	memdisk_fail(disk, faults[_i].what, 0, faults[_i].error);
 	ck_assert_int_eq(kit_append(&kit, refused), faults[_i].want);
 	after = accept(400, 1);
 	ck_assert_uint_ne(after->place.segment, before->place.segment);
@@ -449,8 +448,7 @@ START_TEST(marks_survive_a_failed_segment)
 	struct item *done = accept(200, 1), *late = accept(200, 2), *refused = kit_item(1, 1);
 	uint32_t index = 0;
 
-	disk->error = EIO;
-	disk->fail_write = 0;
+	memdisk_fail(disk, MEMDISK_FAIL_WRITE, 0, EIO);
 	late->recipients[0].state = ITEM_DELIVERED;
 	spool_mark(kit.spool, late, &index, 1); /* fails */
 	while (failures() == 0)
@@ -469,16 +467,14 @@ START_TEST(a_broken_disk_refuses_and_does_not_hang)
 {
 	struct item *before = accept(200, 1), *item;
 
-	disk->fail_sync = 0;
-	disk->stay_broken = true;
-	disk->error = EIO;
+	memdisk_break(disk, MEMDISK_FAIL_SYNC, 0, EIO);
 	for (int i = 0; i < 20; i++) {
 		item = kit_item(300, 1);
 		ck_assert_int_eq(kit_append(&kit, item), -EIO);
 		item_free(&item);
 	}
 	kit_close(&kit);
-	disk->fail_sync = -1;
+	memdisk_mend(disk);
 	open_spool();
 	ck_assert_ptr_nonnull(kit_find(&kit, before->id));
 	item_free(&before);
@@ -512,9 +508,7 @@ START_TEST(no_room_for_a_segment)
 	struct item *item = NULL;
 	int r = 0, accepted = 0;
 
-	disk->fail_allocate = 1;
-	disk->stay_broken = true;
-	disk->error = ENOSPC;
+	memdisk_break(disk, MEMDISK_FAIL_ALLOCATE, 1, ENOSPC);
 	for (int i = 0; i < 30 && r == 0; i++) {
 		item_free(&item);
 		item = kit_item(10000, 1);
@@ -525,7 +519,7 @@ START_TEST(no_room_for_a_segment)
 	ck_assert_int_ge(accepted, 5);
 	item_free(&item);
 	kit_close(&kit);
-	disk->fail_allocate = -1;
+	memdisk_mend(disk);
 	open_spool();
 	ck_assert_int_eq((int)kit.items->len, accepted);
 }
@@ -649,7 +643,8 @@ forge(uint64_t offset, uint8_t type, uint16_t flags, struct pn_slice head)
 	header.head_len = (uint32_t)head.len;
 	header.head_crc = text_crc32(0, head.data, head.len);
 	record_header_write(&header, (char *)bytes->data + offset);
-	memcpy(bytes->data + offset + RECORD_HEADER, head.data, head.len);
+	if (head.len > 0)
+		memcpy(bytes->data + offset + RECORD_HEADER, head.data, head.len);
 	io->close(io->arg, fd);
 	g_free(path);
 }
