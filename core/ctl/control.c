@@ -136,7 +136,11 @@ control_reply(struct control_request *request, json_t *reply)
 		return;
 	}
 	request->stream.events = &reply_events;
-	stream_write_ref(&request->stream, pn_slice(text, len), free, text);
+	if (stream_write_ref(&request->stream, pn_slice(text, len), free, text) < 0) {
+		free(text);
+		request_free(request);
+		return;
+	}
 	stream_deadline(&request->stream, PATIENCE_MS);
 	stream_flush(&request->stream);
 }

@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* ---- the child ---- */
@@ -93,6 +94,7 @@ checker_main(void)
 	const char *folder, *modules;
 	json_t *question;
 
+	prctl(PR_SET_NAME, "postern-checker");
 	if (channel_receive(CHILD_CHANNEL, &frame) != 1)
 		return EXIT_FAILURE;
 	question = json_loads(frame.bytes.data, 0, NULL);

@@ -233,6 +233,7 @@ lane_start(struct lane *lane, struct pn_error *err)
 
 	if (r != 0)
 		return pn_error_set(err, -r, "cannot start a thread: %s", strerror(r));
+	pthread_setname_np(lane->thread, "postern-lane");
 	lane->running = true;
 	return 0;
 }

@@ -15,12 +15,13 @@
 #include <core/store/directory.h>
 #include <errno.h>
 #include <glib.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -478,6 +479,12 @@ finish(struct relay *relay)
 	free(relay->state_directory);
 }
 
+/*
+ * The heap keeps what it has: by default glibc gives the top of a thread's heap back after every
+ * message and asks for it again, page by page, with the next.
+ */
+#define HEAP_SPARE (8 * 1024 * 1024)
+
 int
 relay_main(void)
 {
@@ -486,6 +493,8 @@ relay_main(void)
 	struct pn_error err = { 0 };
 	int r;
 
+	prctl(PR_SET_NAME, "postern-relay");
+	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
 	log_setup("relay", PN_LOG_INFO);
 	if (channel_receive(CHILD_CHANNEL, &frame) != 1)
 		return EXIT_FAILURE;
