@@ -14,6 +14,7 @@
 #define BACK_OFF_FIRST_MS 1000
 #define BACK_OFF_MOST_MS  (5 * 60000)
 #define MAILDIR_JOBS_MOST 4u
+#define DEFER_MOST        500u /* deliveries in one turn of the loop */
 
 /* One connection. */
 struct lane {
@@ -40,6 +41,7 @@ struct destination {
 	uint32_t jobs;
 	uint32_t failures; /* connections that came to nothing, in a row */
 	int64_t blocked_until_ms;
+	struct loop_timer again; /* pumps once more, in the next turn */
 	char reason[COURIER_TEXT];
 };
 
@@ -113,8 +115,10 @@ defer(struct delivery *delivery, const char *reply)
 static void
 defer_all(struct destination *destination)
 {
-	for (uint32_t left = destination->waiting; left > 0; left--)
+	for (unsigned i = 0; i < DEFER_MOST && destination->head; i++)
 		defer(take_first(destination), destination->reason);
+	if (destination->head)
+		loop_timer_set(destination->queue->parts.loop, &destination->again, 0);
 }
 
 static void
@@ -159,11 +163,10 @@ lane_ready(struct courier *courier)
 	destination->connecting--;
 	destination->failures = 0;
 	destination->blocked_until_ms = 0;
-	if (destination->queue->draining) {
+	if (destination->queue->draining)
 		courier_quit(courier);
-		return;
-	}
-	set_idle(lane, true);
+	else
+		set_idle(lane, true);
 	pump(destination);
 }
 
@@ -185,7 +188,7 @@ lane_finished(struct courier *courier, struct courier_letter *letter)
 	struct lane *lane = courier_arg(courier);
 	struct destination *destination = lane->destination;
 	struct delivery *delivery = lane->delivery;
-	struct queue *queue = destination->queue;
+	const struct queue *queue = destination->queue;
 	bool again = goes_again(delivery);
 
 	lane->delivery = NULL;
@@ -204,6 +207,14 @@ lane_finished(struct courier *courier, struct courier_letter *letter)
 }
 
 static void
+free_lane(struct lane *lane)
+{
+	courier_free(&lane->courier);
+	routes_release(&lane->routes);
+	g_free(lane);
+}
+
+static void
 lane_ended(struct courier *courier, const char *reason)
 {
 	struct lane *lane = courier_arg(courier);
@@ -212,15 +223,12 @@ lane_ended(struct courier *courier, const char *reason)
 	bool bad = reason && !lane->good && (!lane->ready || courier_letters(courier) > 0);
 	char text[COURIER_TEXT];
 
-	if (bad)
-		g_strlcpy(text, reason, sizeof(text));
+	g_strlcpy(text, reason ? reason : "", sizeof(text));
 	set_idle(lane, false);
 	if (!lane->ready)
 		destination->connecting--;
 	g_ptr_array_remove_fast(destination->lanes, lane);
-	courier_free(&lane->courier);
-	routes_release(&lane->routes);
-	g_free(lane);
+	free_lane(lane);
 	if (bad && !queue->draining)
 		back_off(destination, text);
 	pump(destination);
@@ -352,7 +360,7 @@ send_first(struct destination *destination)
 	}
 }
 
-/* Bytes ahead of a free connection are read only as far as the connections could use them. */
+/* Bytes are read ahead only as far as the connections could use them. */
 static bool
 may_load(const struct destination *destination)
 {
@@ -386,12 +394,10 @@ pump(struct destination *destination)
 void
 destination_job_ended(struct destination *destination, struct delivery *delivery)
 {
-	struct queue *queue = destination->queue;
-
 	destination->jobs--;
 	pump(destination);
 	outcome_note(delivery);
-	queue_end(queue);
+	queue_end(destination->queue);
 }
 
 void
@@ -419,6 +425,12 @@ destination_push(struct destination *destination, struct delivery *delivery)
 /* ---- life -------------------------------------------------------------------------------------
  */
 
+static void
+pump_again(struct loop_timer *timer)
+{
+	pump((struct destination *)(void *)((char *)timer - offsetof(struct destination, again)));
+}
+
 struct destination *
 destination_get(struct queue *queue, const struct route *route)
 {
@@ -429,6 +441,7 @@ destination_get(struct queue *queue, const struct route *route)
 		destination->queue = queue;
 		destination->key = g_strdup(route->key);
 		destination->tail = &destination->head;
+		destination->again.fire = pump_again;
 		destination->lanes = g_ptr_array_new();
 		g_queue_init(&destination->idle);
 		g_hash_table_insert(queue->destinations, destination->key, destination);
@@ -470,12 +483,11 @@ destination_free(struct destination *destination)
 
 		if (lane->delivery)
 			outcome_drop(lane->delivery);
-		courier_free(&lane->courier);
-		routes_release(&lane->routes);
-		g_free(lane);
+		free_lane(lane);
 	}
 	while (destination->head)
 		outcome_drop(take_first(destination));
+	loop_timer_cancel(destination->queue->parts.loop, &destination->again);
 	g_ptr_array_free(destination->lanes, TRUE);
 	routes_release(&destination->routes);
 	g_free(destination->key);

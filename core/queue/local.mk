@@ -26,10 +26,11 @@ core_libcore_a_SOURCES += \
 	core/queue/transport_maildir.c
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/queue
-tests_unit_queue_SOURCES = tests/unit/queue.c \
-	tests/unit/queue_scene.c tests/unit/queue_scene.h \
+UNIT_TESTS += tests/unit/queue tests/unit/queue_notice
+queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
+tests_unit_queue_SOURCES = tests/unit/queue.c $(queue_scene)
+tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)
 spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h

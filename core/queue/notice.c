@@ -138,10 +138,10 @@ on_durable(void *arg, int r, const struct item *report)
 {
 	struct queued *queued = arg;
 
-	if (r < 0)
+	if (r < 0 && r != -ECANCELED)
 		log_event(PN_LOG_WARNING, "notice-not-written", "id", queued->item->id, "reason",
 		    strerror(-r), NULL);
-	else
+	else if (r == 0)
 		log_event(PN_LOG_NOTICE, "notice", "id", queued->item->id, "notice", report->id,
 		    "to", report->envelope.recipients[0].address, NULL);
 	end(queued, r);
