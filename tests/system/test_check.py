@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""posternctl: what it says, where it says it, and with which exit status."""
+import json
+import os
+import shutil
+import smtplib
+import ssl
+import subprocess
+
+from tests.lib.case import PASSWORD, TREE, USER, RelayCase
+from tests.lib.certificates import certificate
+from tests.lib.postern import Programs
+
+BAD = TREE / "tests" / "config" / "bad"
+OK, REFUSED, USAGE, ABSENT = 0, 1, 2, 3
+
+
+class Ctl(RelayCase):
+    def ctl(self, *arguments, cwd=None, **more):
+        programs = Programs(self.builddir)
+        env = {key: value for key, value in os.environ.items() if key != "POSTERN_NO_SUCH_NAME"}
+        return subprocess.run([programs.posternctl, "-m", programs.modules, *arguments], cwd=cwd or self.directory,
+                              env=dict(env, POSTERN_TEST_SECRET="secret"), capture_output=True, text=True,
+                              timeout=60, **more)
+
+
+class Check(Ctl):
+    def test_broken_configurations(self):
+        """Every mistake, to the column, in one run; warnings alone are no refusal."""
+        cases = sorted(path.parent for path in BAD.glob("*/expected"))
+        self.assertGreaterEqual(len(cases), 20)
+        for case in cases:
+            with self.subTest(case=case.name):
+                expected = (case / "expected").read_text()
+                errors = sum(": warning: " not in line for line in expected.splitlines())
+                done = self.ctl("check", case.name, cwd=BAD)
+                said = done.stderr
+                if errors:
+                    said, _, last = said.rstrip("\n").rpartition("\n")
+                    said += "\n"
+                    self.assertEqual(last, f"posternctl: {case.name}: {errors} error{'s' * (errors != 1)}")
+                self.assertEqual(said, expected)
+                self.assertEqual(done.returncode, REFUSED if errors else OK, done.stdout)
+                self.assertEqual("good" in done.stdout, not errors)
+
+    def test_the_trees_own_configuration(self):
+        conf = os.path.join(self.directory, "conf.d")
+        shutil.copytree(TREE / "conf.d", conf)
+        cert, key = certificate(self.directory, "localhost")
+        for name in os.listdir(conf):
+            with open(os.path.join(conf, name), "r+") as file:
+                text = file.read().replace("/etc/postern/tls/relay.pem", cert)
+                file.seek(0)
+                file.write(text.replace("/etc/postern/tls/relay.key", key))
+                file.truncate()
+        done = self.ctl("check", conf)
+        self.assertEqual((done.returncode, done.stderr), (OK, ""), done.stdout)
+        self.assertIn("good", done.stdout)
+
+    def test_json(self):
+        relay = self.relay_with_user()
+        done = relay.ctl("--json", "check")
+        self.assertEqual(json.loads(done.stdout), [{"configuration": relay.conf, "result": "good"}])
+
+    def test_checking_writes_nothing(self):
+        relay = self.relay({"plain": {"tls": "none", "auth": "off"}})
+        relay.ctl("check")
+        self.assertEqual(sorted(os.listdir(relay.directory)), ["conf.d"])
+
+
+class Commands(Ctl):
+    def test_no_relay_is_running(self):
+        relay = self.relay_with_user()
+        for words in (["status"], ["queue", "list"], ["trace", "6C3KN7EXW2G00"], ["reload"]):
+            done = relay.ctl(*words, check=False)
+            self.assertEqual(done.returncode, ABSENT, done.stderr)
+            self.assertIn("no relay is running", done.stderr)
+            self.assertEqual(done.stdout, "")
+
+    def test_usage(self):
+        relay = self.relay_with_user()
+        for words, said in (([], "Usage: posternctl"), (["--nonsense"], "Usage: posternctl"),
+                            (["frobnicate"], 'there is no command "frobnicate"'),
+                            (["user"], 'there is no command "user"'),
+                            (["user", "frobnicate", USER], 'there is no command "user"'),
+                            (["trace"], "Usage: posternctl trace ID"),
+                            (["user", "add"], "Usage: posternctl user add ADDRESS"),
+                            (["user", "passwd"], "Usage: posternctl user passwd ADDRESS"),
+                            (["check", "a", "b"], "Usage: posternctl check [FOLDER]")):
+            with self.subTest(words=words):
+                done = relay.ctl(*words, check=False)
+                self.assertEqual((done.returncode, done.stdout), (USAGE, ""), done.stderr)
+                self.assertIn(said, done.stderr)
+
+    def test_help_without_a_configuration(self):
+        done = self.ctl("-c", "/nonexistent", "--help")
+        self.assertEqual((done.returncode, done.stderr), (OK, ""))
+        for words in ("check", "queue list", "user add ADDRESS", "Exit status"):
+            self.assertIn(words, done.stdout)
+        for name, option in (("relay", "state_directory: path; default /var/lib/postern"),
+                             ("routes", "ca_file: path"), ("pipeline", "on_fault: one of defer"),
+                             ("auth", "mechanisms: list, any of plain | login")):
+            done = self.ctl("-c", "/nonexistent", "help", name)
+            self.assertEqual((done.returncode, done.stderr), (OK, ""))
+            self.assertIn(option, done.stdout)
+        done = self.ctl("help", "nonsense")
+        self.assertEqual(done.returncode, REFUSED)
+        self.assertIn('no module "nonsense"', done.stderr)
+
+    def test_order(self):
+        relay = self.relay_with_user()
+        rows = json.loads(relay.ctl("--json", "order").stdout)
+        self.assertIn(("auth", "auth", "auth"), [(row["stage"], row["entry"], row["module"]) for row in rows])
+        self.assertIn("STAGE", relay.ctl("order").stdout.upper())
+
+    def test_status_and_trace(self):
+        relay = self.relay({"plain": {"tls": "none", "auth": "off"}}).start()
+        status = json.loads(relay.ctl("--json", "status").stdout)[0]
+        self.assertEqual((status["accepted"], status["waiting"], status["generation"]), (0, 0, 1))
+        self.assertEqual(status["pid"], relay.child("relay"))
+        done = relay.ctl("trace", "6C3KN7EXW2G00", check=False)
+        self.assertEqual(done.returncode, REFUSED)
+        with smtplib.SMTP("127.0.0.1", relay.port("plain")) as client:
+            client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
+        self.delivered(1)
+        message_id = relay.log().split(" accepted id=")[1].split()[0]
+        self.assertIn("from=a@clinic.example", relay.ctl("trace", message_id).stdout)
+        lines = json.loads(relay.ctl("--json", "trace", message_id).stdout)
+        self.assertIn("accepted", lines[0]["line"])
+
+    def test_queue_list(self):
+        relay = self.relay({"plain": {"tls": "none", "auth": "off"}},
+                           [{"to": "smarthost", "host": "127.0.0.1:1", "tls": "none"}]).start()
+        with smtplib.SMTP("127.0.0.1", relay.port("plain")) as client:
+            client.sendmail("a@clinic.example", ["b@partner.example", "c@partner.example"], "Subject: x\r\n\r\nx\r\n")
+        rows = json.loads(relay.ctl("--json", "queue", "list").stdout)
+        self.assertEqual([(row["from"], row["to"]) for row in rows],
+                         [("a@clinic.example", "b@partner.example"), ("a@clinic.example", "c@partner.example")])
+        self.assertIn("1 messages in the queue", relay.ctl("queue", "list").stdout)
+
+
+class Users(Ctl):
+    def setUp(self):
+        super().setUp()
+        # What was verified is not believed without a look at the database.
+        self.server = self.relay_with_user(sections={"auth": {"recheck": "0s"}}).start()
+
+    def users(self):
+        return {row["user"]: row["enabled"] for row in json.loads(self.server.ctl("--json", "user", "list").stdout)}
+
+    def login(self, password):
+        with smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"),
+                              context=ssl._create_unverified_context()) as client:
+            try:
+                return client.login(USER, password)[0]
+            except smtplib.SMTPAuthenticationError as refused:
+                return refused.smtp_code
+
+    def refused(self, *words, said, **more):
+        done = self.server.ctl(*words, check=False, **more)
+        self.assertEqual(done.returncode, REFUSED, done.stdout + done.stderr)
+        self.assertIn(said, done.stderr)
+        self.assertTrue(done.stderr.startswith("posternctl: "), done.stderr)
+
+    def test_the_life_of_a_user(self):
+        self.assertEqual(self.users(), {USER: True})
+        self.assertEqual(self.login(PASSWORD), 235)
+        self.assertEqual(self.login("wrong"), 535)
+        self.server.ctl("user", "disable", USER)
+        self.assertEqual(self.users(), {USER: False})
+        self.assertEqual(self.login(PASSWORD), 535)
+        self.server.ctl("user", "enable", USER)
+        self.assertEqual(self.login(PASSWORD), 235)
+        self.server.ctl("user", "passwd", USER, stdin="another one\n")
+        self.assertEqual(self.login("another one"), 235)
+        self.assertEqual(self.login(PASSWORD), 535)
+        self.server.ctl("user", "remove", USER)
+        self.assertEqual(self.users(), {})
+        self.assertEqual(self.login("another one"), 535)
+
+    def test_refusals(self):
+        self.refused("user", "add", USER, said="already")
+        self.refused("user", "add", "not an address", said="not an address")
+        for word in ("enable", "disable", "remove"):
+            self.refused("user", word, "nobody@clinic.example", said="nobody@clinic.example")
+        self.refused("user", "passwd", "nobody@clinic.example", stdin="secret words\n",
+                     said="nobody@clinic.example")
+        self.refused("user", "passwd", USER, stdin="", said="nothing was given")
+        self.assertEqual(self.users(), {USER: True})
+        self.assertEqual(self.login(PASSWORD), 235)
