@@ -15,11 +15,13 @@
 #include <core/master/privileges.h>
 #include <core/master/sockets.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
@@ -35,7 +37,7 @@ struct master {
 	struct sockets sockets, next_sockets;
 	bool taking; /* `next` was sent and not yet answered */
 	struct child relay;
-	int signals;
+	int signals, state; /* state: the folder's lock */
 	bool ready, stopping;
 	int64_t started_ms, restart_ms; /* restart_ms 0: no restart due */
 	unsigned failures;
@@ -329,6 +331,23 @@ supervise(struct master *master)
 
 /* ---- start ---- */
 
+/* The kernel lets go of it with this process, however that ends; children do not inherit it. */
+static int
+claim_state(struct master *master, struct pn_error *err)
+{
+	const char *path = master->answer.state_directory;
+
+	master->state = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (master->state < 0)
+		return pn_error_set(err, -errno, "%s: cannot open: %s", path, strerror(errno));
+	if (flock(master->state, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return pn_error_set(err, -EBUSY,
+		    "%s: another posternd runs on this folder (relay.state_directory)", path);
+	return pn_error_set(err, -errno, "%s: cannot lock: %s", path, strerror(errno));
+}
+
 static int
 prepare(struct master *master, struct pn_error *err)
 {
@@ -341,6 +360,8 @@ prepare(struct master *master, struct pn_error *err)
 		return r;
 	log_setup("master", (enum pn_level)master->answer.log_level);
 	r = privileges_folder(master->answer.state_directory, master->answer.user, 0700, err);
+	if (r == 0)
+		r = claim_state(master, err);
 	if (r == 0)
 		r = privileges_folder(master->answer.run_directory, master->answer.user, 0755, err);
 	if (r == 0)
@@ -367,7 +388,9 @@ catch_signals(void)
 int
 master_main(const char *folder, const char *modules)
 {
-	struct master master = { .folder = folder, .modules = modules, .relay = { 0, -1 } };
+	struct master master = {
+		.folder = folder, .modules = modules, .relay = { 0, -1 }, .state = -1
+	};
 	struct sockets none = { 0 };
 	struct pn_error err = { 0 };
 	int r;
@@ -384,5 +407,7 @@ master_main(const char *folder, const char *modules)
 	sockets_close_others(&master.sockets, &none);
 	checker_answer_free(&master.answer);
 	close(master.signals);
+	if (master.state >= 0)
+		close(master.state);
 	return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
