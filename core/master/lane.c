@@ -41,6 +41,8 @@ struct commit_job {
 	struct lane *lane;
 	struct queue *queue;
 	struct item *item;
+	struct mail_bytes
+	    *bytes; /* held: the queue may drop its own meanwhile; NULL after a restart */
 	struct generation *generation;
 	int64_t wait_ms;
 	int result;
@@ -54,7 +56,7 @@ commit_work(struct job *job)
 {
 	struct commit_job *commit = (struct commit_job *)job;
 
-	commit->result = chain_committed(commit->generation, commit->item);
+	commit->result = chain_committed(commit->generation, commit->item, commit->bytes);
 }
 
 static void
@@ -77,7 +79,8 @@ commit_done(struct job *job)
 									  : COMMIT_RETRY_MOST;
 		return;
 	}
-	queue_effects_done(commit->queue, commit->item);
+	queue_effects_done(commit->queue, commit->item, true);
+	mail_bytes_release(&commit->bytes);
 	generation_release(&commit->generation);
 	free(commit);
 }
@@ -89,7 +92,7 @@ on_committed(void *arg, struct queue *queue, struct item *item)
 	struct commit_job *commit;
 
 	if (!chain_has(lane->settled->generation, PN_STAGE_COMMITTED)) {
-		queue_effects_done(queue, item);
+		queue_effects_done(queue, item, false);
 		return;
 	}
 	commit = calloc(1, sizeof(*commit));
@@ -100,6 +103,7 @@ on_committed(void *arg, struct queue *queue, struct item *item)
 	commit->lane = lane;
 	commit->queue = queue;
 	commit->item = item;
+	commit->bytes = item->bytes ? mail_bytes_hold(item->bytes) : NULL;
 	commit->generation = generation_hold(lane->settled->generation);
 	commit->wait_ms = COMMIT_RETRY_FIRST;
 	jobs_submit(lane->jobs, &commit->job);

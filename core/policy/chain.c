@@ -319,13 +319,13 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 }
 
 int
-chain_committed(struct generation *generation, const struct item *item)
+chain_committed(struct generation *generation, const struct item *item, struct mail_bytes *bytes)
 {
 	struct pn_txn txn = {
 		.generation = generation,
 		.facts = item->facts,
 		.envelope = item->envelope,
-		.view = item->bytes,
+		.view = bytes,
 		.size = item->size,
 		.tags = item->tags,
 		.tag_count = item->tag_count,

@@ -54,10 +54,12 @@ bool chain_has(const struct generation *generation, enum pn_stage stage);
 
 /*
  * Committed hooks for an accepted item, on a policy thread; 0 when all passed, -EAGAIN: again
- * later. Meanwhile the item's facts, envelope and effects must not change and its bytes must not be
- * given back; its recipients' states may.
+ * later. `bytes` are the message's, held by the caller, or NULL where they are not in memory (after
+ * a restart). Meanwhile the item's facts, envelope and effects must not change; its recipients'
+ * states may.
  */
-int chain_committed(struct generation *generation, const struct item *item);
+int chain_committed(
+    struct generation *generation, const struct item *item, struct mail_bytes *bytes);
 
 /* "auth identified a@b; stamp pass" - for the log and `posternctl trace`; in the txn's arena. */
 const char *chain_trace_text(struct pn_txn *txn);

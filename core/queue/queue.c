@@ -339,7 +339,7 @@ queue_restore(struct queue *queue, struct item *item)
 }
 
 void
-queue_effects_done(struct queue *queue, struct item *item)
+queue_effects_done(struct queue *queue, struct item *item, bool ran)
 {
 	struct queued *queued = item->queue;
 
@@ -347,7 +347,8 @@ queue_effects_done(struct queue *queue, struct item *item)
 		return;
 	queued->committing = false;
 	item->effects_done = true;
-	spool_mark_effects(queue->parts.spool, item);
+	if (ran)
+		spool_mark_effects(queue->parts.spool, item);
 	if (!queued->accepting)
 		queue_settle(queued);
 }

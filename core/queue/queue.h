@@ -62,7 +62,8 @@ typedef void queue_accepted_fn(void *arg, int r, const struct item *item);
 void queue_accept(struct queue *queue, struct item *item, queue_accepted_fn *done, void *arg);
 /* A recovered item: durable already. */
 void queue_restore(struct queue *queue, struct item *item);
-void queue_effects_done(struct queue *queue, struct item *item);
+/* `ran`: hooks did run, which the spool has to remember. */
+void queue_effects_done(struct queue *queue, struct item *item, bool ran);
 
 /* For `queue list` and status: calls `each` for every item, in no order. */
 void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);

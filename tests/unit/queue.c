@@ -334,7 +334,7 @@ static struct item *committed_item;
 static void
 commit_at_once(void *arg, struct queue *queue, struct item *item)
 {
-	queue_effects_done(queue, item);
+	queue_effects_done(queue, item, true);
 }
 
 static void
@@ -381,7 +381,7 @@ START_TEST(effects_end_the_item)
 	scene_open(&scene);
 	ck_assert_uint_eq(scene.recovered, 1);
 	ck_assert_ptr_nonnull(committed_item);
-	queue_effects_done(scene.queue, committed_item);
+	queue_effects_done(scene.queue, committed_item, true);
 	ck_assert(scene_is_empty(&scene));
 	scene_end(&scene);
 }
