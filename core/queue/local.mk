@@ -34,8 +34,10 @@ tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)
 spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h
-UNIT_TESTS += tests/unit/spool tests/unit/spool_power tests/unit/spool_real
+UNIT_TESTS += tests/unit/spool tests/unit/spool_damage tests/unit/spool_power \
+	tests/unit/spool_real
 tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
+tests_unit_spool_damage_SOURCES = tests/unit/spool_damage.c $(spool_test_help)
 tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
 tests_unit_spool_real_SOURCES = tests/unit/spool_real.c $(spool_test_help)
 endif

@@ -77,6 +77,20 @@ header_at(struct scan *scan, uint64_t offset, struct record_header *ret)
 	return bytes ? record_header_read(pn_slice(bytes, len), scan->epoch, ret) : -EIO;
 }
 
+/* Where a header may begin at or behind `offset`; stops at what is not in the window yet. */
+static uint64_t
+skip_to_magic(const struct scan *scan, uint64_t offset)
+{
+	const uint64_t end = scan->at + scan->len;
+
+	if (offset < scan->at)
+		return offset;
+	while (offset + RECORD_HEADER <= end &&
+	       field_load32(scan->window + (offset - scan->at)) != RECORD_MAGIC)
+		offset += RECORD_ALIGN;
+	return offset;
+}
+
 /* The next valid header at or behind `offset`, or the end of the file. */
 static uint64_t
 find_header(struct scan *scan, uint64_t offset)
@@ -91,7 +105,7 @@ find_header(struct scan *scan, uint64_t offset)
 		if (r == -EIO) /* go on behind the bad block */
 			offset = (offset & ~(uint64_t)(PAGE - 1)) + PAGE;
 		else
-			offset += RECORD_ALIGN;
+			offset = skip_to_magic(scan, offset + RECORD_ALIGN);
 	}
 	return scan->size;
 }

@@ -3,8 +3,6 @@
 #include "tests/unit/memdisk.h"
 #include "tests/unit/spool_kit.h"
 
-#include <core/base/text.h>
-#include <core/queue/record.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,20 +39,11 @@ teardown(void)
 	memdisk_free(&disk);
 }
 
-static struct item *
-accept(size_t size, size_t recipients)
-{
-	struct item *item = kit_item(size, recipients);
-
-	ck_assert_int_eq(kit_append(&kit, item), 0);
-	return item;
-}
-
 /* The marks given so far are written when a later message is answered. */
 static void
 settle(void)
 {
-	struct item *item = accept(10, 1);
+	struct item *item = kit_accept(&kit, 10, 1);
 
 	spool_finish(kit.spool, item);
 	item_free(&item);
@@ -65,16 +54,6 @@ finish(struct item **item)
 {
 	spool_finish(kit.spool, *item);
 	item_free(item);
-}
-
-static void
-check_read(const struct item *item)
-{
-	struct mail_bytes *bytes = NULL;
-
-	ck_assert_int_eq(spool_read(kit.spool, item, &bytes), 0);
-	kit_check_body(item, bytes);
-	mail_bytes_release(&bytes);
 }
 
 /* ---- ids ---- */
@@ -145,7 +124,7 @@ START_TEST(all_of_an_item_comes_back)
 
 	ck_assert_int_eq(kit_append(&kit, item), 0);
 	ck_assert_uint_gt(item->place.segment, 0);
-	check_read(item);
+	kit_check_read(&kit, item);
 	open_again();
 	back = kit_find(&kit, item->id);
 	ck_assert_ptr_nonnull(back);
@@ -184,14 +163,14 @@ START_TEST(all_of_an_item_comes_back)
 	ck_assert_ptr_null(back->bytes);
 	ck_assert_uint_eq(back->size, 1000);
 	ck_assert_uint_eq(back->unfinished, 2);
-	check_read(back);
+	kit_check_read(&kit, back);
 	item_free(&item);
 }
 END_TEST
 
 START_TEST(marks_come_back)
 {
-	struct item *item = accept(300, 3), *back;
+	struct item *item = kit_accept(&kit, 300, 3), *back;
 	uint32_t some[] = { 0, 2 }, last[] = { 2 };
 
 	item->recipients[0] = (struct item_recipient){ &item->envelope.recipients[0],
@@ -230,7 +209,7 @@ END_TEST
 
 START_TEST(finished_is_gone)
 {
-	struct item *first = accept(300, 1), *second = accept(300, 1);
+	struct item *first = kit_accept(&kit, 300, 1), *second = kit_accept(&kit, 300, 1);
 	char id[ITEM_ID_SIZE];
 
 	memcpy(id, second->id, sizeof(id));
@@ -247,12 +226,12 @@ START_TEST(empty_and_odd_sizes)
 	struct item *items[40];
 
 	for (size_t i = 0; i < 40; i++)
-		items[i] = accept(i, 1);
+		items[i] = kit_accept(&kit, i, 1);
 	open_again();
 	ck_assert_uint_eq(kit.items->len, 40);
 	for (size_t i = 0; i < 40; i++) {
-		check_read(items[i]);
-		check_read(kit_find(&kit, items[i]->id));
+		kit_check_read(&kit, items[i]);
+		kit_check_read(&kit, kit_find(&kit, items[i]->id));
 		item_free(&items[i]);
 	}
 }
@@ -260,15 +239,16 @@ END_TEST
 
 START_TEST(larger_than_a_segment)
 {
-	struct item *small = accept(100, 1), *large = accept(1000 * 1000, 1), *next;
+	struct item *small = kit_accept(&kit, 100, 1), *large = kit_accept(&kit, 1000 * 1000, 1),
+		    *next;
 
-	next = accept(100, 1);
+	next = kit_accept(&kit, 100, 1);
 	ck_assert_uint_ne(large->place.segment, small->place.segment);
 	ck_assert_uint_ne(large->place.segment, next->place.segment);
 	open_again();
 	ck_assert_uint_eq(kit.items->len, 3);
-	check_read(kit_find(&kit, large->id));
-	check_read(kit_find(&kit, next->id));
+	kit_check_read(&kit, kit_find(&kit, large->id));
+	kit_check_read(&kit, kit_find(&kit, next->id));
 	/* Its segment is of no use for others, and goes. */
 	finish(&small);
 	finish(&large);
@@ -290,7 +270,7 @@ START_TEST(segments_are_used_again)
 	struct item *item;
 
 	for (int i = 0; i < 500; i++) {
-		item = accept(10000, 1);
+		item = kit_accept(&kit, 10000, 1);
 		finish(&item);
 	}
 	spool_figures(kit.spool, &figures);
@@ -309,11 +289,11 @@ START_TEST(old_messages_do_not_hold_the_rest)
 	struct spool_figures figures;
 
 	for (int i = 0; i < 20; i++)
-		old[i] = accept(5000, 1);
+		old[i] = kit_accept(&kit, 5000, 1);
 	for (int i = 0; i < 500; i++) {
 		struct item *one = old[i % 20];
 
-		item = accept(10000, 1);
+		item = kit_accept(&kit, 10000, 1);
 		if (one) {
 			one->recipients[0].attempts++;
 			spool_mark(kit.spool, one, &index, 1);
@@ -333,7 +313,7 @@ START_TEST(old_messages_do_not_hold_the_rest)
 
 			ck_assert_ptr_nonnull(back);
 			ck_assert_uint_eq(back->recipients[0].attempts, 25);
-			check_read(back);
+			kit_check_read(&kit, back);
 		}
 		settle();
 	}
@@ -351,7 +331,7 @@ START_TEST(many_recipients_survive_a_checkpoint)
 	struct item *item, *other;
 	const struct item *back;
 
-	item = accept(1000, 3000);
+	item = kit_accept(&kit, 1000, 3000);
 	for (uint32_t i = 0; i < 3000; i++) {
 		item->recipients[i].attempts = i;
 		item->recipients[i].last_reply =
@@ -361,7 +341,7 @@ START_TEST(many_recipients_survive_a_checkpoint)
 		spool_mark(kit.spool, item, &i, 1);
 	}
 	for (int i = 0; i < 200; i++) {
-		other = accept(10000, 1);
+		other = kit_accept(&kit, 10000, 1);
 		finish(&other);
 	}
 	open_again();
@@ -376,7 +356,7 @@ END_TEST
 
 START_TEST(ids_grow_across_restarts)
 {
-	struct item *item = accept(100, 1);
+	struct item *item = kit_accept(&kit, 100, 1);
 	char id[ITEM_ID_SIZE], next[ITEM_ID_SIZE];
 
 	memcpy(id, item->id, sizeof(id));
@@ -385,7 +365,7 @@ START_TEST(ids_grow_across_restarts)
 	ck_assert_int_eq(kit_append(&kit, item), 0);
 	finish(&item);
 	for (int i = 0; i < 100; i++) { /* its record is overwritten */
-		item = accept(10000, 1);
+		item = kit_accept(&kit, 10000, 1);
 		finish(&item);
 	}
 	open_again();
@@ -409,13 +389,13 @@ static const struct {
 
 START_TEST(a_failed_commit_is_refused_for_good)
 {
-	struct item *before = accept(200, 1), *refused = kit_item(300, 1), *after;
+	struct item *before = kit_accept(&kit, 200, 1), *refused = kit_item(300, 1), *after;
 	uint32_t index = 0;
 	struct spool_figures figures;
 
 	memdisk_fail(disk, faults[_i].what, 0, faults[_i].error);
 	ck_assert_int_eq(kit_append(&kit, refused), faults[_i].want);
-	after = accept(400, 1);
+	after = kit_accept(&kit, 400, 1);
 	ck_assert_uint_ne(after->place.segment, before->place.segment);
 	before->recipients[0].attempts = 5;
 	spool_mark(kit.spool, before, &index, 1);
@@ -424,8 +404,8 @@ START_TEST(a_failed_commit_is_refused_for_good)
 	open_again();
 	ck_assert_uint_eq(kit.items->len, 2);
 	ck_assert_ptr_null(kit_find(&kit, refused->id));
-	check_read(kit_find(&kit, before->id));
-	check_read(kit_find(&kit, after->id));
+	kit_check_read(&kit, kit_find(&kit, before->id));
+	kit_check_read(&kit, kit_find(&kit, after->id));
 	ck_assert_uint_eq(kit_find(&kit, before->id)->recipients[0].attempts, 5);
 	item_free(&before);
 	item_free(&refused);
@@ -445,7 +425,8 @@ failures(void)
 /* Marks that went down with a segment are said again in the next. */
 START_TEST(marks_survive_a_failed_segment)
 {
-	struct item *done = accept(200, 1), *late = accept(200, 2), *refused = kit_item(1, 1);
+	struct item *done = kit_accept(&kit, 200, 1), *late = kit_accept(&kit, 200, 2),
+		    *refused = kit_item(1, 1);
 	uint32_t index = 0;
 
 	memdisk_fail(disk, MEMDISK_FAIL_WRITE, 0, EIO);
@@ -465,7 +446,7 @@ END_TEST
 
 START_TEST(a_broken_disk_refuses_and_does_not_hang)
 {
-	struct item *before = accept(200, 1), *item;
+	struct item *before = kit_accept(&kit, 200, 1), *item;
 
 	memdisk_break(disk, MEMDISK_FAIL_SYNC, 0, EIO);
 	for (int i = 0; i < 20; i++) {
@@ -483,7 +464,7 @@ END_TEST
 
 START_TEST(a_full_disk_refuses_before_writing)
 {
-	struct item *before = accept(200, 1), *item = kit_item(200, 1);
+	struct item *before = kit_accept(&kit, 200, 1), *item = kit_item(200, 1);
 	uint32_t index = 0;
 
 	kit_close(&kit);
@@ -530,193 +511,9 @@ START_TEST(short_writes_are_continued)
 	struct item *item;
 
 	disk->short_writes = true;
-	item = accept(5000, 2);
+	item = kit_accept(&kit, 5000, 2);
 	open_again();
-	check_read(kit_find(&kit, item->id));
-	item_free(&item);
-}
-END_TEST
-
-/* ---- damage ---- */
-
-static char *
-first_segment(void)
-{
-	return g_strdup(KIT_FOLDER "/00000001.seg");
-}
-
-START_TEST(a_damaged_body_is_set_aside_when_read)
-{
-	struct item *item = accept(5000, 1);
-	struct mail_bytes *bytes = NULL;
-	char *path = first_segment();
-
-	memdisk_bytes(disk, path)->data[item->place.offset + 1000] ^= 1;
-	ck_assert_int_eq(spool_read(kit.spool, item, &bytes), -EBADMSG);
-	ck_assert_ptr_null(bytes);
-	ck_assert_uint_eq(memdisk_count(disk, KIT_FOLDER "/corrupt/1-"), 1);
-	g_free(path);
-	item_free(&item);
-}
-END_TEST
-
-START_TEST(damage_is_reported_once_and_named)
-{
-	struct item *item = accept(5000, 1), *other = accept(100, 1);
-	char *path = first_segment();
-
-	memdisk_bytes(disk, path)->data[item->place.offset + 1000] ^= 1;
-	open_again();
-	ck_assert_uint_eq(kit.items->len, 1);
-	ck_assert_uint_eq(kit.whats->len, 1);
-	ck_assert_ptr_nonnull(strstr(g_ptr_array_index(kit.whats, 0), item->id));
-	ck_assert_ptr_nonnull(strstr(g_ptr_array_index(kit.asides, 0), "corrupt/1-8192.record"));
-	ck_assert_uint_eq(
-	    memdisk_bytes(disk, g_ptr_array_index(kit.asides, 0))->len, item->place.length);
-	open_again();
-	ck_assert_uint_eq(kit.items->len, 1);
-	ck_assert_uint_eq(kit.whats->len, 0);
-	g_free(path);
-	item_free(&item);
-	item_free(&other);
-}
-END_TEST
-
-START_TEST(foreign_files_are_left_alone)
-{
-	static const char *const names[] = { "README", "00000009.seg", "9.seg", "0000000G.seg",
-		"0000000A.seg", "core" };
-	struct item *item = accept(100, 1);
-
-	kit_close(&kit);
-	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-		char *path = g_strdup_printf(KIT_FOLDER "/%s", names[i]);
-
-		memdisk_put(disk, path, "hello", 5);
-		g_free(path);
-	}
-	memdisk_put(disk, KIT_FOLDER "/0000000a.new", "half", 4);
-	open_spool();
-	ck_assert_uint_eq(kit.whats->len, G_N_ELEMENTS(names));
-	ck_assert_uint_eq(kit.items->len, 1);
-	for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-		char *path = g_strdup_printf(KIT_FOLDER "/%s", names[i]);
-
-		ck_assert_uint_eq(memdisk_bytes(disk, path)->len, 5);
-		g_free(path);
-	}
-	ck_assert_ptr_null(memdisk_bytes(disk, KIT_FOLDER "/0000000a.new"));
-	item_free(&item);
-}
-END_TEST
-
-START_TEST(a_copied_segment_counts_once)
-{
-	struct item *item = accept(100, 1);
-	char *path = first_segment();
-	const GByteArray *bytes = memdisk_bytes(disk, path);
-
-	kit_close(&kit);
-	memdisk_put(disk, KIT_FOLDER "/00000005.seg", bytes->data, bytes->len);
-	open_spool();
-	ck_assert_uint_eq(kit.items->len, 1);
-	ck_assert_uint_eq(kit.whats->len, 1);
-	g_free(path);
-	item_free(&item);
-}
-END_TEST
-
-/* ---- newer versions ---- */
-
-/* Adds a record of that type, flags and head to the end of the first segment. */
-static void
-forge(uint64_t offset, uint8_t type, uint16_t flags, struct pn_slice head)
-{
-	char *path = first_segment();
-	GByteArray *bytes = memdisk_bytes(disk, path);
-	struct segment_io *io = &disk->io;
-	struct record_header header = { .type = type, .flags = flags, .sequence = 99 };
-	int fd = io->open(io->arg, path, 0);
-
-	memcpy(&header.epoch, bytes->data + 24, 8);
-	header.epoch = field_load64((const char *)bytes->data + 24);
-	header.head_len = (uint32_t)head.len;
-	header.head_crc = text_crc32(0, head.data, head.len);
-	record_header_write(&header, (char *)bytes->data + offset);
-	if (head.len > 0)
-		memcpy(bytes->data + offset + RECORD_HEADER, head.data, head.len);
-	io->close(io->arg, fd);
-	g_free(path);
-}
-
-static const struct {
-	uint8_t type;
-	uint16_t flags;
-	const char *head;
-	size_t head_len;
-	int want;
-} newer[] = {
-	{ RECORD_PLAN, 0, NULL, 0, -EPROTONOSUPPORT },
-	{ RECORD_COPY, 0, NULL, 0, -EPROTONOSUPPORT },
-	{ 100, 0, NULL, 0, -EPROTONOSUPPORT },
-	{ 0, 0, NULL, 0, -EPROTONOSUPPORT },
-	{ RECORD_CHECKPOINT, 0, "anything", 8, 0 },
-	{ 200, 0x0001, NULL, 0, 0 },
-	{ 200, 0x0100, NULL, 0, -EPROTONOSUPPORT },
-	{ RECORD_ABORT, 0x0001, NULL, 0, 0 },
-	{ RECORD_ABORT, 0x8000, NULL, 0, -EPROTONOSUPPORT },
-	/* unknown fields: plain, critical; a known one of a newer version */
-	{ RECORD_ABORT, 0, "\xff\x00\x01\x00\x02\x00\x00\x00hi", 10, 0 },
-	{ RECORD_ABORT, 0, "\xff\x00\x01\x01\x02\x00\x00\x00hi", 10, -EPROTONOSUPPORT },
-	{ RECORD_ABORT, 0, "\x01\x00\x02\x00\x00\x00\x00\x00", 8, 0 },
-	{ RECORD_ABORT, 0, "\x01\x00\x02\x01\x00\x00\x00\x00", 8, -EPROTONOSUPPORT },
-};
-
-START_TEST(newer_records)
-{
-	struct item *item = accept(100, 1);
-	uint64_t end = item->place.offset + item->place.length;
-	int r;
-
-	kit_close(&kit);
-	forge(end, newer[_i].type, newer[_i].flags, pn_slice(newer[_i].head, newer[_i].head_len));
-	r = kit_open(&kit, &disk->io, KIT_FOLDER, 0);
-	ck_assert_int_eq(r, newer[_i].want);
-	if (r == 0)
-		ck_assert_uint_eq(kit.items->len, 1);
-	else
-		ck_assert_ptr_nonnull(strstr(kit.err.text, "newer version"));
-	item_free(&item);
-}
-END_TEST
-
-/* Version, flags and cipher of a segment header. */
-static const struct {
-	size_t at;
-	uint8_t value;
-	int want;
-} newer_headers[] = {
-	{ 8, 2, -EPROTONOSUPPORT },
-	{ 12, 1, -EPROTONOSUPPORT },
-	{ 11, 1, -EPROTONOSUPPORT },
-	{ 10, 1, 0 },
-	{ 300, 1, 0 },
-};
-
-START_TEST(newer_segments)
-{
-	struct item *item = accept(100, 1);
-	char *path = first_segment();
-	uint8_t *bytes = memdisk_bytes(disk, path)->data;
-
-	kit_close(&kit);
-	for (size_t copy = 0; copy <= 4096; copy += 4096) {
-		bytes[copy + newer_headers[_i].at] = newer_headers[_i].value;
-		field_store32((char *)bytes + copy + 508, text_crc32(0, bytes + copy, 508));
-	}
-	ck_assert_int_eq(kit_open(&kit, &disk->io, KIT_FOLDER, 0), newer_headers[_i].want);
-	ck_assert_uint_eq(kit.items->len, newer_headers[_i].want == 0);
-	g_free(path);
+	kit_check_read(&kit, kit_find(&kit, item->id));
 	item_free(&item);
 }
 END_TEST
@@ -748,12 +545,6 @@ suite(void)
 	tcase_add_test(bad, a_full_disk_refuses_before_writing);
 	tcase_add_test(bad, no_room_for_a_segment);
 	tcase_add_test(bad, short_writes_are_continued);
-	tcase_add_test(bad, a_damaged_body_is_set_aside_when_read);
-	tcase_add_test(bad, damage_is_reported_once_and_named);
-	tcase_add_test(bad, foreign_files_are_left_alone);
-	tcase_add_test(bad, a_copied_segment_counts_once);
-	tcase_add_loop_test(bad, newer_records, 0, G_N_ELEMENTS(newer));
-	tcase_add_loop_test(bad, newer_segments, 0, G_N_ELEMENTS(newer_headers));
 	suite_add_tcase(all, good);
 	suite_add_tcase(all, bad);
 	return all;

@@ -138,3 +138,22 @@ kit_append(struct kit *kit, struct item *item)
 	pthread_cond_destroy(&wait.done);
 	return wait.r;
 }
+
+struct item *
+kit_accept(struct kit *kit, size_t size, size_t recipients)
+{
+	struct item *item = kit_item(size, recipients);
+
+	ck_assert_int_eq(kit_append(kit, item), 0);
+	return item;
+}
+
+void
+kit_check_read(struct kit *kit, const struct item *item)
+{
+	struct mail_bytes *bytes = NULL;
+
+	ck_assert_int_eq(spool_read(kit->spool, item, &bytes), 0);
+	kit_check_body(item, bytes);
+	mail_bytes_release(&bytes);
+}
