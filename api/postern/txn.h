@@ -64,7 +64,8 @@ PN_PUBLIC int pn_remove_recipient(struct pn_call *call, const char *address);
 
 /*
  * The message as this entry sees it: with the edits of the entries before it, with CRLF line ends,
- * not dot-stuffed. Headers end with the empty line; the body is what follows.
+ * not dot-stuffed. Headers end with the empty line; the body is what follows. A PN_STAGE_COMMITTED
+ * hook that runs after a restart finds it empty: what the hook needs, it has staged as an effect.
  */
 PN_PUBLIC size_t pn_txn_size(const struct pn_txn *txn);
 PN_PUBLIC struct pn_slice pn_txn_bytes(const struct pn_txn *txn);
