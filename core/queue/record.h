@@ -36,8 +36,8 @@
  *	  0  4  magic
  *	  4  1  length of this header in units of 16: 3. A longer one has more in front of its CRC.
  *	  5  1  type, see enum record_type
- *	  6  2  flags, none yet. Of bits it does not know a reader ignores 0x00ff and refuses
- *0xff00. 8  8  epoch of the segment; what has another epoch is left from an earlier use of the file
+ *	  6  2  flags, none yet. Unknown bits: 0x00ff are ignored, 0xff00 refused.
+ *	  8  8  epoch of the segment; another one: left from an earlier use of the file
  *	 16  8  sequence: grows by one with each record of the spool, across segments and restarts
  *	 24  8  length of the body
  *	 32  4  length of the head
@@ -45,8 +45,8 @@
  *	 40  4  CRC of the body
  *	 44  4  CRC of the header up to here: always its last four bytes
  * Lengths and CRCs are of the stored bytes. With a cipher head and body are each ciphertext and a
- * tag behind it; the nonce is the sequence number and 0 for a head, 1 for a body; the first 44
- * bytes of the header are authenticated too. The key is fresh for each segment, and no segment is
+ * tag behind it; the nonce is the sequence number and 0 for a head, 1 for a body; the header
+ * up to its CRC is authenticated too. The key is fresh for each segment, and no segment is
  * continued after a restart, so no nonce is used twice.
  * A type unknown to the reader: below 128 it refuses to open the spool, from 128 on it skips the
  * record.
@@ -67,10 +67,12 @@
  *		this is the state of their recipients. Replaces every earlier MARK, FINISH and ABORT
  *		about messages in that range.
  * Kept for later, with numbers of their own so that a version without them refuses the spool
- * instead of sending the wrong thing: PLAN (a new plan for a recipient, keyed message id,
- *recipient, plan number; greater number wins), HOLD and RELEASE, COPY (a MESSAGE moved by
- *compaction: same id, replaces the older place, states kept). CHECKPOINT (an index of what is
- *unfinished, with the sequence it was made at) may be skipped.
+ * instead of sending the wrong thing:
+ *	PLAN	a new plan for a recipient, keyed message id, recipient, plan number; the greater
+ *		number wins.
+ *	HOLD, RELEASE	a message is not to be sent, or is again.
+ *	COPY	a MESSAGE moved by compaction: same id, replaces the older place, states kept.
+ * CHECKPOINT (an index of what is unfinished, with the sequence it was made at) may be skipped.
  *
  * DURABILITY
  * - A MESSAGE is answered after fdatasync. MARK and FINISH are written at once and synced with the
