@@ -4,8 +4,14 @@
     with NextHop(chunking=True) as hop:
         ... "127.0.0.1:%d" % hop.port
         hop.wait(3)
+
+Told to, it misbehaves: `answers` maps a line of the client ("RCPT TO:<b@example.org>") to the replies
+that it gets, in turn, before the usual one. `tls` (certificate, key) offers STARTTLS, `login`
+(user, password) wants AUTH PLAIN. `lines` is what clients said, in clear (False) or in TLS (True).
 """
+import base64
 import socketserver
+import ssl
 import threading
 import time
 
@@ -16,21 +22,61 @@ class _Session(socketserver.StreamRequestHandler):
     def say(self, text):
         self.wfile.write(text.encode() + b"\r\n")
 
+    def offers(self):
+        server, secure = self.server, isinstance(self.connection, ssl.SSLSocket)
+        yield from server.offers
+        if server.tls and not secure:
+            yield "STARTTLS"
+        if server.login and (secure or not server.tls):
+            yield "AUTH PLAIN"
+
+    def starttls(self):
+        self.say("220 2.0.0 go on")
+        self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+        self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
+
+    def auth(self, line):
+        user, password = self.server.login
+        right = base64.b64encode(f"\0{user}\0{password}".encode())
+        self.known = line.split() == [b"AUTH", b"PLAIN", right]
+        self.say("235 2.7.0 welcome" if self.known else "535 5.7.8 who are you")
+
+    def told(self, line):
+        """Says the reply that this line is to get; false if it is the usual one."""
+        with self.server.lock:
+            self.server.lines.append((isinstance(self.connection, ssl.SSLSocket), line))
+            replies = self.server.answers.get(line.strip().decode("ascii", "replace"))
+            reply = replies.pop(0) if replies else None
+        if reply is None and line.startswith(b"MAIL") and self.server.login and not self.known:
+            reply = "530 5.7.0 log in first"
+        if reply:
+            self.say(reply)
+        return reply
+
     def handle(self):
         self.server.connections += 1
+        self.known = False
         self.say("220 hop.test ESMTP")
         sender, recipients, chunks = None, [], b""
-        for line in self.rfile:
+        while line := self.rfile.readline():
             verb = line.split(b" ")[0].strip().upper()
+            if self.told(line):
+                continue
             if verb == b"EHLO":
-                self.say("\r\n".join(["250-hop.test", *["250-" + each for each in self.server.offers],
+                self.say("\r\n".join(["250-hop.test", *["250-" + each for each in self.offers()],
                                       "250 SIZE 100000000"]))
+            elif verb == b"STARTTLS":
+                self.starttls()
+            elif verb == b"AUTH":
+                self.auth(line)
             elif verb == b"MAIL":
                 sender, recipients, chunks = line[10:].strip().decode(), [], b""
                 self.say("250 2.1.0 ok")
             elif verb == b"RCPT":
                 recipients.append(line[8:].strip().decode())
                 self.say("250 2.1.5 ok")
+            elif verb == b"DATA" and not recipients:
+                self.say("554 5.5.1 no recipients")
             elif verb == b"DATA":
                 self.say("354 go on")
                 self.keep(sender, recipients, self.data())
@@ -49,13 +95,21 @@ class _Session(socketserver.StreamRequestHandler):
 
     def data(self):
         lines = []
-        for line in self.rfile:
+        while line := self.rfile.readline():
             if line == b".\r\n":
                 return b"".join(lines)
             lines.append(line[1:] if line.startswith(b".") else line)
         raise ConnectionError("the data did not end")
 
     def keep(self, sender, recipients, data):
+        with self.server.lock:
+            replies = self.server.answers.get(".")
+            reply = replies.pop(0) if replies else None
+        if reply == "close":
+            raise ConnectionError("as told")
+        if reply:
+            self.say(reply)
+            return
         with self.server.lock:
             self.server.messages.append((sender, recipients, data))
         self.say("250 2.0.0 kept")
@@ -66,8 +120,13 @@ class NextHop(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, offers=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8"), chunking=False):
-        super().__init__(("127.0.0.1", 0), _Session)
+    def __init__(self, offers=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8"), chunking=False,
+                 port=0, answers=None, tls=None, login=None):
+        super().__init__(("127.0.0.1", port), _Session)
+        self.answers, self.login, self.lines, self.tls = answers or {}, login, [], None
+        if tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*tls)
         self.offers = [*offers, "CHUNKING"] if chunking else list(offers)
         self.lock, self.messages, self.connections = threading.Lock(), [], 0
 
