@@ -1,3 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
 include modules/auth/local.mk
+
+# Modules are loaded by their .so; libtool's .la files and its advice on linking have no use here.
+# They go after installing, so uninstalling cannot ask them what is to be removed.
+# (The variable keeps automake from taking the line for a rule of ours instead of its own.)
+modules_install = install-moduleLTLIBRARIES
+$(modules_install): AM_LIBTOOLFLAGS = --silent
+install-data-hook:
+	cd '$(DESTDIR)$(moduledir)' && rm -f $(notdir $(module_LTLIBRARIES))
+uninstall-hook:
+	rm -f $(patsubst %.la,'$(DESTDIR)$(moduledir)/%.so',$(notdir $(module_LTLIBRARIES)))
