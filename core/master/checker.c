@@ -5,6 +5,7 @@
  * The child runs as nobody when the master is root, reads nothing itself (remote_source.c) and ends
  * with one CHANNEL_RESULT. It must never write anything but to its channel.
  */
+#include <core/base/clock.h>
 #include <core/config/diag.h>
 #include <core/master/checker.h>
 #include <core/master/child.h>
@@ -13,10 +14,15 @@
 #include <core/policy/generation.h>
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#define ANSWER_MS 60000
+#define LOOK_MS   50
 
 /* ---- the child ---- */
 
@@ -157,16 +163,47 @@ take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
 	return r;
 }
 
+static bool
+told_to_end(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+	       (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
+/* A module that hangs while it is loaded must not hold the master, whose signals are blocked. */
+static int
+wait_for_words(int fd, int64_t until_ms, struct pn_error *err)
+{
+	struct pollfd one = { .fd = fd, .events = POLLIN };
+
+	while (poll(&one, 1, LOOK_MS) == 0) {
+		if (told_to_end())
+			return pn_error_set(
+			    err, -EINTR, "told to end while the configuration was checked");
+		if (clock_monotonic_ms() > until_ms)
+			return pn_error_set(err, -ETIMEDOUT,
+			    "the checker did not answer in %d s (a module may hang)",
+			    ANSWER_MS / 1000);
+	}
+	return 0;
+}
+
 /* Serves the child until its result. */
 static int
 talk(int fd, struct source *recording, struct checker_answer *ret, struct pn_error *err)
 {
+	int64_t until_ms = clock_monotonic_ms() + ANSWER_MS;
 	struct channel_frame frame;
 	int r = 0;
 
 	for (;;) {
 		if (r < 0)
 			return pn_error_set(err, r, "cannot talk to the checker: %s", strerror(-r));
+		r = wait_for_words(fd, until_ms, err);
+		if (r < 0)
+			return r;
 		if (channel_receive(fd, &frame) != 1)
 			return pn_error_set(err, -EPIPE,
 			    "the checker ended without an answer (a module may have crashed it)");
@@ -225,6 +262,8 @@ checker_run(
 		    CHANNEL_MOST / 1024 / 1024);
 	source_free(&recording);
 	source_free(&files);
+	if (r < 0)
+		kill(child.pid, SIGKILL); /* it may hang, and is waited for */
 	child_end(&child);
 	return r;
 }
