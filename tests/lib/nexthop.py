@@ -6,8 +6,9 @@
         hop.wait(3)
 
 Told to, it misbehaves: `answers` maps a line of the client ("RCPT TO:<b@example.org>") to the replies
-that it gets, in turn, before the usual one. `tls` (certificate, key) offers STARTTLS, `login`
-(user, password) wants AUTH PLAIN. `lines` is what clients said, in clear (False) or in TLS (True).
+that it gets, in turn, before the usual one; "." is the end of the data, where "close" is no reply
+but the end of the connection. `tls` (certificate, key) offers STARTTLS, `login` (user, password)
+wants AUTH PLAIN. `lines` is what clients said, in clear (False) or in TLS (True).
 """
 import base64
 import socketserver

@@ -170,12 +170,17 @@ class Relay:
         return self
 
     def wait_ready(self, seconds=20):
-        """Every listener answers; those that greet in clear text have greeted."""
+        """Every listener answers, those that greet in clear text have greeted, posternctl is heard."""
         end = time.monotonic() + seconds
         for name, port in self.ports.items():
             proc.wait_listening(port, self.process, max(end - time.monotonic(), 0.1))
             if self.listeners[name].get("tls") != "implicit":
                 self._wait_greeting(port, end)
+        proc.wait_until(self._control_answers, max(end - time.monotonic(), 0.1), "the control socket answers")
+
+    def _control_answers(self):
+        with socket.socket(socket.AF_UNIX) as peer:
+            return peer.connect_ex(os.path.join(self.run, "control")) == 0
 
     def _wait_greeting(self, port, end):
         """The master's socket takes connections before there is a relay to serve them."""

@@ -84,7 +84,11 @@ class Crash(RelayCase):
                     per_connection=20, tag="crash", acked=self.acked, reconnect=30)
         self.addCleanup(proc.end, load.process)
         got = self.run_rounds(load)
-        proc.wait_until(self.queue_is_empty, 60, "the queue is empty")
+        try:
+            proc.wait_until(self.queue_is_empty, 60, "the queue is empty")
+        except proc.Failed as problem:
+            self.fail(f"{problem}, seed {SEED}\n{self.server.ctl('status', check=False).stdout}"
+                      f"{self.server.log()[-3000:]}")
         self.sink.report()
         self.check(got, lines(self.acked), lines(self.ids))
 

@@ -18,7 +18,7 @@ from tests.lib.proc import Failed
 from tests.lib.talk_tests import Peer
 
 OPEN = {"tls": "none", "auth": "off", "networks": ["127.0.0.0/8"]}
-DIES = "#include <signal.h>\n__attribute__((constructor)) static void die(void) { raise(HOW); }\n"
+DIES = "#include <signal.h>\n#include <unistd.h>\n__attribute__((constructor)) static void die(void) { HOW; }\n"
 
 
 class ProcessCase(RelayCase):
@@ -215,7 +215,7 @@ class Supervision(ProcessCase):
             self.skipTest("there is no C compiler")
         folder = os.path.join(self.directory, "modules")
         os.makedirs(folder, exist_ok=True)
-        subprocess.run([compiler, "-shared", "-fPIC", f"-DHOW={how}", "-x", "c", "-", "-o",
+        subprocess.run([compiler, "-w", "-shared", "-fPIC", f"-DHOW={how}", "-x", "c", "-", "-o",
                         os.path.join(folder, "dies.so")], input=DIES.encode(), check=True)
         return folder
 
@@ -225,15 +225,29 @@ class Supervision(ProcessCase):
                 relay = Relay(os.path.join(self.directory, how), self.builddir, {"plain": OPEN},
                               [{"to": "discard"}], ["dies"])
                 self.addCleanup(relay.stop)
-                relay.programs.modules = self.dying_module(how)
+                relay.programs.modules = self.dying_module(f"raise({how})")
                 with self.assertRaises(Failed) as refused:
                     relay.start()
                 self.assertIn("the checker ended without an answer", str(refused.exception))
                 self.assertIn("a module may have crashed it", str(refused.exception))
 
+    def test_a_module_that_hangs_in_the_checker(self):
+        """The master, all of whose signals are blocked, still ends when told to."""
+        relay = self.relay({"plain": OPEN}, pipeline=["dies"])
+        relay.programs.modules = self.dying_module("for (;;) pause()")
+        with open(relay.log_path, "wb") as log:
+            relay.process = subprocess.Popen([relay.programs.posternd, "-c", relay.conf, "-m", relay.programs.modules],
+                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        checker = proc.wait_until(lambda: relay.child("checker"), 10, "the checker starts")
+        relay.process.terminate()
+        self.assertEqual(self.ended(relay, 10), 1)
+        relay.process = None
+        self.assertIn("told to end while the configuration was checked", relay.log())
+        self.assertFalse(os.path.exists(f"/proc/{checker}"))
+
     def test_a_reload_that_kills_the_checker(self):
         relay = self.new_relay()
-        relay.programs.modules = self.dying_module("SIGSEGV")
+        relay.programs.modules = self.dying_module("raise(SIGSEGV)")
         relay.start()
         relay.pipeline = ["dies"]
         relay.write()
