@@ -11,3 +11,8 @@ posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_
 posternctl_LDADD = $(CORE_LIBS)
 posternctl_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternctl_DEPENDENCIES = core/libcore.a
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/ctl
+tests_unit_ctl_SOURCES = tests/unit/ctl.c
+endif

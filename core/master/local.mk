@@ -17,3 +17,8 @@ posternd_SOURCES = core/master/main.c
 posternd_LDADD = $(CORE_LIBS)
 posternd_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternd_DEPENDENCIES = core/libcore.a
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/master
+tests_unit_master_SOURCES = tests/unit/master.c
+endif
