@@ -2,8 +2,9 @@
 /*
  * checker.c - the child that checks a configuration, and the master's talk with it.
  *
- * The child runs as nobody when the master is root, reads nothing itself (remote_source.c) and ends
- * with one CHANNEL_RESULT. It must never write anything but to its channel.
+ * The child runs as nobody when the master is root (and then as the relay's user), reads nothing
+ * itself (remote_source.c) and ends with one CHANNEL_RESULT. It must never write anything but to
+ * its channel.
  */
 #include <core/base/clock.h>
 #include <core/config/diag.h>
@@ -71,6 +72,29 @@ result_json(const struct generation *generation)
 	    "listeners", listeners_json(relay));
 }
 
+/* The relay's user in a configuration that cannot be taken: it may not be our fault to find. */
+static json_t *
+refusal_json(const struct generation_how *how, size_t errors)
+{
+	struct config_tree tree = { 0 };
+	struct config_core core = { 0 };
+	struct settings_secrets *secrets = NULL;
+	struct arena arena = { 0 };
+	struct diags again = { 0 };
+	struct pn_error err = { 0 };
+	json_t *result;
+
+	if (config_tree_load(&tree, how->source, how->folder, &again, &err) == 0)
+		config_core_fill(&tree, &arena, &secrets, &again, &core);
+	result = json_pack(
+	    "{s:b, s:i, s:s*}", "ok", 0, "errors", (int)errors, "user", core.relay.user);
+	settings_secrets_free(&secrets);
+	config_tree_free(&tree);
+	arena_free(&arena);
+	diags_free(&again);
+	return result;
+}
+
 static void
 check(const char *folder, const char *modules, int fd)
 {
@@ -85,8 +109,7 @@ check(const char *folder, const char *modules, int fd)
 	if (r == 0)
 		send_json(fd, CHANNEL_RESULT, result_json(generation));
 	else
-		send_json(fd, CHANNEL_RESULT,
-		    json_pack("{s:b, s:i}", "ok", 0, "errors", (int)diags.errors));
+		send_json(fd, CHANNEL_RESULT, refusal_json(&how, diags.errors));
 	generation_release(&generation);
 	diags_free(&diags);
 	source_free(&how.source);
@@ -97,7 +120,7 @@ checker_main(void)
 {
 	struct channel_frame frame;
 	struct pn_error err = { 0 };
-	const char *folder, *modules;
+	const char *folder, *modules, *user = NULL;
 	json_t *question;
 
 	prctl(PR_SET_NAME, "postern-checker");
@@ -105,11 +128,13 @@ checker_main(void)
 		return EXIT_FAILURE;
 	question = json_loads(frame.bytes.data, 0, NULL);
 	channel_frame_free(&frame);
-	if (privileges_drop(NULL, &err) < 0) {
-		fprintf(stderr, "posternd: checker: %s\n", err.text);
+	if (json_unpack(question, "{s:s, s:s, s?s}", "folder", &folder, "modules", &modules, "user",
+		&user) < 0)
 		return EXIT_FAILURE;
-	}
-	if (json_unpack(question, "{s:s, s:s}", "folder", &folder, "modules", &modules) == 0)
+	if (privileges_drop(user, &err) < 0)
+		send_json(CHILD_CHANNEL, CHANNEL_RESULT,
+		    json_pack("{s:b, s:s+}", "ok", 0, "why", "relay.user: ", err.text));
+	else
 		check(folder, modules, CHILD_CHANNEL);
 	json_decref(question);
 	return EXIT_SUCCESS;
@@ -142,14 +167,17 @@ static int
 take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
 {
 	json_t *result = json_loads(text, 0, NULL), *listeners = NULL;
-	const char *user = NULL, *state = NULL, *run = NULL;
+	const char *user = NULL, *state = NULL, *run = NULL, *why = NULL;
 	int ok = 0, errors = 0, log_level = 0, r;
 
-	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?o}", "ok", &ok, "errors", &errors,
-		"user", &user, "state", &state, "run", &run, "log", &log_level, "listeners",
-		&listeners) < 0) {
+	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?o, s?s}", "ok", &ok, "errors",
+		&errors, "user", &user, "state", &state, "run", &run, "log", &log_level,
+		"listeners", &listeners, "why", &why) < 0) {
 		r = pn_error_set(err, -EPROTO, "the checker's answer makes no sense");
+	} else if (why) {
+		r = pn_error_set(err, -EPERM, "%s", why);
 	} else if (!ok) {
+		ret->user = user ? arena_text(&ret->arena, user) : NULL;
 		r = pn_error_set(err, -EINVAL, "the configuration has %d error%s", errors,
 		    errors == 1 ? "" : "s");
 	} else {
@@ -223,9 +251,10 @@ talk(int fd, struct source *recording, struct checker_answer *ret, struct pn_err
 }
 
 static int
-ask(int fd, const char *folder, const char *modules)
+ask(int fd, const char *folder, const char *modules, const char *user)
 {
-	json_t *question = json_pack("{s:s, s:s}", "folder", folder, "modules", modules);
+	json_t *question = json_pack(
+	    "{s:s, s:s, s:s*}", "folder", folder, "modules", modules, "user", user);
 	char *text = json_dumps(question, 0);
 	int r = text ? channel_send(fd, CHANNEL_CHECK, pn_slice_of(text), NULL, 0) : -ENOMEM;
 
@@ -234,9 +263,9 @@ ask(int fd, const char *folder, const char *modules)
 	return r;
 }
 
-int
-checker_run(
-    const char *folder, const char *modules, struct checker_answer *ret, struct pn_error *err)
+static int
+run_as(const char *user, const char *folder, const char *modules, struct checker_answer *ret,
+    struct pn_error *err)
 {
 	struct source *files = NULL, *recording = NULL;
 	struct child child;
@@ -252,7 +281,7 @@ checker_run(
 	if (r == 0)
 		r = source_recording(files, &recording);
 	if (r == 0)
-		r = ask(child.fd, folder, modules);
+		r = ask(child.fd, folder, modules, user);
 	if (r < 0)
 		pn_error_set(err, r, "cannot talk to the checker: %s", strerror(-r));
 	else
@@ -265,6 +294,25 @@ checker_run(
 	if (r < 0)
 		kill(child.pid, SIGKILL); /* it may hang, and is waited for */
 	child_end(&child);
+	return r;
+}
+
+/*
+ * Nobody may be kept out of what the relay's own user may read, a tree in root's home for example:
+ * where nobody finds mistakes, those count that the relay's user finds.
+ */
+int
+checker_run(
+    const char *folder, const char *modules, struct checker_answer *ret, struct pn_error *err)
+{
+	int r = run_as(NULL, folder, modules, ret, err);
+	char *user = r == -EINVAL && ret->user && geteuid() == 0 ? strdup(ret->user) : NULL;
+
+	if (user) {
+		checker_answer_free(ret);
+		r = run_as(user, folder, modules, ret, err);
+		free(user);
+	}
 	return r;
 }
 

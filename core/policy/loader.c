@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <ltdl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -94,7 +95,8 @@ next_folder(const char **path, char *folder, size_t size)
 	return true;
 }
 
-static bool
+/* 0, -ENOENT, or -EACCES with the file in `ret` that cannot be reached. */
+static int
 find_file(const char *name, const char *module_path, char *ret, size_t size)
 {
 	char folder[3000];
@@ -102,9 +104,11 @@ find_file(const char *name, const char *module_path, char *ret, size_t size)
 	while (next_folder(&module_path, folder, sizeof(folder))) {
 		snprintf(ret, size, "%s/%s" SUFFIX, folder, name);
 		if (access(ret, F_OK) == 0)
-			return true;
+			return 0;
+		if (errno == EACCES)
+			return -EACCES;
 	}
-	return false;
+	return -ENOENT;
 }
 
 static int
@@ -160,6 +164,16 @@ not_found(const char *name, const char *module_path, struct pn_error *err)
 		pn_error_set(err, r, "there is no module \"%s\" in %s", name, module_path);
 	buf_free(&names);
 	return r;
+}
+
+static int
+out_of_reach(const char *path, struct pn_error *err)
+{
+	const struct passwd *pw = getpwuid(geteuid());
+
+	return pn_error_set(err, -EACCES,
+	    "%s: a folder on the way there is closed to user %s; see relay.user", path,
+	    pw ? pw->pw_name : "without a name");
 }
 
 /* ---- is it a module, and one for us ---------------------------------------------------------- */
@@ -282,8 +296,9 @@ loader_open(
 	if (!name_valid(name))
 		return pn_error_set(err, -EINVAL,
 		    "\"%.64s\" is no name of a module; they have a to z, 0 to 9, - and _", name);
-	if (!find_file(name, module_path, path, sizeof(path)))
-		return not_found(name, module_path, err);
+	r = find_file(name, module_path, path, sizeof(path));
+	if (r < 0)
+		return r == -EACCES ? out_of_reach(path, err) : not_found(name, module_path, err);
 	r = prepare(err);
 	if (r < 0)
 		return r;
