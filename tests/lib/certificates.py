@@ -8,6 +8,7 @@ def certificate(directory, name="postern.test", names=()):
     """Self-signed; (certificate, key) as paths in `directory`, for `name` and more `names`."""
     cert, key = os.path.join(directory, f"{name}.pem"), os.path.join(directory, f"{name}.key")
     if not os.path.exists(cert):
+        os.makedirs(directory, exist_ok=True)
         alternatives = ",".join(f"DNS:{each}" for each in (name, *names))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", key, "-out", cert,
