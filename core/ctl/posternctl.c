@@ -140,6 +140,10 @@ main(int argc, char **argv)
 		print_usage(stderr);
 		return EXIT_USAGE;
 	}
+	if (optind + 1 == argc && strcmp(argv[optind], "help") == 0) {
+		print_usage(stdout);
+		return EXIT_OK;
+	}
 	log_setup("posternctl", PN_LOG_WARNING);
 	if (console_open(&ctl.console, json) < 0)
 		return EXIT_REFUSED;

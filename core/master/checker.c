@@ -133,7 +133,7 @@ checker_main(void)
 		return EXIT_FAILURE;
 	if (privileges_drop(user, &err) < 0)
 		send_json(CHILD_CHANNEL, CHANNEL_RESULT,
-		    json_pack("{s:b, s:s+}", "ok", 0, "why", "relay.user: ", err.text));
+		    json_pack("{s:b, s:s}", "ok", 0, "why", err.text));
 	else
 		check(folder, modules, CHILD_CHANNEL);
 	json_decref(question);

@@ -73,7 +73,8 @@ main(int argc, char **argv)
 		return 2;
 	}
 	if (!realpath(folder, real)) {
-		fprintf(stderr, "posternd: %s: %s\n", folder, strerror(errno));
+		fprintf(stderr, "posternd: %s: %s; -c FOLDER names the folder of YAML files\n",
+		    folder, strerror(errno));
 		return EXIT_FAILURE;
 	}
 	return master_main(real, modules);

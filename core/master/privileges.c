@@ -16,6 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define CANNOT_MAKE \
+	"%s: cannot make the folder: %s; see relay.state_directory and relay.run_directory"
+
 static int
 find_user(const char *user, struct passwd *ret, char *memory, size_t size, struct pn_error *err)
 {
@@ -24,8 +27,10 @@ find_user(const char *user, struct passwd *ret, char *memory, size_t size, struc
 
 	if (r == 0 && found)
 		return 0;
-	return pn_error_set(
-	    err, r ? -r : -ENOENT, "there is no user \"%s\" to run as", user ? user : "nobody");
+	return pn_error_set(err, r ? -r : -ENOENT,
+	    "relay.user: this machine has no user \"%s\"; \"adduser --system --group %s\" makes "
+	    "one",
+	    user ? user : "nobody", user ? user : "nobody");
 }
 
 int
@@ -64,8 +69,7 @@ make_folders_above(const char *path, struct pn_error *err)
 	for (char *slash = strchr(above + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		if (mkdir(above, 0755) < 0 && errno != EEXIST)
-			return pn_error_set(
-			    err, -errno, "%s: cannot make the folder: %s", above, strerror(errno));
+			return pn_error_set(err, -errno, CANNOT_MAKE, above, strerror(errno));
 		*slash = '/';
 	}
 	return 0;
@@ -104,5 +108,5 @@ privileges_folder(const char *path, const char *user, mode_t mode, struct pn_err
 		return give_folder(path, user, err);
 	if (errno == EEXIST)
 		return 0; /* an administrator's folder keeps its owner, whatever a setting names */
-	return pn_error_set(err, -errno, "%s: cannot make the folder: %s", path, strerror(errno));
+	return pn_error_set(err, -errno, CANNOT_MAKE, path, strerror(errno));
 }

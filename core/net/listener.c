@@ -110,6 +110,21 @@ open_listener(const struct address *address, int *ret_fd)
 	return 0;
 }
 
+static const char *
+advice(int r)
+{
+	switch (r) {
+	case -EACCES:
+		return "; ports below 1024 are for root and for CAP_NET_BIND_SERVICE";
+	case -EADDRINUSE:
+		return "; another program listens there, \"ss -ltnp\" names it";
+	case -EADDRNOTAVAIL:
+		return "; this machine has no such address, \"ip address\" shows those it has";
+	default:
+		return "";
+	}
+}
+
 int
 listener_bind(const struct address *address, int *ret_fd, struct pn_error *err)
 {
@@ -125,7 +140,7 @@ listener_bind(const struct address *address, int *ret_fd, struct pn_error *err)
 	if (r == 0)
 		return 0;
 	address_format(address, text);
-	return pn_error_set(err, r, "cannot listen on %s: %s", text, strerror(-r));
+	return pn_error_set(err, r, "cannot listen on %s: %s%s", text, strerror(-r), advice(r));
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */

@@ -92,6 +92,11 @@ class Commands(Ctl):
                 self.assertEqual((done.returncode, done.stdout), (USAGE, ""), done.stderr)
                 self.assertIn(said, done.stderr)
 
+    def test_help_alone_lists_the_commands(self):
+        done = self.ctl("-c", "/nonexistent", "help")
+        self.assertEqual((done.returncode, done.stderr), (OK, ""))
+        self.assertIn("queue list", done.stdout)
+
     def test_help_without_a_configuration(self):
         done = self.ctl("-c", "/nonexistent", "--help")
         self.assertEqual((done.returncode, done.stderr), (OK, ""))
