@@ -60,7 +60,7 @@ run_queue_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 static int
 run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	json_t *answer, *lines;
+	json_t *answer, *lines, *line;
 	const char *text;
 	size_t i;
 	int code = ask(
@@ -73,9 +73,9 @@ run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 		pn_error_set(err, -ENOENT, "%s: the relay remembers nothing of it", argv[0]);
 		code = EXIT_REFUSED;
 	}
-	json_array_foreach(lines, i, answer)
+	json_array_foreach(lines, i, line)
 	{
-		text = json_string_value(answer);
+		text = json_string_value(line);
 		if (ctl->console.json) {
 			pn_console_row(&ctl->console);
 			pn_console_field(&ctl->console, "line", text);
@@ -83,6 +83,7 @@ run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 			puts(text);
 		}
 	}
+	json_decref(answer);
 	return code;
 }
 
