@@ -247,7 +247,7 @@ class Supervision(ProcessCase):
 
     def test_a_reload_that_kills_the_checker(self):
         relay = self.new_relay()
-        relay.programs.modules = self.dying_module("raise(SIGSEGV)")
+        relay.programs.modules = self.dying_module("raise(SIGKILL)")
         relay.start()
         relay.pipeline = ["dies"]
         relay.write()
