@@ -266,6 +266,18 @@ source_bundle_write(struct source *recording, struct buf *ret)
 	return 0;
 }
 
+void
+source_recorded(struct source *recording, void (*each)(void *arg, const char *path), void *arg)
+{
+	struct memory *memory = (struct memory *)recording;
+	GHashTableIter iter;
+	gpointer path;
+
+	g_hash_table_iter_init(&iter, memory->files);
+	while (g_hash_table_iter_next(&iter, &path, NULL))
+		each(arg, path);
+}
+
 static bool
 take(struct pn_slice *from, size_t len, struct pn_slice *ret)
 {

@@ -45,6 +45,9 @@ int source_recording(struct source *from, struct source **ret);
 /* -E2BIG where `ret` is too small. Its memory holds secrets then: buf_wipe(). */
 int source_bundle_write(struct source *recording, struct buf *ret);
 /* Copies `bundle`; -EBADMSG where it is damaged. Files not in it are -ENOENT. */
+/* The path of every file that was read, in no order; borrowed from the source. */
+void source_recorded(
+    struct source *recording, void (*each)(void *arg, const char *path), void *arg);
 int source_bundle(struct pn_slice bundle, struct source **ret, struct pn_error *err);
 /* Wipes what it holds. */
 void source_free(struct source **source);

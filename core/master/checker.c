@@ -263,6 +263,23 @@ ask(int fd, const char *folder, const char *modules, const char *user)
 	return r;
 }
 
+static void
+keep_path(void *arg, const char *path)
+{
+	struct checker_answer *ret = arg;
+
+	/* grows by doubling: at every power of two there is room for as many again */
+	if ((ret->file_count & (ret->file_count - 1)) == 0) {
+		size_t room = ret->file_count ? 2 * ret->file_count : 1;
+		const char **more = arena_alloc(&ret->arena, room * sizeof(*more));
+
+		if (ret->file_count > 0)
+			memcpy(more, ret->files, ret->file_count * sizeof(*more));
+		ret->files = more;
+	}
+	ret->files[ret->file_count++] = arena_text(&ret->arena, path);
+}
+
 static int
 run_as(const char *user, const char *folder, const char *modules, struct checker_answer *ret,
     struct pn_error *err)
@@ -289,6 +306,8 @@ run_as(const char *user, const char *folder, const char *modules, struct checker
 	if (r == 0 && source_bundle_write(recording, &ret->bundle) < 0)
 		r = pn_error_set(err, -E2BIG, "the configuration is larger than %u MiB",
 		    CHANNEL_MOST / 1024 / 1024);
+	if (r == 0)
+		source_recorded(recording, keep_path, ret);
 	source_free(&recording);
 	source_free(&files);
 	if (r < 0)

@@ -25,6 +25,8 @@ struct checker_answer {
 	int log_level;
 	struct checker_listener listeners[CHECKER_LISTENERS_MOST];
 	size_t listener_count;
+	const char **files; /* every file that was read */
+	size_t file_count;
 	struct buf diagnostics; /* errors and warnings, a line each; also when checker_run fails */
 	struct buf bundle; /* every file that was read; the master wipes it when it is replaced */
 };

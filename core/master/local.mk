@@ -10,7 +10,8 @@ core_libcore_a_SOURCES += \
 	core/master/relay_control.c core/master/relay_state.h \
 	core/master/remote_source.c core/master/remote_source.h \
 	core/master/settled.c core/master/settled.h \
-	core/master/sockets.c core/master/sockets.h
+	core/master/sockets.c core/master/sockets.h \
+	core/master/watch.c core/master/watch.h
 
 sbin_PROGRAMS += posternd
 posternd_SOURCES = core/master/main.c

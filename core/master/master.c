@@ -14,6 +14,7 @@
 #include <core/master/master.h>
 #include <core/master/privileges.h>
 #include <core/master/sockets.h>
+#include <core/master/watch.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -35,7 +36,9 @@ struct master {
 	const char *folder, *modules;
 	struct checker_answer answer, next; /* in force; being taken by the relay */
 	struct sockets sockets, next_sockets;
-	bool taking; /* `next` was sent and not yet answered */
+	struct watch watch;
+	int64_t read_us; /* wall time before the newest configuration was read */
+	bool taking;     /* `next` was sent and not yet answered */
 	struct child relay;
 	int signals, state; /* state: the folder's lock */
 	bool ready, stopping;
@@ -200,6 +203,7 @@ reload(struct master *master)
 	}
 	sd_notify(0, "RELOADING=1");
 	master->taking = true;
+	master->read_us = clock_wall_us();
 	master->next_sockets.count = 0;
 	if (checker_run(master->folder, master->modules, &master->next, &err) < 0) {
 		const char *lines = buf_text(&master->next.diagnostics);
@@ -222,6 +226,7 @@ reload_applied(struct master *master, const char *text)
 
 	sockets_close_others(&master->sockets, &master->next_sockets);
 	checker_answer_free(&master->answer);
+	watch_set(&master->watch, &master->next, master->read_us);
 	master->answer = master->next;
 	master->sockets = master->next_sockets;
 	master->taking = false;
@@ -288,12 +293,29 @@ take_signal(struct master *master)
 static int
 next_wait(const struct master *master)
 {
-	int64_t due = master->stopping ? master->kill_ms : master->restart_ms;
-	int64_t wait = due - clock_monotonic_ms();
+	int64_t due = master->stopping ? master->kill_ms : master->watch.due_ms, wait;
 
-	if (due == 0)
-		return -1;
+	if (!master->stopping && master->restart_ms && master->restart_ms < due)
+		due = master->restart_ms;
+	wait = due - clock_monotonic_ms();
 	return wait < 0 ? 0 : (int)wait;
+}
+
+/* A certificate was renewed, a password file replaced: the same as a reload. */
+static void
+look_at_files(struct master *master)
+{
+	const char *changed;
+
+	if (master->taking || master->relay.fd < 0) {
+		master->watch.due_ms = clock_monotonic_ms() + WATCH_MS;
+		return; /* what has changed is still different then */
+	}
+	changed = watch_look(&master->watch);
+	if (!changed)
+		return;
+	log_event(PN_LOG_NOTICE, "file-changed", "path", changed, NULL);
+	reload(master);
 }
 
 static void
@@ -308,6 +330,8 @@ look_at_clock(struct master *master)
 	} else if (!master->stopping && master->restart_ms && now >= master->restart_ms) {
 		restart_relay(master);
 	}
+	if (!master->stopping && now >= master->watch.due_ms)
+		look_at_files(master);
 }
 
 static void
@@ -351,13 +375,18 @@ claim_state(struct master *master, struct pn_error *err)
 static int
 prepare(struct master *master, struct pn_error *err)
 {
-	int r = checker_run(master->folder, master->modules, &master->answer, err);
-	const char *lines = buf_text(&master->answer.diagnostics);
+	const char *lines;
+	int r;
+
+	master->read_us = clock_wall_us();
+	r = checker_run(master->folder, master->modules, &master->answer, err);
+	lines = buf_text(&master->answer.diagnostics);
 
 	if (lines)
 		fputs(lines, stderr);
 	if (r < 0)
 		return r;
+	watch_set(&master->watch, &master->answer, master->read_us);
 	log_setup("master", (enum pn_level)master->answer.log_level);
 	r = privileges_folder(master->answer.state_directory, master->answer.user, 0700, err);
 	if (r == 0)
@@ -405,6 +434,7 @@ master_main(const char *folder, const char *modules)
 	else
 		fprintf(stderr, "posternd: %s\n", err.text);
 	sockets_close_others(&master.sockets, &none);
+	watch_free(&master.watch);
 	checker_answer_free(&master.answer);
 	close(master.signals);
 	if (master.state >= 0)
