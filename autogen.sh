@@ -45,9 +45,10 @@ install_packages() {
 		}
 		sudo=sudo
 	fi
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-	# shellcheck disable=SC2086 # a list of words
-	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $wanted
+	# A machine that has just started may be installing its own updates: wait for that.
+	apt="$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300"
+	# shellcheck disable=SC2086 # lists of words
+	$apt update && $apt install -y --no-install-recommends $wanted
 }
 
 bootstrap() {

@@ -18,3 +18,6 @@ install-conf:
 	    $(INSTALL_DATA) '$(srcdir)'/$$file "$$to" || exit 1; \
 	  fi; \
 	done
+
+# So make distcheck does not miss its removal.
+distuninstallcheck_listfiles = find . -type f ! -path '*/postern/conf.d/*' -print

@@ -120,7 +120,9 @@ def main():
                  [{"to": "maildir", "path": f"{maildir}/{{domain}}/{{user}}"}],
                  tls=certificate(str(directory), "localhost"))
     relay.add_user(USER, PASSWORD)
-    print(f"== starting {relay.programs.posternd}")
+    print(f"== starting {relay.programs.posternd}", flush=True)
+    if relay.note:
+        print(f"Note: {relay.note}. Installed, it runs as relay.user says.", flush=True)
     with relay:
         submit(relay.port("submission"))
         show(relay, maildir)

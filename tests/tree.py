@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tree's own rules: who may include whom, a licence line in every file, no file too long."""
+import fnmatch
 import pathlib
 import re
 import subprocess
@@ -25,9 +26,15 @@ SENDING = ("courier", "reply", "dot", "command")
 
 
 def files(*patterns):
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
-                            cwd=TREE, stdout=subprocess.PIPE, check=True)
-    return [TREE / name for name in listed.stdout.decode().split("\n") if name]
+    """The tree's own files: git's where it is a checkout, all in a release, which has no others."""
+    if not (TREE / ".git").exists():
+        return [path for path in sorted(TREE.rglob("*")) if path.is_file()
+                and any(fnmatch.fnmatch(str(path.relative_to(TREE)), pattern) for pattern in patterns)]
+    # Root may look at a user's checkout; git wants to be told.
+    listed = subprocess.run(["git", "-c", f"safe.directory={TREE}", "ls-files", "--cached", "--others",
+                             "--exclude-standard", *patterns], cwd=TREE, stdout=subprocess.PIPE, check=True)
+    return [path for path in (TREE / name for name in listed.stdout.decode().split("\n") if name)
+            if path.is_file()]
 
 
 def includes(path):
