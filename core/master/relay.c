@@ -114,7 +114,7 @@ lane_has_switched(struct loop_task *task)
 
 	settled_release(&change->settled);
 	free(change);
-	if (--relay->answers_due > 0)
+	if (--relay->switching > 0)
 		return;
 	snprintf(number, sizeof(number), "%llu",
 	    (unsigned long long)generation_number(relay->generation));
@@ -141,7 +141,7 @@ apply(struct relay *relay, struct settled *settled)
 	generation_release(&old);
 	log_setup("relay", (enum pn_level)config->log_level);
 	mail_bytes_budget((size_t)config->limits.memory);
-	relay->answers_due = relay->lane_count;
+	relay->switching = relay->lane_count;
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
 
@@ -155,6 +155,32 @@ apply(struct relay *relay, struct settled *settled)
 	}
 }
 
+/* What a running relay cannot change; a reload that says otherwise would be in force by half. */
+static int
+check_same(const struct relay *relay, const struct config_head *head, struct pn_error *err)
+{
+	const char *state = json_string_value(json_object_get(head->json, "state"));
+
+	if (!state || strcmp(relay->state_directory, state) != 0)
+		return pn_error_set(err, -EBUSY,
+		    "relay.state_directory cannot change while the relay runs: stop it first");
+	if (g_strcmp0(relay->user, head->user) != 0)
+		return pn_error_set(
+		    err, -EBUSY, "relay.user cannot change while the relay runs: stop it first");
+	return 0;
+}
+
+static int
+check_same_run(const struct relay *relay, struct generation **generation, struct pn_error *err)
+{
+	if (strcmp(generation_core(relay->generation)->relay.run_directory,
+		generation_core(*generation)->relay.run_directory) == 0)
+		return 0;
+	generation_release(generation);
+	return pn_error_set(
+	    err, -EBUSY, "relay.run_directory cannot change while the relay runs: stop it first");
+}
+
 static void
 take_config(struct relay *relay, struct channel_frame *frame)
 {
@@ -165,12 +191,12 @@ take_config(struct relay *relay, struct channel_frame *frame)
 	int r = relay->draining ? pn_error_set(&err, -ESHUTDOWN, "the relay is stopping")
 				: read_head(frame, &head, &err);
 
-	if (r == 0 && strcmp(relay->state_directory,
-			  json_string_value(json_object_get(head.json, "state"))) != 0)
-		r = pn_error_set(&err, -EBUSY,
-		    "relay.state_directory cannot change while the relay runs: stop it first");
+	if (r == 0)
+		r = check_same(relay, &head, &err);
 	if (r == 0)
 		r = build(relay, head.bundle, &generation, &err);
+	if (r == 0)
+		r = check_same_run(relay, &generation, &err);
 	if (r == 0)
 		r = settled_new(generation, frame, &settled, &err);
 	if (r == 0)
@@ -190,7 +216,7 @@ lane_has_drained(struct loop_task *task)
 	struct relay *relay = change->relay;
 
 	free(change);
-	if (--relay->answers_due == 0)
+	if (--relay->undrained == 0)
 		loop_stop(relay->loop);
 }
 
@@ -217,7 +243,7 @@ drain(struct relay *relay, int64_t within_ms)
 	if (relay->draining)
 		return;
 	relay->draining = true;
-	relay->answers_due = relay->lane_count;
+	relay->undrained = relay->lane_count;
 	loop_timer_set(relay->loop, &relay->deadline, within_ms);
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
@@ -231,14 +257,17 @@ drain(struct relay *relay, int64_t within_ms)
 	}
 }
 
-/* Someone hangs: everything durable is durable, the rest was never acknowledged. */
+/*
+ * Someone hangs: everything durable is durable, the rest was never acknowledged. Lanes still run,
+ * so nothing is freed: the spool writes what it was given and then takes no more.
+ */
 static void
 on_deadline(struct loop_timer *timer)
 {
 	struct relay *relay = (struct relay *)((char *)timer - offsetof(struct relay, deadline));
 
 	log_text(PN_LOG_WARNING, "not everything ended in time; leaving");
-	spool_close(&relay->spool);
+	spool_stop(relay->spool);
 	_exit(EXIT_SUCCESS);
 }
 
@@ -431,6 +460,7 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	relay->folder = take_text(&head, "folder");
 	relay->modules = take_text(&head, "modules");
 	relay->state_directory = take_text(&head, "state");
+	relay->user = take_text(&head, "user");
 	r = relay->folder && relay->modules && relay->state_directory
 		? privileges_drop(head.user, err)
 		: pn_error_set(err, -EPROTO, "the master's configuration lacks a folder");
@@ -477,6 +507,7 @@ finish(struct relay *relay)
 	free(relay->folder);
 	free(relay->modules);
 	free(relay->state_directory);
+	free(relay->user);
 }
 
 /*

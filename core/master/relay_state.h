@@ -21,11 +21,12 @@ struct relay {
 	struct lane *lanes[RELAY_LANES_MOST];
 	size_t lane_count;
 	struct generation *generation; /* the newest */
-	char *folder, *modules, *state_directory;
+	char *folder, *modules, *state_directory, *user;
 	struct control *control;
 	struct control_request *reloading; /* who asked for the reload under way, or NULL */
 	int64_t started_us;
-	size_t answers_due; /* lanes that have not yet taken a configuration, or not yet drained */
+	size_t switching; /* lanes that have not yet taken a configuration */
+	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
 };
 

@@ -272,7 +272,20 @@ committer_stop(struct spool *spool)
 	pthread_mutex_unlock(&spool->inbox.lock);
 	pthread_cond_signal(&spool->inbox.filled);
 	pthread_join(spool->thread, NULL);
+	spool->running = false;
+	spool->stopped = true;
+}
+
+void
+committer_free(struct spool *spool)
+{
+	struct spool_op *op;
+
+	if (!spool->stopped)
+		return;
+	/* Given too late: never written, never answered. */
+	while ((op = spool_ops_take(&spool->inbox.ops)))
+		spool_op_free(op);
 	pthread_mutex_destroy(&spool->inbox.lock);
 	pthread_cond_destroy(&spool->inbox.filled);
-	spool->running = false;
 }

@@ -210,6 +210,12 @@ spool_open(const struct spool_settings *settings, const struct spool_recovery *r
 }
 
 void
+spool_stop(struct spool *spool)
+{
+	committer_stop(spool);
+}
+
+void
 spool_close(struct spool **ptr)
 {
 	struct spool *spool = *ptr;
@@ -218,6 +224,7 @@ spool_close(struct spool **ptr)
 		return;
 	*ptr = NULL;
 	committer_stop(spool);
+	committer_free(spool);
 	tail_close(spool);
 	live_clear(&spool->live);
 	g_queue_clear(&spool->free);

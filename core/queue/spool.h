@@ -41,7 +41,12 @@ struct spool_recovery {
  */
 int spool_open(const struct spool_settings *settings, const struct spool_recovery *recovery,
     struct spool **ret, struct pn_error *err);
-/* Commits what was given, syncs, ends the thread. */
+/*
+ * Commits what was given, syncs, ends the thread; what is given from now on is never answered.
+ * Other threads may still call the spool.
+ */
+void spool_stop(struct spool *spool);
+/* The same, and frees it: nobody may call it any more. */
 void spool_close(struct spool **spool);
 
 struct spool_request {

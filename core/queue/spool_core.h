@@ -49,7 +49,7 @@ struct spool {
 	int lock_fd;
 	struct spool_inbox inbox;
 	pthread_t thread;
-	bool running;
+	bool running, stopped;
 
 	pthread_mutex_t table_lock; /* of `segments` as a list, against spool_read() */
 	GPtrArray *segments;        /* of struct segment, by number; free ones too */
@@ -102,7 +102,9 @@ void spool_segment_remove(struct spool *spool, struct segment *segment); /* and 
 
 /* committer.c */
 int committer_start(struct spool *spool, struct pn_error *err);
-void committer_stop(struct spool *spool); /* after all that was given */
+/* After all that was given; what is given later is neither written nor answered. */
+void committer_stop(struct spool *spool);
+void committer_free(struct spool *spool);
 void committer_give(struct spool *spool, struct spool_op *op);
 
 /*
