@@ -291,7 +291,7 @@ run_as(const char *user, const char *folder, const char *modules, struct checker
 	memset(ret, 0, sizeof(*ret));
 	ret->bundle = BUF_INIT(CHANNEL_MOST);
 	ret->diagnostics = BUF_INIT(4u * 1024 * 1024);
-	r = child_start("checker", &child, err);
+	r = child_start("checker", ANSWER_MS / 1000, &child, err);
 	if (r < 0)
 		return r;
 	r = source_files(&files);

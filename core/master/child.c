@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,8 +33,9 @@ become(const char *role, int fd)
 }
 
 int
-child_start(const char *role, struct child *ret, struct pn_error *err)
+child_start(const char *role, int patience_s, struct child *ret, struct pn_error *err)
 {
+	const struct timeval patience = { .tv_sec = patience_s };
 	int ends[2];
 	pid_t pid;
 
@@ -51,6 +53,8 @@ child_start(const char *role, struct child *ret, struct pn_error *err)
 		close(ends[0]);
 		return r;
 	}
+	setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	*ret = (struct child){ pid, ends[0] };
 	return 0;
 }

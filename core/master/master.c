@@ -28,6 +28,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#define PATIENCE_S   10    /* for a relay that stops in the middle of a frame */
 #define STOP_MS      35000 /* the relay's own deadline is 30 s */
 #define RESTART_MOST 10000
 #define RESTART_CALM 60000 /* a relay that lived this long starts with a clean slate */
@@ -88,17 +89,28 @@ send_config(
 	return r;
 }
 
+/* Frames no longer make sense in one direction. Its end is noticed, and another one is started. */
+static void
+give_up(const struct master *master)
+{
+	if (master->relay.pid > 0)
+		kill(master->relay.pid, SIGKILL);
+}
+
 static int
 start_relay(struct master *master, struct pn_error *err)
 {
-	int r = child_start("relay", &master->relay, err);
+	int r = child_start("relay", PATIENCE_S, &master->relay, err);
 
 	master->started_ms = clock_monotonic_ms();
 	master->restart_ms = 0;
 	if (r < 0)
 		return r;
 	r = send_config(master, &master->answer, &master->sockets);
-	return r < 0 ? pn_error_set(err, r, "cannot hand the relay its configuration") : 0;
+	if (r == 0)
+		return 0;
+	give_up(master);
+	return pn_error_set(err, r, "cannot hand the relay its configuration");
 }
 
 static void
@@ -213,9 +225,12 @@ reload(struct master *master)
 		reload_failed(master, text);
 		return;
 	}
-	if (sockets_open(&master->sockets, &master->next, &master->next_sockets, &err) < 0 ||
-	    send_config(master, &master->next, &master->next_sockets) < 0)
-		reload_failed(master, err.text[0] ? err.text : "the relay is gone");
+	if (sockets_open(&master->sockets, &master->next, &master->next_sockets, &err) < 0) {
+		reload_failed(master, err.text);
+	} else if (send_config(master, &master->next, &master->next_sockets) < 0) {
+		reload_failed(master, "the relay does not take it");
+		give_up(master);
+	}
 }
 
 static void
@@ -243,8 +258,11 @@ relay_says(struct master *master)
 {
 	struct channel_frame frame;
 
-	if (channel_receive(master->relay.fd, &frame) != 1)
-		return; /* it is ending; SIGCHLD will tell how */
+	/* It is ending, and SIGCHLD will tell how; if it only seems so, it is made to. */
+	if (channel_receive(master->relay.fd, &frame) != 1) {
+		give_up(master);
+		return;
+	}
 	if (frame.type == CHANNEL_READY && !master->ready) {
 		master->ready = true;
 		sd_notify(0, "READY=1");
