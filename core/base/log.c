@@ -8,6 +8,7 @@
 #include <core/base/clock.h>
 #include <core/base/log.h>
 #include <errno.h>
+#include <glib.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -15,7 +16,7 @@
 #define LINE_MOST 4096
 
 static const char *const level_names[] = { "error", "warning", "notice", "info", "debug" };
-static const char *process_name = "postern";
+static const char *_Atomic process_name = "postern"; /* set again by a reload */
 static _Atomic int least_level = PN_LOG_INFO;
 static void (*_Atomic line_observer)(const char *line, size_t len);
 
@@ -51,6 +52,21 @@ put_text(struct line *line, const char *text)
 		put(line, *text);
 }
 
+/*
+ * Length of a character above ASCII that may stand in the log as it is; 0 for bytes that are no
+ * UTF-8 and for characters that steer terminals (C1 controls) or change the order of what is read.
+ */
+static size_t
+plain_utf8(const char *text)
+{
+	gunichar c = g_utf8_get_char_validated(text, -1);
+
+	if (c == (gunichar)-1 || c == (gunichar)-2 || !g_unichar_isprint(c) ||
+	    g_unichar_type(c) == G_UNICODE_FORMAT)
+		return 0;
+	return g_utf8_skip[(unsigned char)*text];
+}
+
 static bool
 needs_quotes(const char *value)
 {
@@ -58,9 +74,33 @@ needs_quotes(const char *value)
 		return true;
 	for (; *value; value++)
 		if ((unsigned char)*value <= ' ' || *value == '"' || *value == '=' ||
-		    *value == '\\' || *value == 0x7f)
+		    *value == '\\' || (unsigned char)*value >= 0x7f)
 			return true;
 	return false;
+}
+
+/* Returns how many bytes it took. A character is put whole or not at all. */
+static size_t
+put_char(struct line *line, const char *at)
+{
+	unsigned char c = (unsigned char)*at;
+	size_t len = c < 0x80 ? 0 : plain_utf8(at);
+	char code[8];
+
+	if (c == '"' || c == '\\') {
+		put(line, '\\');
+		put(line, (char)c);
+	} else if (len > 0 && line->len + len < sizeof(line->text)) {
+		for (size_t i = 0; i < len; i++)
+			put(line, at[i]);
+		return len;
+	} else if (c < ' ' || c >= 0x7f) {
+		snprintf(code, sizeof(code), "\\x%02x", c);
+		put_text(line, code);
+	} else {
+		put(line, (char)c);
+	}
+	return 1;
 }
 
 static void
@@ -71,21 +111,8 @@ put_value(struct line *line, const char *value)
 		return;
 	}
 	put(line, '"');
-	for (; *value; value++) {
-		unsigned char c = (unsigned char)*value;
-
-		if (c == '"' || c == '\\') {
-			put(line, '\\');
-			put(line, (char)c);
-		} else if (c < ' ' || c == 0x7f) {
-			char code[8];
-
-			snprintf(code, sizeof(code), "\\x%02x", c);
-			put_text(line, code);
-		} else {
-			put(line, (char)c);
-		}
-	}
+	while (*value)
+		value += put_char(line, value);
 	put(line, '"');
 }
 
