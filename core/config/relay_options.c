@@ -104,7 +104,8 @@ static const struct pn_option limit_options[] = {
 	PN_OPT_INT("connections", LIMITS, connections, "10000", 1, 1000000, 0,
 	    "Sessions at one time, over all listeners."),
 	PN_OPT_INT("connections_per_address", LIMITS, connections_per_address, "50", 1, 1000000, 0,
-	    "Sessions at one time from one address outside `shared_networks`."),
+	    "Sessions at one time from one address, or one IPv6 network of 64 bits, outside "
+	    "`shared_networks`."),
 	PN_OPT_SIZE("line_length", LIMITS, line_length, "1m", 1000, INT64_C(1) << 30, 0,
 	    "Longest line of a message; RFC 5322 says 998 bytes, real mail has more."),
 	PN_OPT_SIZE("header_size", LIMITS, header_size, "1m", 1024, INT64_C(1) << 30, 0,
@@ -112,7 +113,9 @@ static const struct pn_option limit_options[] = {
 	PN_OPT_INT("header_count", LIMITS, header_count, "2000", 10, 1000000, 0,
 	    "Header fields of one message."),
 	PN_OPT_INT("command_errors", LIMITS, command_errors, "20", 1, 100000, 0,
-	    "Wrong commands and refused recipients in a session before it is closed (421)."),
+	    "Wrong commands and refused recipients since the last accepted message before a "
+	    "session "
+	    "is closed (421)."),
 	PN_OPT_INT("received_fields", LIMITS, received_fields, "100", 1, 10000, 0,
 	    "A message with more Received fields than this is in a loop and refused (RFC 5321 "
 	    "section 6.3)."),

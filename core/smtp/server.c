@@ -10,6 +10,7 @@
 #include <core/smtp/server_inner.h>
 #include <core/smtp/server_shared.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -179,6 +180,21 @@ refuse(struct server *server, const struct config_listener *listener, int fd,
 	turn_away(listener, fd, text);
 }
 
+/*
+ * What connections are counted by: an IPv6 client has as many addresses as it likes, so it is known
+ * by its network of 64 bits, the smallest that is given out.
+ */
+static void
+counted_as(const struct address *peer, char ret[ADDRESS_TEXT])
+{
+	struct address network = *peer;
+	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&network.sa;
+
+	if (peer->sa.ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr))
+		memset(sin6->sin6_addr.s6_addr + 8, 0, 8);
+	address_host(&network, ret);
+}
+
 static int
 enter(struct server *server, const struct address *peer)
 {
@@ -186,7 +202,7 @@ enter(struct server *server, const struct address *peer)
 	bool many = peer->sa.ss_family == AF_UNIX || contains(&server->shared, peer);
 	char host[ADDRESS_TEXT];
 
-	address_host(peer, host);
+	counted_as(peer, host);
 	return server_shared_enter(server->parts.shared, host, limits->connections,
 	    many ? 0 : limits->connections_per_address);
 }
@@ -234,7 +250,7 @@ server_forget(struct server *server, const struct address *peer)
 {
 	char host[ADDRESS_TEXT];
 
-	address_host(peer, host);
+	counted_as(peer, host);
 	server_shared_leave(server->parts.shared, host);
 	atomic_fetch_sub(&server->open, 1);
 	tell_drained(server);

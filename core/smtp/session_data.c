@@ -10,9 +10,10 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define FIRST_LEAST (8u * 1024)        /* room for a message of unknown size */
-#define FIRST_MOST  (1u * 1024 * 1024) /* SIZE= is a hint and may lie */
-#define ADDED_ROOM  512u               /* a message is often a little larger than it says */
+#define FIRST_LEAST    (8u * 1024)        /* room for a message of unknown size */
+#define FIRST_MOST     (1u * 1024 * 1024) /* SIZE= is a hint and may lie */
+#define UNWANTED_TIMES 4u   /* of the largest message: more of a refused one is not read */
+#define ADDED_ROOM     512u /* a message is often a little larger than it says */
 
 /* Makes room and begins to scan. */
 static void
@@ -32,6 +33,7 @@ begin_bytes(struct session *session, bool stuffed, uint64_t hint)
 	session->scanner.normalize = session->listener->bare_newlines == CONFIG_BARE_NORMALIZE;
 	dot_scanner_begin(&session->scanner);
 	session->refusal = (struct session_refusal){ 0 };
+	session->unwanted = 0;
 	if (r < 0) /* read to the end, stored nowhere */
 		session->refusal = (struct session_refusal){ 452, "4.3.1",
 			"Not enough memory, try again later" };
@@ -75,6 +77,28 @@ refuse_message(struct session *session)
 	return session_abandon(session);
 }
 
+/*
+ * Bytes that are read only to find the end of what was refused. Who sends without end is told so
+ * while sending: true when it is enough.
+ */
+static bool
+too_much(struct session *session, size_t len)
+{
+	session->unwanted += len;
+	return session->unwanted / UNWANTED_TIMES > (uint64_t)session_limits(session)->message_size;
+}
+
+static enum session_step
+stop_reading(struct session *session)
+{
+	note_fault(session);
+	session_log_refused(session, "message", session->refusal.code, session->refusal.enhanced,
+	    NULL, session->refusal.text, NULL);
+	server_count(&session->server->messages_refused);
+	return session_bye(
+	    session, session->refusal.code, session->refusal.enhanced, session->refusal.text);
+}
+
 /* ---- DATA -------------------------------------------------------------------------------------
  */
 
@@ -113,9 +137,10 @@ session_data_input(struct session *session)
 	ended = dot_scanner_feed(&session->scanner, in, &used);
 	stream_consume(&session->stream, used);
 	if (!ended) {
-		if (dot_scanner_fault(&session->scanner) < 0)
-			mail_bytes_release(&session->scanner.bytes);
-		return STEP_GO;
+		if (dot_scanner_fault(&session->scanner) == 0)
+			return STEP_GO;
+		mail_bytes_release(&session->scanner.bytes);
+		return too_much(session, used) ? stop_reading(session) : STEP_GO;
 	}
 	session->mode = MODE_COMMAND;
 	note_fault(session);
@@ -210,5 +235,7 @@ session_chunk_input(struct session *session)
 		dot_scanner_feed(&session->scanner, in, &used);
 	session->chunk_left -= in.len;
 	stream_consume(&session->stream, in.len);
-	return STEP_GO;
+	if (!session->refusal.code && dot_scanner_fault(&session->scanner) == 0)
+		return STEP_GO;
+	return too_much(session, in.len) ? stop_reading(session) : STEP_GO;
 }

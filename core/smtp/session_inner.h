@@ -76,6 +76,7 @@ struct session {
 	/* the message that is coming in */
 	struct dot_scanner scanner;
 	uint64_t size_hint, chunk_size, chunk_left;
+	uint64_t unwanted; /* bytes read of a message that is refused already */
 	struct session_refusal refusal;
 	struct item *item;
 

@@ -210,8 +210,10 @@ rcpt_ruled(struct session *session, const struct ruling *ruling)
 		session_log_refused(session, "recipient", ruling->code, ruling->enhanced,
 		    ruling->entry, ruling->text, txn->envelope.recipients[index].original);
 		server_count(&session->server->recipients_refused);
-		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
 		mail_envelope_remove(&txn->envelope, index);
+		if (ruling->kind == RULING_REJECT) /* guessing addresses is to end */
+			return session_fault(session, ruling->code, ruling->enhanced, ruling->text);
+		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
 		return STEP_GO;
 	}
 	session_reply(session, 250, "2.1.5", "Ok");

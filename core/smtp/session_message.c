@@ -120,6 +120,7 @@ session_accepted(struct session *session, int r, const struct item *item)
 		server_count(&session->server->messages);
 		say_queued(session);
 		session_reset(session);
+		session->errors = 0; /* a long session with good mail is no attack */
 		return;
 	}
 	/* A full disk or a failed sync: the client keeps the message (SPEC R4). */

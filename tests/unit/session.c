@@ -43,9 +43,10 @@
 #define FAR    "192.0.2.7:5000"
 #define HELLO \
 	"S 220 relay.example ESMTP", "C EHLO client.example", "S 250 relay.example; PIPELINING"
-#define MAIL "C MAIL FROM:<a@example.org>", "S 250 2.1.0"
-#define RCPT "C RCPT TO:<b@example.net>", "S 250 2.1.5"
-#define BYE  "C QUIT", "S 221 2.0.0", "X"
+#define MAIL   "C MAIL FROM:<a@example.org>", "S 250 2.1.0"
+#define RCPT   "C RCPT TO:<b@example.net>", "S 250 2.1.5"
+#define NOBODY "C RCPT TO:<no@example.net>", "S 550 5.1.1 nobody"
+#define BYE    "C QUIT", "S 221 2.0.0", "X"
 
 /* ---- conversations in which no message is accepted, or only counted ---------------------------
  */
@@ -108,6 +109,10 @@ static const struct {
 		"C RCPT TO:<pOstmaster>", "S 250", "C RCPT TO:<d@example.net>", "S 452 4.5.3",
 		"C DATA", "S 354", "R A: b\r\n\r\nc\r\n.\r\n", "S 250 2.0.0 Ok: queued as ",
 		BYE } },
+	{ "refused recipients are errors, until a message is accepted", QUICK, "plain", LOCAL, 1,
+	    { HELLO, MAIL, NOBODY, NOBODY, NOBODY, NOBODY, RCPT, "C DATA", "S 354",
+		"R A: b\r\n\r\nc\r\n.\r\n", "S 250 2.0.0", MAIL, NOBODY, NOBODY, NOBODY, NOBODY,
+		NOBODY, "S 421 4.7.0", "X" } },
 	{ "connection refused by policy", SLOW, "plain", "192.0.2.66:1", 0,
 	    { "S 554 5.7.1 not you", "X" } },
 	{ "HELO refused by policy", SLOW, "plain", LOCAL, 0,
@@ -519,6 +524,13 @@ static const struct {
 	    { "S 220", "S 220", "S 421 4.7.0 Too many connections from you" } },
 	{ { "192.0.2.7:1", "192.0.2.7:2", "192.0.2.8:3", "192.0.2.9:4" },
 	    { "S 220", "S 220", "S 220", "S 421 4.7.0 Too many connections" } },
+	/* An IPv6 client has a network of 64 bits to itself. */
+	{ { "[2001:db8::1]:1", "[2001:db8::2]:2", "[2001:db8::ffff:0:0:3]:3" },
+	    { "S 220", "S 220", "S 421 4.7.0 Too many connections from you" } },
+	{ { "[2001:db8::1]:1", "[2001:db8::2]:2", "[2001:db8:0:1::1]:3" },
+	    { "S 220", "S 220", "S 220" } },
+	{ { "[::ffff:192.0.2.7]:1", "[::ffff:192.0.2.7]:2", "[::ffff:192.0.2.8]:3" },
+	    { "S 220", "S 220", "S 220" } },
 	{ { "203.0.113.1:1", "203.0.113.1:2", "203.0.113.1:3" }, { "S 220", "S 220", "S 220" } },
 };
 
