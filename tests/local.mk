@@ -10,7 +10,7 @@ tests-build: $(check_PROGRAMS) $(check_LTLIBRARIES) all
 CHECK_FLAGS =
 check-local: tests-build
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir) $(CHECK_FLAGS)
-EXTRA_DIST += tests/run.py tests/tree.py tests/tsan.supp tests/lsan.supp
+EXTRA_DIST += tests/unit/run.h tests/run.py tests/tree.py tests/tsan.supp tests/lsan.supp
 
 # Longer than `make check` does: make fuzz FUZZ_SECONDS=3600
 FUZZ_SECONDS = 300

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* auth.c - unit tests of the module auth, in a generation and by its parts. */
 #include "policy_world.h"
+#include "run.h"
 #include <check.h>
 #include <core/ctl/console.h>
 #include <core/mail/address.h>
@@ -468,8 +469,6 @@ main(void)
 {
 	Suite *suite = suite_create("auth");
 	TCase *whole = tcase_create("module"), *parts = tcase_create("parts");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(whole, setup, teardown);
 	tcase_set_timeout(whole, 60);
@@ -494,9 +493,5 @@ main(void)
 	tcase_add_test(parts, throttle_has_a_ceiling);
 	tcase_add_test(parts, nobody_costs_the_same);
 	suite_add_tcase(suite, parts);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

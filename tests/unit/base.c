@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* base.c - unit tests of core/base. */
+#include "run.h"
 #include <check.h>
 #include <core/base/arena.h>
 #include <core/base/clock.h>
@@ -119,8 +120,6 @@ main(void)
 {
 	Suite *suite = suite_create("base");
 	TCase *tc = tcase_create("base");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(
 	    tc, base64_round_trip, 0, (int)(sizeof(base64_good) / sizeof(*base64_good)));
@@ -131,9 +130,5 @@ main(void)
 	tcase_add_test(tc, dates);
 	tcase_add_test(tc, errors_stack);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

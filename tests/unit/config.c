@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config.c - unit tests of core/config: trees and the filling of settings. */
 #include "config_memory.h"
+#include "run.h"
 #include <check.h>
 #include <core/config/settings.h>
 #include <stdlib.h>
@@ -405,8 +406,6 @@ main(void)
 {
 	Suite *suite = suite_create("config");
 	TCase *tc = tcase_create("config");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, defaults);
 	tcase_add_test(tc, everything);
@@ -418,9 +417,5 @@ main(void)
 	tcase_add_test(tc, merging_leaves_aliases_alone);
 	tcase_add_test(tc, torn_files_miss_nothing);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

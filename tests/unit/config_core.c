@@ -6,6 +6,7 @@
  * Beside a case's YAML its `expected` holds those lines. In the environment POSTERN_TEST_SECRET
  * stands for any secret, POSTERN_NO_SUCH_NAME is not set; the working folder is tests/config/bad.
  */
+#include "run.h"
 #include <check.h>
 #include <core/config/relay.h>
 #include <dirent.h>
@@ -299,8 +300,6 @@ main(void)
 {
 	Suite *suite = suite_create("config_core");
 	TCase *tc = tcase_create("config_core");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, broken_configurations);
 	tcase_add_test(tc, default_configuration);
@@ -311,9 +310,5 @@ main(void)
 	tcase_add_loop_test(tc, when_matches, 0, COUNT(whens));
 	tcase_add_loop_test(tc, when_nothing_is_known, 0, COUNT(whens));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

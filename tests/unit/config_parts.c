@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_parts.c - unit tests of core/config: diagnostics, sources, the soundness of tables. */
 #include "config_memory.h"
+#include "run.h"
 #include <check.h>
 #include <core/config/settings.h>
 #include <stdio.h>
@@ -278,8 +279,6 @@ main(void)
 {
 	Suite *suite = suite_create("config_parts");
 	TCase *tc = tcase_create("config_parts");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tc, diags_are_sorted_once_each_and_tame);
 	tcase_add_test(tc, diags_end_somewhere);
@@ -289,9 +288,5 @@ main(void)
 	tcase_add_loop_test(tc, table_faults, 0, COUNT(faults));
 	tcase_add_test(tc, tables_of_other_versions);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

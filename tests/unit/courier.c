@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* courier.c - unit tests of the sending side, against a next hop that follows a script. */
+#include "run.h"
 #include "tests/unit/next_hop.h"
 #include <check.h>
 #include <core/net/jobs.h>
@@ -712,8 +713,6 @@ main(void)
 {
 	Suite *suite = suite_create("courier");
 	TCase *tc = tcase_create("courier");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(
@@ -730,9 +729,5 @@ main(void)
 	tcase_add_test(tc, parameters);
 	tcase_add_test(tc, freed_early);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ctl.c - unit tests of core/ctl: the control socket, the console, recent lines. */
+#include "run.h"
 #include <check.h>
 #include <core/base/log.h>
 #include <core/ctl/console.h>
@@ -267,8 +268,6 @@ main(void)
 {
 	Suite *suite = suite_create("ctl");
 	TCase *socket_case = tcase_create("control"), *plain = tcase_create("console");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(socket_case, setup, teardown);
 	tcase_add_loop_test(socket_case, asks_and_is_answered, 0, 2);
@@ -282,9 +281,5 @@ main(void)
 	tcase_add_test(plain, recent_lines_by_id);
 	suite_add_tcase(suite, socket_case);
 	suite_add_tcase(suite, plain);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

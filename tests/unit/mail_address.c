@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mail_address.c - unit tests of addresses, envelopes and session facts (core/mail). */
+#include "run.h"
 #include <check.h>
 #include <core/mail/address.h>
 #include <core/mail/envelope.h>
@@ -322,8 +323,6 @@ main(void)
 {
 	Suite *suite = suite_create("mail_address");
 	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_loop_test(tcase, address_check, 0, COUNT(checked));
@@ -334,8 +333,5 @@ main(void)
 	tcase_add_test(tcase, envelope_grows_and_shrinks);
 	tcase_add_test(tcase, envelope_copies);
 	tcase_add_loop_test(tcase, facts_protocol, 0, COUNT(protocols));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

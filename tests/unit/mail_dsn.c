@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mail_dsn.c - unit tests of delivery status notifications. */
+#include "run.h"
 #include <check.h>
 #include <core/mail/dsn.h>
 #include <errno.h>
@@ -422,8 +423,6 @@ main(void)
 {
 	Suite *suite = suite_create("mail_dsn");
 	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_checked_fixture(tcase, set_up, NULL);
@@ -440,8 +439,5 @@ main(void)
 	tcase_add_test(tcase, boundary_is_new);
 	tcase_add_test(tcase, international);
 	tcase_add_test(tcase, international_sender);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mail_fixups.c - unit tests of the trace header and of what a submission server puts right. */
+#include "run.h"
 #include <check.h>
 #include <core/mail/fixups.h>
 #include <errno.h>
@@ -391,8 +392,6 @@ main(void)
 {
 	Suite *suite = suite_create("mail_fixups");
 	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_loop_test(tcase, trace_header, 0, COUNT(traces));
@@ -401,8 +400,5 @@ main(void)
 	tcase_add_loop_test(tcase, from_of_sender, 0, COUNT(senders));
 	tcase_add_test(tcase, received_count);
 	tcase_add_test(tcase, real_mail);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

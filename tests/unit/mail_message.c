@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mail_message.c - unit tests of message bytes, header index and splices (core/mail). */
+#include "run.h"
 #include <check.h>
 #include <core/mail/message.h>
 #include <errno.h>
@@ -323,8 +324,6 @@ main(void)
 {
 	Suite *suite = suite_create("mail_message");
 	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_test(tcase, bytes_grow);
@@ -337,8 +336,5 @@ main(void)
 	tcase_add_loop_test(tcase, edits_apply, 0, COUNT(spliced));
 	tcase_add_test(tcase, edits_many);
 	tcase_add_loop_test(tcase, header_valid, 0, COUNT(valid));
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

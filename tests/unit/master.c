@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* master.c - unit tests of core/master: frames, files by way of the master, sockets, folders. */
+#include "run.h"
 #include <check.h>
 #include <core/master/channel.h>
 #include <core/master/privileges.h>
@@ -244,8 +245,6 @@ main(void)
 {
 	Suite *suite = suite_create("master");
 	TCase *tc = tcase_create("master");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, frames_arrive_whole);
@@ -259,9 +258,5 @@ main(void)
 	tcase_add_test(tc, folders_are_made_and_left);
 	tcase_add_test(tc, no_folder_under_a_file);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

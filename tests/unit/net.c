@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net.c - unit tests of the loop, its timers and tasks, job threads, and addresses. */
+#include "run.h"
 #include <check.h>
 #include <core/base/log.h>
 #include <core/net/address.h>
@@ -537,8 +538,6 @@ main(void)
 {
 	Suite *suite = suite_create("net");
 	TCase *tc = tcase_create("net");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, address_spellings, 0, COUNT(addresses));
@@ -556,9 +555,5 @@ main(void)
 	tcase_add_test(tc, jobs_come_back);
 	tcase_add_test(tc, jobs_end_finishes_them);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_listener.c - unit tests of listening sockets, acceptors and the resolver. */
+#include "run.h"
 #include <check.h>
 #include <core/net/listener.h>
 #include <core/net/resolve.h>
@@ -399,8 +400,6 @@ main(void)
 {
 	Suite *suite = suite_create("net_listener");
 	TCase *tc = tcase_create("net_listener");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 60);
@@ -414,9 +413,5 @@ main(void)
 	tcase_add_loop_test(tc, resolve_not, 0, COUNT(nowhere));
 	tcase_add_test(tc, resolve_by_a_thread);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_stream.c - unit tests of streams in clear. */
 #include "net_scene.h"
+#include "run.h"
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -657,8 +658,6 @@ main(void)
 {
 	Suite *suite = suite_create("net_stream");
 	TCase *tc = tcase_create("net_stream");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_set_timeout(tc, 120);
@@ -683,9 +682,5 @@ main(void)
 	tcase_add_test(tc, connect_from_a_source);
 	tcase_add_test(tc, deadline_is_told);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

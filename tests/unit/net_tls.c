@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_tls.c - unit tests of TLS contexts: whom they serve, accept and refuse. */
 #include "net_world.h"
+#include "run.h"
 #include <check.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -330,8 +331,6 @@ main(void)
 {
 	Suite *suite = suite_create("net_tls");
 	TCase *tc = tcase_create("net_tls");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, world_setup, world_teardown);
 	tcase_set_timeout(tc, 120);
@@ -345,9 +344,5 @@ main(void)
 	tcase_add_loop_test(tc, version_least, 0, COUNT(versions));
 	tcase_add_loop_test(tc, ticket_resumes, 0, COUNT(resumptions));
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* net_tls_stream.c - unit tests of streams in TLS, both sides, and of what an idle one costs. */
 #include "net_world.h"
+#include "run.h"
 #include <check.h>
 #include <errno.h>
 #include <signal.h>
@@ -429,8 +430,6 @@ main(void)
 {
 	Suite *suite = suite_create("net_tls_stream");
 	TCase *tc = tcase_create("net_tls_stream");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tc, world_setup, world_teardown);
 	tcase_set_timeout(tc, 120);
@@ -445,9 +444,5 @@ main(void)
 	tcase_add_loop_test(tc, tls_freed_in_secured, 0, 2);
 	tcase_add_test(tc, tls_idle_is_small);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_chain.c - unit tests of core/policy: stages, verdicts, edits, effects, conditions. */
 #include "policy_world.h"
+#include "run.h"
 #include <check.h>
 #include <errno.h>
 #include <pthread.h>
@@ -538,8 +539,6 @@ main(void)
 {
 	Suite *suite = suite_create("policy_chain");
 	TCase *tests = tcase_create("chain");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(tests, message_stage, 0, sizeof(messages) / sizeof(messages[0]));
@@ -564,9 +563,5 @@ main(void)
 	tcase_add_test(tests, junk_in_a_header_does_not_end_it);
 	tcase_add_test(tests, too_many_fields);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

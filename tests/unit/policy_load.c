@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* policy_load.c - unit tests of core/policy: loading modules, building generations, life cycle. */
 #include "policy_world.h"
+#include "run.h"
 #include <check.h>
 #include <core/base/buf.h>
 #include <errno.h>
@@ -211,8 +212,6 @@ main(void)
 {
 	Suite *suite = suite_create("policy_load");
 	TCase *tests = tcase_create("load");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(
@@ -228,9 +227,5 @@ main(void)
 	tcase_add_test(tests, checking_starts_nothing);
 	tcase_add_test(tests, commands_are_found_by_their_words);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

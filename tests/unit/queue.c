@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* queue.c - unit tests of the queue: on a real spool, with a next hop that follows a script. */
+#include "run.h"
 #include "tests/unit/queue_scene.h"
 #include <check.h>
 #include <core/queue/schedule.h>
@@ -413,8 +414,6 @@ main(void)
 {
 	Suite *suite = suite_create("queue");
 	TCase *tc = tcase_create("queue");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, heap_keeps_order);
@@ -434,9 +433,5 @@ main(void)
 	tcase_add_test(tc, effects_end_the_item);
 	tcase_add_test(tc, drain_keeps_what_waits);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* queue_notice.c - unit tests of the queue: what failed for good or is late, and who is told. */
+#include "run.h"
 #include "tests/unit/queue_scene.h"
 #include <check.h>
 #include <fcntl.h>
@@ -235,8 +236,6 @@ main(void)
 {
 	Suite *suite = suite_create("queue_notice");
 	TCase *tc = tcase_create("queue_notice");
-	SRunner *runner;
-	int failed;
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(
@@ -247,9 +246,5 @@ main(void)
 	tcase_add_test(tc, gives_up);
 	tcase_add_test(tc, delay_is_reported_once);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

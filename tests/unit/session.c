@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* session.c - conversations with the receiving side: what it says, what it takes, what it refuses.
  */
+#include "run.h"
 #include <check.h>
 #include <errno.h>
 #include <malloc.h>
@@ -656,8 +657,6 @@ main(void)
 {
 	Suite *suite = suite_create("session");
 	TCase *tc = tcase_create("session");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tc, conversations, 0, COUNT(talks));
 	tcase_add_loop_test(tc, conversations_byte_by_byte, 0, COUNT(talks));
@@ -680,9 +679,5 @@ main(void)
 	tcase_add_test(tc, idle_memory);
 	tcase_set_timeout(tc, 60);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* smtp.c - unit tests of the SMTP grammar: replies, commands, end of data. */
+#include "run.h"
 #include <check.h>
 #include <core/smtp/command.h>
 #include <core/smtp/dot.h>
@@ -742,15 +743,9 @@ int
 main(void)
 {
 	Suite *suite = suite_create("smtp");
-	SRunner *runner;
-	int failed;
 
 	suite_add_tcase(suite, replies_case());
 	suite_add_tcase(suite, commands_case());
 	suite_add_tcase(suite, data_case());
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spool.c - unit tests of the spool: what goes in comes back, what fails is refused for good. */
+#include "run.h"
 #include "tests/unit/memdisk.h"
 #include "tests/unit/spool_kit.h"
 
@@ -553,11 +554,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite());
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spool_damage.c - the spool meets damage, files that are not its own, and newer versions. */
+#include "run.h"
 #include "tests/unit/memdisk.h"
 #include "tests/unit/spool_kit.h"
 
@@ -243,11 +244,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite());
 }

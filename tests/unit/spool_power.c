@@ -6,6 +6,7 @@
  * behind each of them, with what was not synced kept, lost, torn or reordered, and the spool
  * opened.
  */
+#include "run.h"
 #include "tests/unit/memdisk.h"
 #include "tests/unit/spool_kit.h"
 
@@ -444,11 +445,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite());
 }

@@ -3,6 +3,7 @@
  * spool_real.c - the spool on a real file system: killed at full speed, used by two loops at once,
  * asked for by two owners.
  */
+#include "run.h"
 #include "tests/unit/spool_kit.h"
 
 #include <errno.h>
@@ -371,11 +372,5 @@ suite(void)
 int
 main(void)
 {
-	SRunner *runner = srunner_create(suite());
-	int failed;
-
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite());
 }

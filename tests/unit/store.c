@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* store.c - unit tests of core/store. */
+#include "run.h"
 #include <check.h>
 #include <core/store/directory.h>
 #include <errno.h>
@@ -302,8 +303,6 @@ main(void)
 {
 	Suite *suite = suite_create("store");
 	TCase *tests = tcase_create("store");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, files_are_private);
@@ -317,9 +316,5 @@ main(void)
 	    tests, users_by_any_spelling, 0, sizeof(spellings) / sizeof(spellings[0]));
 	tcase_add_test(tests, users_come_and_go);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return unit_run(suite);
 }
