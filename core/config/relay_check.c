@@ -108,6 +108,39 @@ is_local(const struct listener_check *c)
 	       (c->address.sa.ss_family == AF_UNIX || address_is_loopback(&c->address));
 }
 
+/* Nobody owns that much of the internet: half of it, a /8 of IPv4 other than 10/8 and 127/8. */
+static bool
+is_everybody(const char *text)
+{
+	struct network network;
+	struct pn_error err;
+
+	if (network_parse(text, &network, &err) < 0)
+		return false;
+	if (strchr(text, ':'))
+		return network.bits < 16 && (network.bytes[0] & 0xfe) != 0xfc;
+	return network.bits - 96 <= 8 && network.bytes[12] != 10 && network.bytes[12] != 127;
+}
+
+/* Who connects from `networks` sends without logging in, unless that is required. */
+static void
+warn_of_strangers(struct listener_check *c)
+{
+	const struct config_listener *listener = c->listener;
+	char key[32];
+
+	for (size_t i = 0; i < listener->networks.count; i++) {
+		if (listener->auth == CONFIG_AUTH_REQUIRED ||
+		    !is_everybody(listener->networks.items[i]))
+			continue;
+		snprintf(key, sizeof(key), "networks[%zu]", i);
+		pn_warn(c->check, path_of(c, key),
+		    "an open relay: anybody in %s may send without logging in; name your own "
+		    "networks, or set auth to required",
+		    listener->networks.items[i]);
+	}
+}
+
 /* Who asks for a password asks for TLS. */
 static void
 check_auth(struct listener_check *c)
@@ -124,11 +157,12 @@ check_auth(struct listener_check *c)
 	if (listener->auth != CONFIG_AUTH_OFF && !listener->fixups)
 		pn_warn(c->check, path_of(c, "fixups"),
 		    "without fixups a Bcc field that a user sends reaches all recipients");
-	if (listener->auth != CONFIG_AUTH_REQUIRED && listener->networks.count == 0 &&
-	    c->has_address && !is_local(c))
+	warn_of_strangers(c);
+	/* session_mail.c, may_relay() */
+	if (listener->auth == CONFIG_AUTH_OFF && listener->networks.count == 0 && c->has_address &&
+	    !is_local(c))
 		pn_warn(c->check, path_of(c, "address"),
-		    "an open relay: anybody who reaches this address may send; set networks, or "
-		    "auth to required");
+		    "only this machine may send here; set networks to say who else may, or auth");
 }
 
 /* Somebody must be able to say who a user is. */
