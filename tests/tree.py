@@ -26,10 +26,13 @@ SENDING = ("courier", "reply", "dot", "command")
 
 
 def files(*patterns):
-    """The tree's own files: git's where it is a checkout, all in a release, which has no others."""
+    """The tree's own files: git's where it is a checkout, all but what was generated in a release."""
     if not (TREE / ".git").exists():
-        return [path for path in sorted(TREE.rglob("*")) if path.is_file()
-                and any(fnmatch.fnmatch(str(path.relative_to(TREE)), pattern) for pattern in patterns)]
+        made = {"build-aux", "_build", "build"}
+        own = [path for path in sorted(TREE.rglob("*"))
+               if path.is_file() and not made.intersection(path.relative_to(TREE).parts)]
+        return [path for path in own
+                if any(fnmatch.fnmatch(str(path.relative_to(TREE)), pattern) for pattern in patterns)]
     # Root may look at a user's checkout; git wants to be told.
     listed = subprocess.run(["git", "-c", f"safe.directory={TREE}", "ls-files", "--cached", "--others",
                              "--exclude-standard", *patterns], cwd=TREE, stdout=subprocess.PIPE, check=True)
