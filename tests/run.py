@@ -50,7 +50,8 @@ class Count:
 
 
 def environment(build):
-    env = dict(os.environ, POSTERN_SRCDIR=str(TREE), POSTERN_BUILDDIR=str(build))
+    env = dict(os.environ, POSTERN_SRCDIR=str(TREE), POSTERN_BUILDDIR=str(build),
+               SANITIZERS=" ".join(variable(build, "SANITIZERS")))
     env.setdefault("TSAN_OPTIONS", f"suppressions={TESTS}/tsan.supp halt_on_error=1")
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
     env.setdefault("LSAN_OPTIONS", f"suppressions={TESTS}/lsan.supp:print_suppressions=0")

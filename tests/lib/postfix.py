@@ -99,12 +99,16 @@ def _namespace():
         return []
     prefix = ["unshare", "--map-auto", "--map-root-user"]
     try:
-        tried = subprocess.run(prefix + ["true"], capture_output=True, text=True)
-    except OSError as problem:
-        raise CannotRun(f"Postfix needs several user ids, and there is no unshare: {problem}")
-    if tried.returncode != 0:
-        raise CannotRun("Postfix needs several user ids; run as root, or allow user namespaces "
-                        f"and install uidmap: {tried.stderr.strip()}")
+        # Asked first without a map: where namespaces are forbidden, --map-auto (util-linux 2.38)
+        # leaves a helper behind that waits for ever and keeps our pipe open.
+        for attempt in (["unshare", "--user"], prefix):
+            tried = subprocess.run(attempt + ["true"], stdin=subprocess.DEVNULL, capture_output=True,
+                                   text=True, timeout=10)
+            if tried.returncode != 0:
+                raise CannotRun("Postfix needs several user ids; run as root, or allow user namespaces "
+                                f"and install uidmap: {tried.stderr.strip()}")
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        raise CannotRun(f"Postfix needs several user ids, and unshare gives none: {problem}")
     return prefix
 
 
