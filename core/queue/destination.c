@@ -327,12 +327,29 @@ load(struct destination *destination, struct delivery *delivery)
 	load_start(delivery->owner, &delivery->waiter);
 }
 
+/*
+ * A connection may have ended, or begun to say QUIT, while it was idle; that we are told in the
+ * next turn. A letter given to it now would never come back.
+ */
 static bool
-has_room(const struct destination *destination)
+has_idle_lane(struct destination *destination)
+{
+	while (destination->idle.head) {
+		struct lane *lane = destination->idle.head->data;
+
+		if (courier_is_ready(lane->courier))
+			return true;
+		set_idle(lane, false);
+	}
+	return false;
+}
+
+static bool
+has_room(struct destination *destination)
 {
 	if (destination->route->kind == ROUTE_MAILDIR)
 		return destination->jobs < MAILDIR_JOBS_MOST;
-	return destination->idle.length > 0;
+	return has_idle_lane(destination);
 }
 
 static void
