@@ -16,6 +16,7 @@
 #ifndef CORE_QUEUE_INSIDE_H
 #define CORE_QUEUE_INSIDE_H
 
+#include <core/mail/dsn.h>
 #include <core/queue/queue.h>
 #include <core/queue/schedule.h>
 #include <glib.h>
@@ -105,9 +106,13 @@ int64_t outcome_next_due(
     const struct queue *queue, const struct item *item, const struct item_recipient *recipient);
 
 /* ---- notice.c ---- */
-bool notice_is_wanted(const struct item *item, uint32_t index, bool failed);
-/* The recipient stays as it is until a notice about it is durable. */
-void notice_add(struct queued *queued, uint32_t index, bool failed, const char *status);
+/* By what the client asked for (RFC 3461 section 4.1), and never for a null sender. */
+bool notice_is_wanted(const struct item *item, uint32_t index, enum dsn_action action);
+/*
+ * Failed or delayed: the recipient stays as it is until the notice about it is durable. Delivered
+ * or relayed: it is final already, since a second delivery would be worse than a lost notice.
+ */
+void notice_add(struct queued *queued, uint32_t index, enum dsn_action action, const char *status);
 void notice_send(struct queued *queued);
 void notice_free(struct notice **notice);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * notice.c - tells the sender of failure and delay (RFC 3461, 3464): one report per item and round.
+ * notice.c - tells the sender what became of recipients (RFC 3461, 3464): one report per round.
  *
  * Called by outcome.c for each recipient and by queue.c when a round has ended. The report is an
  * item of its own with a null sender; only when it is durable do the failures become final, so that
@@ -25,43 +25,52 @@ struct notice {
 
 struct told {
 	uint32_t index;
-	bool failed;
+	enum dsn_action action;
 	char status[REPLY_ENHANCED_SIZE];
 };
 
 bool
-notice_is_wanted(const struct item *item, uint32_t index, bool failed)
+notice_is_wanted(const struct item *item, uint32_t index, enum dsn_action action)
 {
+	static const uint32_t asked[] = {
+		[DSN_FAILED] = MAIL_NOTIFY_FAILURE,
+		[DSN_DELAYED] = MAIL_NOTIFY_DELAY,
+		[DSN_DELIVERED] = MAIL_NOTIFY_SUCCESS,
+		[DSN_RELAYED] = MAIL_NOTIFY_SUCCESS,
+	};
 	uint32_t notify = item->recipients[index].envelope->notify;
 
 	if (*item->envelope.sender == '\0' || notify & MAIL_NOTIFY_NEVER)
 		return false;
-	return notify == 0 || notify & (failed ? MAIL_NOTIFY_FAILURE : MAIL_NOTIFY_DELAY);
+	if (notify == 0)
+		return action == DSN_FAILED || action == DSN_DELAYED;
+	return (notify & asked[action]) != 0;
 }
 
 /* "5.1.1" out of "550 5.1.1 text", where it fits the reply's class. */
 static void
-read_status(const char *reply, bool failed, char ret[REPLY_ENHANCED_SIZE])
+read_status(const char *reply, enum dsn_action action, char ret[REPLY_ENHANCED_SIZE])
 {
+	char class = action == DSN_FAILED ? '5' : action == DSN_DELAYED ? '4' : '2';
 	size_t len = 0;
 
-	g_strlcpy(ret, failed ? "5.0.0" : "4.0.0", REPLY_ENHANCED_SIZE);
+	g_snprintf(ret, REPLY_ENHANCED_SIZE, "%c.0.0", class);
 	if (!reply || strlen(reply) < 5)
 		return;
 	reply += 4;
 	while (reply[len] == '.' || (reply[len] >= '0' && reply[len] <= '9'))
 		len++;
 	if (reply[len] == ' ' && len >= 5 && len < REPLY_ENHANCED_SIZE && reply[1] == '.' &&
-	    *reply == (failed ? '5' : '4')) {
+	    *reply == class) {
 		memcpy(ret, reply, len);
 		ret[len] = '\0';
 	}
 }
 
 void
-notice_add(struct queued *queued, uint32_t index, bool failed, const char *status)
+notice_add(struct queued *queued, uint32_t index, enum dsn_action action, const char *status)
 {
-	struct told told = { .index = index, .failed = failed };
+	struct told told = { .index = index, .action = action };
 
 	if (!queued->notice) {
 		queued->notice = g_new0(struct notice, 1);
@@ -71,7 +80,7 @@ notice_add(struct queued *queued, uint32_t index, bool failed, const char *statu
 	if (status)
 		g_strlcpy(told.status, status, sizeof(told.status));
 	else
-		read_status(queued->item->recipients[index].last_reply, failed, told.status);
+		read_status(queued->item->recipients[index].last_reply, action, told.status);
 	g_array_append_val(queued->notice->recipients, told);
 }
 
@@ -88,14 +97,16 @@ notice_free(struct notice **notice)
 /* ---- the end ----------------------------------------------------------------------------------
  */
 
-/* A recipient who was told has failed for good, or waits for the next attempt. */
+/* A recipient who was told of has failed for good, or waits for the next attempt. */
 static void
 settle_one(struct queued *queued, const struct told *told)
 {
 	struct item_recipient *recipient = &queued->item->recipients[told->index];
 
-	recipient->state = told->failed ? ITEM_FAILED : ITEM_WAITING;
-	if (told->failed) {
+	if (told->action == DSN_DELAYED)
+		recipient->state = ITEM_WAITING;
+	if (told->action == DSN_FAILED) {
+		recipient->state = ITEM_FAILED;
 		queued->queue->figures.failed++;
 		queued->item->unfinished--;
 	}
@@ -107,8 +118,10 @@ retry_one(struct queued *queued, const struct told *told)
 {
 	struct item_recipient *recipient = &queued->item->recipients[told->index];
 
+	if (told->action != DSN_FAILED && told->action != DSN_DELAYED)
+		return;
 	recipient->state = ITEM_WAITING;
-	if (told->failed)
+	if (told->action == DSN_FAILED)
 		recipient->due_us = clock_wall_us() + queued->queue->settings.retry_first_ms * 1000;
 }
 
@@ -163,12 +176,12 @@ fill_recipients(const struct queued *queued, struct dsn_recipient *ret)
 
 		ret[i] = (struct dsn_recipient){
 			.recipient = recipient->envelope,
-			.action = one->failed ? DSN_FAILED : DSN_DELAYED,
+			.action = one->action,
 			.status = one->status,
 			.diagnostic = recipient->last_reply,
 			.remote = recipient->last_remote,
 			.last_attempt_us = recipient->last_attempt_us,
-			.will_retry_until_us = one->failed ? 0 : expiry,
+			.will_retry_until_us = one->action == DSN_DELAYED ? expiry : 0,
 		};
 	}
 }

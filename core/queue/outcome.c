@@ -117,8 +117,9 @@ note_deferred(struct delivery *delivery, uint32_t index, const struct courier_re
 	recipient->due_us = outcome_next_due(queue, queued->item, recipient);
 	if (recipient->due_us < blocked)
 		recipient->due_us = blocked;
-	if (is_late_now(queued, previous_us, now) && notice_is_wanted(queued->item, index, false)) {
-		notice_add(queued, index, false, NULL);
+	if (is_late_now(queued, previous_us, now) &&
+	    notice_is_wanted(queued->item, index, DSN_DELAYED)) {
+		notice_add(queued, index, DSN_DELAYED, NULL);
 		return false;
 	}
 	recipient->state = ITEM_WAITING;
@@ -133,14 +134,31 @@ note_failed(struct delivery *delivery, uint32_t index, const struct courier_resu
 	struct item_recipient *recipient = &queued->item->recipients[index];
 
 	log_result(delivery, recipient, "bounced", result, now);
-	if (notice_is_wanted(queued->item, index, true)) {
-		notice_add(queued, index, true, status);
+	if (notice_is_wanted(queued->item, index, DSN_FAILED)) {
+		notice_add(queued, index, DSN_FAILED, status);
 		return false;
 	}
 	queued->queue->figures.failed++;
 	recipient->state = ITEM_FAILED;
 	queued->item->unfinished--;
 	return true;
+}
+
+/* A next hop that speaks DSN tells the sender itself (RFC 3461 section 5.2). */
+static void
+note_delivered(
+    struct delivery *delivery, uint32_t index, const struct courier_result *result, int64_t now)
+{
+	struct queued *queued = delivery->owner;
+	struct item_recipient *recipient = &queued->item->recipients[index];
+	enum dsn_action action = delivery->letter.relayed ? DSN_RELAYED : DSN_DELIVERED;
+
+	queued->queue->figures.delivered++;
+	log_result(delivery, recipient, "delivered", result, now);
+	recipient->state = ITEM_DELIVERED;
+	queued->item->unfinished--;
+	if (!delivery->letter.dsn_passed && notice_is_wanted(queued->item, index, action))
+		notice_add(queued, index, action, NULL);
 }
 
 static bool
@@ -158,10 +176,7 @@ note_one(
 	recipient->last_remote = keep(item, recipient->last_remote, delivery->letter.remote);
 	switch (result->outcome) {
 	case COURIER_DELIVERED:
-		queued->queue->figures.delivered++;
-		log_result(delivery, recipient, "delivered", result, now);
-		recipient->state = ITEM_DELIVERED;
-		item->unfinished--;
+		note_delivered(delivery, index, result, now);
 		return true;
 	case COURIER_FAILED:
 		return note_failed(delivery, index, result, NULL, now);

@@ -57,6 +57,8 @@ struct courier_letter {
 	 * this letter: it had gone away while idle. The owner may try at once on another one.
 	 */
 	bool stale;
+	bool relayed;    /* it went to another server, which is not the end of its way */
+	bool dsn_passed; /* the next hop took over the duty of RFC 3461 */
 };
 
 struct courier;

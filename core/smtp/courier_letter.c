@@ -86,6 +86,8 @@ courier_hand_back(struct courier *courier)
 	courier->letter = NULL;
 	letter->remote = arena_text(letter->arena, courier->remote);
 	letter->tls = courier->tls;
+	letter->relayed = true;
+	letter->dsn_passed = (courier->offers & COURIER_OFFERS_DSN) != 0;
 	courier->parts.events->finished(courier, letter);
 }
 

@@ -150,6 +150,28 @@ class Reports(DeliveryCase):
         self.assertIn("<one@clinic.example>", original.as_string())
         self.assertNotIn("the secret body", original.as_string())
 
+    def succeeded(self, action, offers):
+        hop = self.hop(offers=offers)
+        self.start(hop.route)
+        self.send("good@partner.example", rcpt=["NOTIFY=SUCCESS"])
+        _, _, (block,), original = self.report()
+        self.assertEqual((block["Action"], block["Status"]), (action, "2.0.0"))
+        self.assertEqual(original.get_content_type(), "text/rfc822-headers")
+
+    def test_success_relayed(self):
+        """RFC 3461 section 5.2.2: the next hop knows nothing of DSN, so the report is ours."""
+        self.succeeded("relayed", ("PIPELINING", "8BITMIME"))
+
+    def test_success_passed_on(self):
+        """Section 5.2.1: it does, so the report will be its own."""
+        hop = self.hop(offers=("PIPELINING", "8BITMIME", "DSN"))
+        self.start(hop.route)
+        self.send("good@partner.example", rcpt=["NOTIFY=SUCCESS"])
+        self.logged(" delivered ")
+        self.wait_empty()
+        self.assertFalse((self.mail / "new").exists(), "a report was sent")
+        self.assertTrue(any(b"NOTIFY=SUCCESS" in line for _, line in hop.lines), hop.lines)
+
     def test_given_up(self):
         self.refusing("late@partner.example", code="450 4.2.1 later", give_up="700ms")
         self.send("late@partner.example")
