@@ -9,18 +9,52 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/*
+ * Where the relay's socket is. A relay runs on what was accepted, so mistakes in the files of today
+ * do not matter as long as they say that.
+ */
+static char *
+run_directory(const struct ctl *ctl, struct pn_error *err)
+{
+	struct config_tree tree = { 0 };
+	struct config_core core = { 0 };
+	struct settings_secrets *secrets = NULL;
+	struct arena arena = { 0 };
+	struct diags diags = { 0 };
+	struct source *files;
+	char *folder = NULL;
+
+	if (source_files(&files) < 0)
+		return NULL;
+	if (config_tree_load(&tree, files, ctl->folder, &diags, err) == 0) {
+		config_core_fill(&tree, &arena, &secrets, &diags, &core);
+		folder = core.relay.run_directory ? strdup(core.relay.run_directory) : NULL;
+		if (!folder)
+			pn_error_set(
+			    err, -EINVAL, "%s: cannot tell relay.run_directory", ctl->folder);
+	}
+	settings_secrets_free(&secrets);
+	config_tree_free(&tree);
+	diags_free(&diags);
+	arena_free(&arena);
+	source_free(&files);
+	return folder;
+}
+
 /* Takes the request. */
 static int
 ask(struct ctl *ctl, json_t *request, json_t **ret, struct pn_error *err)
 {
-	int code = ctl_open_generation(ctl, err), r;
+	char *folder = run_directory(ctl, err);
+	int r;
 
-	if (code != EXIT_OK) {
+	if (!folder) {
 		json_decref(request);
-		return code;
+		return EXIT_REFUSED;
 	}
-	r = control_ask(generation_core(ctl->generation)->relay.run_directory, request, ret, err);
+	r = control_ask(folder, request, ret, err);
 	json_decref(request);
+	free(folder);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return EXIT_ABSENT;
 	return r < 0 ? EXIT_REFUSED : EXIT_OK;

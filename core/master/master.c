@@ -30,7 +30,8 @@
 
 #define PATIENCE_S   10    /* for a relay that stops in the middle of a frame */
 #define STOP_MS      35000 /* the relay's own deadline is 30 s */
-#define RESTART_MOST 10000
+#define BUSY_MS      5000 /* at start: a relay whose master was killed is still closing its sockets */
+#define RESTART_MOST 1000  /* a killed relay accepts again within about a second, always */
 #define RESTART_CALM 60000 /* a relay that lived this long starts with a clean slate */
 
 struct master {
@@ -225,7 +226,7 @@ reload(struct master *master)
 		reload_failed(master, text);
 		return;
 	}
-	if (sockets_open(&master->sockets, &master->next, &master->next_sockets, &err) < 0) {
+	if (sockets_open(&master->sockets, &master->next, 0, &master->next_sockets, &err) < 0) {
 		reload_failed(master, err.text);
 	} else if (send_config(master, &master->next, &master->next_sockets) < 0) {
 		reload_failed(master, "the relay does not take it");
@@ -412,7 +413,8 @@ prepare(struct master *master, struct pn_error *err)
 	if (r == 0)
 		r = privileges_folder(master->answer.run_directory, master->answer.user, 0755, err);
 	if (r == 0)
-		r = sockets_open(&master->sockets, &master->answer, &master->next_sockets, err);
+		r = sockets_open(
+		    &master->sockets, &master->answer, BUSY_MS, &master->next_sockets, err);
 	if (r == 0)
 		master->sockets = master->next_sockets;
 	return r;

@@ -2,8 +2,8 @@
 /*
  * sockets.c - opens listening sockets while still root.
  *
- * Called by the master. A socket that is busy is tried again for a few seconds: a relay whose
- * master was killed closes its sockets as soon as it notices.
+ * Called by the master. A socket may be busy for a moment: a relay whose master was killed closes
+ * its sockets as soon as it notices.
  */
 #include <core/base/clock.h>
 #include <core/master/sockets.h>
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#define BUSY_MS  5000
 #define RETRY_MS 50
 
 static int
@@ -26,9 +25,10 @@ find(const struct sockets *sockets, const char *address)
 }
 
 static int
-bind_patiently(const struct address *address, int *ret_fd, struct pn_error *err)
+bind_patiently(
+    const struct address *address, int64_t patience_ms, int *ret_fd, struct pn_error *err)
 {
-	int64_t until = clock_monotonic_ms() + BUSY_MS;
+	int64_t until = clock_monotonic_ms() + patience_ms;
 	int r;
 
 	while ((r = listener_bind(address, ret_fd, err)) == -EADDRINUSE &&
@@ -38,21 +38,22 @@ bind_patiently(const struct address *address, int *ret_fd, struct pn_error *err)
 }
 
 static int
-open_one(const struct checker_listener *listener, int *ret_fd, struct pn_error *err)
+open_one(
+    const struct checker_listener *listener, int64_t patience_ms, int *ret_fd, struct pn_error *err)
 {
 	struct address address;
 	int r = address_parse(listener->address, 0, &address, err);
 
 	if (r == 0)
-		r = bind_patiently(&address, ret_fd, err);
+		r = bind_patiently(&address, patience_ms, ret_fd, err);
 	if (r < 0)
 		pn_error_in(err, "listener %s", listener->name);
 	return r;
 }
 
 int
-sockets_open(const struct sockets *have, const struct checker_answer *wanted, struct sockets *ret,
-    struct pn_error *err)
+sockets_open(const struct sockets *have, const struct checker_answer *wanted, int64_t patience_ms,
+    struct sockets *ret, struct pn_error *err)
 {
 	ret->count = 0;
 	for (size_t i = 0; i < wanted->listener_count; i++) {
@@ -60,7 +61,7 @@ sockets_open(const struct sockets *have, const struct checker_answer *wanted, st
 		int fd = find(have, listener->address), r = 0;
 
 		if (fd < 0)
-			r = open_one(listener, &fd, err);
+			r = open_one(listener, patience_ms, &fd, err);
 		if (r < 0) {
 			sockets_close_others(ret, have);
 			return r;

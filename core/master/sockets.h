@@ -18,10 +18,11 @@ struct sockets {
 
 /*
  * The sockets of `wanted`: those of `have` with the same address, the others opened. On failure
- * everything newly opened is closed. `ret` may share descriptors with `have`.
+ * everything newly opened is closed. A socket that is busy is tried again for `patience_ms`. `ret`
+ * may share descriptors with `have`.
  */
 int sockets_open(const struct sockets *have, const struct checker_answer *wanted,
-    struct sockets *ret, struct pn_error *err);
+    int64_t patience_ms, struct sockets *ret, struct pn_error *err);
 /* Closes those of `old` that `keep` does not have. */
 void sockets_close_others(struct sockets *old, const struct sockets *keep);
 

@@ -135,6 +135,7 @@ class Reload(ProcessCase):
         done = relay.ctl("reload", check=False)
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r'test\.yaml:\d+:\d+: relay\.limits\.recipients: "many"')
+        self.assertIn("generation", relay.ctl("status").stdout)  # which asks the relay, not the files
         relay.reload()
         proc.wait_until(lambda: "reload-refused" in relay.log(), 20, "SIGHUP is refused")
         self.assertRegex(relay.log(), r"test\.yaml:\d+:\d+: relay\.limits\.recipients:")

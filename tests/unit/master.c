@@ -180,9 +180,9 @@ START_TEST(sockets_live_through_a_reload)
 	struct pn_error err = { 0 };
 	int gone;
 
-	ck_assert_int_eq(sockets_open(&none, &first, &old, &err), 0);
+	ck_assert_int_eq(sockets_open(&none, &first, 0, &old, &err), 0);
 	gone = descriptor(&old, 0);
-	ck_assert_int_eq(sockets_open(&old, &second, &new, &err), 0);
+	ck_assert_int_eq(sockets_open(&old, &second, 0, &new, &err), 0);
 	ck_assert_int_eq(descriptor(&new, 0), descriptor(&old, 1));
 	ck_assert_int_ne(descriptor(&new, 1), gone);
 	sockets_close_others(&old, &new);
@@ -201,8 +201,8 @@ START_TEST(a_failed_reload_keeps_the_sockets)
 	struct sockets none = { 0 }, old, new;
 	struct pn_error err = { 0 };
 
-	ck_assert_int_eq(sockets_open(&none, &first, &old, &err), 0);
-	ck_assert_int_lt(sockets_open(&old, &bad, &new, &err), 0);
+	ck_assert_int_eq(sockets_open(&none, &first, 0, &old, &err), 0);
+	ck_assert_int_lt(sockets_open(&old, &bad, 0, &new, &err), 0);
 	ck_assert_ptr_nonnull(strstr(err.text, "listener x"));
 	ck_assert_int_ge(fcntl(descriptor(&old, 0), F_GETFD), 0);
 	sockets_close_others(&old, &none);
