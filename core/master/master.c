@@ -17,6 +17,7 @@
 #include <core/master/watch.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -183,12 +184,14 @@ reap(struct master *master)
 static void
 tell_outcome(struct master *master, bool ok, const char *text)
 {
-	json_t *outcome = json_pack("{s:b, s:s}", "ok", ok, "text", text);
+	char *valid = g_utf8_make_valid(text, -1); /* it may be cut inside a character */
+	json_t *outcome = json_pack("{s:b, s:s}", "ok", ok, "text", valid);
 	char *line = outcome ? json_dumps(outcome, JSON_COMPACT) : NULL;
 
 	if (line && master->relay.fd >= 0)
 		channel_send(master->relay.fd, CHANNEL_OUTCOME, pn_slice_of(line), NULL, 0);
 	free(line);
+	g_free(valid);
 	json_decref(outcome);
 }
 
