@@ -22,11 +22,12 @@ struct config_listener {
 	const char *name, *address, *greeting;
 	int tls;               /* enum config_tls */
 	int auth;              /* enum config_auth */
-	bool auth_without_tls; /* only for unix and loopback; `check` refuses it elsewhere */
+	bool auth_without_tls; /* only for unix, loopback and what a proxy brings */
 	bool fixups;
 	int bare_newlines; /* enum config_bare */
 	bool hide_client;
 	struct pn_strings networks; /* who may connect; empty: everyone */
+	struct pn_strings proxy;    /* peers that say who their client is; empty: none */
 };
 
 struct config_limits {

@@ -147,9 +147,12 @@ check_auth(struct listener_check *c)
 {
 	const struct config_listener *listener = c->listener;
 
-	if (listener->auth_without_tls && c->has_address && !is_local(c))
+	if (listener->auth_without_tls && c->has_address && !is_local(c) &&
+	    listener->proxy.count == 0)
 		pn_complain(c->check, path_of(c, "auth_without_tls"),
-		    "passwords in clear are for loopback addresses and unix sockets only");
+		    "passwords in clear are for loopback addresses, unix sockets and listeners "
+		    "with "
+		    "proxy only");
 	else if (listener->auth != CONFIG_AUTH_OFF && listener->tls == CONFIG_TLS_NONE &&
 		 !listener->auth_without_tls)
 		pn_complain(c->check, path_of(c, "auth"),
@@ -165,20 +168,6 @@ check_auth(struct listener_check *c)
 		    "only this machine may send here; set networks to say who else may, or auth");
 }
 
-/* Somebody must be able to say who a user is. */
-static void
-check_users(struct listener_check *c)
-{
-	const struct config_core *core = c->fill->core;
-	size_t enabled = 0;
-
-	for (size_t i = 0; i < core->pipeline_count; i++)
-		enabled += core->pipeline[i].enabled;
-	if (c->listener->auth != CONFIG_AUTH_OFF && enabled == 0 && !c->fill->tree->incomplete)
-		pn_warn(c->check, path_of(c, "auth"),
-		    "nobody can log in: no module stands in the pipeline");
-}
-
 static void
 check_networks(struct pn_check *check, const char *path, const struct pn_strings *networks)
 {
@@ -192,6 +181,32 @@ check_networks(struct pn_check *check, const char *path, const struct pn_strings
 		snprintf(at, sizeof(at), "%s[%zu]", path, i);
 		pn_complain(check, at, "%s", err.text);
 	}
+}
+
+/* A unix socket's peers have no address by which to know the proxy. */
+static void
+check_proxy(struct listener_check *c)
+{
+	const struct pn_strings *proxy = &c->listener->proxy;
+
+	if (proxy->count > 0 && c->has_address && c->address.sa.ss_family == AF_UNIX)
+		pn_complain(c->check, path_of(c, "proxy"),
+		    "a proxy is known by its IP address, and a unix socket's peers have none");
+	check_networks(c->check, path_of(c, "proxy"), proxy);
+}
+
+/* Somebody must be able to say who a user is. */
+static void
+check_users(struct listener_check *c)
+{
+	const struct config_core *core = c->fill->core;
+	size_t enabled = 0;
+
+	for (size_t i = 0; i < core->pipeline_count; i++)
+		enabled += core->pipeline[i].enabled;
+	if (c->listener->auth != CONFIG_AUTH_OFF && enabled == 0 && !c->fill->tree->incomplete)
+		pn_warn(c->check, path_of(c, "auth"),
+		    "nobody can log in: no module stands in the pipeline");
 }
 
 static bool
@@ -247,6 +262,7 @@ check_listeners(const struct core_fill *fill, struct pn_check *check)
 		check_auth(&c);
 		check_users(&c);
 		check_networks(check, path_of(&c, "networks"), &all[i].networks);
+		check_proxy(&c);
 		check_greeting(&c);
 		check_certificate(&c);
 	}

@@ -77,7 +77,9 @@ static const struct pn_option listener_options[] = {
 	PN_OPT_CHOICE("auth", LISTENER, auth, "off", listener_auth, 0,
 	    "Whether clients log in; never possible before TLS."),
 	PN_OPT_BOOL("auth_without_tls", LISTENER, auth_without_tls, "no", 0,
-	    "Let clients log in in clear; only on a loopback address or a unix socket."),
+	    "Let clients log in in clear; only on a loopback address, a unix socket, or through "
+	    "the "
+	    "proxies in `proxy`, which see to TLS themselves."),
 	PN_OPT_BOOL("fixups", LISTENER, fixups, "yes", 0,
 	    "Do what a submission server does: add a missing Date, Message-ID and From, remove "
 	    "Bcc and Return-Path. Off, messages get their trace header and nothing else."),
@@ -89,6 +91,10 @@ static const struct pn_option listener_options[] = {
 	    "greeting", LISTENER, greeting, NULL, 0, "Text behind the host name in the greeting."),
 	PN_OPT_STRINGS("networks", LISTENER, networks, NULL, 0,
 	    "Who may connect, as in 192.0.2.0/24; left out, everybody."),
+	PN_OPT_STRINGS("proxy", LISTENER, proxy, NULL, 0,
+	    "Proxies, as in 192.0.2.5 or 192.0.2.0/24, that begin each connection with a PROXY "
+	    "header (version 1 or 2) and are believed who the client is; others are clients "
+	    "themselves."),
 	PN_OPT_END
 };
 

@@ -19,8 +19,8 @@
 
 static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
-static void
-set_ip4(struct address *address, const struct in_addr *ip, uint16_t port)
+void
+address_set_ip4(struct address *address, const struct in_addr *ip, uint16_t port)
 {
 	struct sockaddr_in *sin = (struct sockaddr_in *)&address->sa;
 
@@ -30,8 +30,8 @@ set_ip4(struct address *address, const struct in_addr *ip, uint16_t port)
 	sin->sin_addr = *ip;
 }
 
-static void
-set_ip6(struct address *address, const struct in6_addr *ip, uint16_t port)
+void
+address_set_ip6(struct address *address, const struct in6_addr *ip, uint16_t port)
 {
 	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&address->sa;
 
@@ -121,11 +121,11 @@ address_parse(const char *text, uint16_t port, struct address *ret, struct pn_er
 		return pn_error_set(err, -EINVAL,
 		    "\"%s\": \"%s\" is not a port; write a number up to 65535", text, port_text);
 	if (strcmp(host, "*") == 0 && *text != '[')
-		set_ip6(ret, &in6addr_any, port);
+		address_set_ip6(ret, &in6addr_any, port);
 	else if (*text != '[' && inet_pton(AF_INET, host, &ip4) == 1)
-		set_ip4(ret, &ip4, port);
+		address_set_ip4(ret, &ip4, port);
 	else if (inet_pton(AF_INET6, host, &ip6) == 1)
-		set_ip6(ret, &ip6, port);
+		address_set_ip6(ret, &ip6, port);
 	else
 		return pn_error_set(err, -EINVAL, "\"%s\" is not an address; " WANTED, text);
 	return 0;

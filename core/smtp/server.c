@@ -101,16 +101,25 @@ server_listener(const struct server *server, const char *name)
 	return NULL;
 }
 
+static const struct server_listener *
+compiled_listener(const struct server *server, const struct config_listener *listener)
+{
+	for (size_t i = 0; i < server->listener_count; i++)
+		if (server->listeners[i].listener == listener)
+			return &server->listeners[i];
+	return NULL;
+}
+
 enum session_place
 server_place(
     const struct server *server, const struct config_listener *listener, const struct address *peer)
 {
+	const struct server_listener *compiled = compiled_listener(server, listener);
+
 	if (peer->sa.ss_family == AF_UNIX)
 		return SESSION_TRUSTED;
-	for (size_t i = 0; i < server->listener_count; i++)
-		if (server->listeners[i].listener == listener && server->listeners[i].count > 0)
-			return contains(&server->listeners[i], peer) ? SESSION_TRUSTED
-								     : SESSION_OUTSIDE;
+	if (compiled && compiled->networks.count > 0)
+		return contains(&compiled->networks, peer) ? SESSION_TRUSTED : SESSION_OUTSIDE;
 	return address_is_loopback(peer) ? SESSION_TRUSTED : SESSION_ANYONE;
 }
 
@@ -120,7 +129,8 @@ server_configure(
 {
 	const struct config_relay *relay = &generation_core(generation)->relay;
 	const struct config_listener *listeners = relay->listeners.items;
-	struct server_networks *compiled, shared = { 0 };
+	struct server_networks shared = { 0 };
+	struct server_listener *compiled;
 	struct arena arena = { 0 };
 	int r;
 
@@ -128,7 +138,9 @@ server_configure(
 	r = compile_shared(relay, &arena, &shared, err);
 	for (size_t i = 0; i < relay->listeners.count && r == 0; i++) {
 		compiled[i].listener = &listeners[i];
-		r = compile(&listeners[i].networks, &arena, &compiled[i], err);
+		r = compile(&listeners[i].networks, &arena, &compiled[i].networks, err);
+		if (r == 0)
+			r = compile(&listeners[i].proxy, &arena, &compiled[i].proxy, err);
 	}
 	if (r < 0) {
 		arena_free(&arena);
@@ -208,30 +220,39 @@ enter(struct server *server, const struct address *peer)
 }
 
 void
+server_admit(struct server *server, const struct config_listener *listener, int fd,
+    const struct address *client, bool proxied)
+{
+	struct session_client who = { client, server_place(server, listener, client), proxied };
+	int r = enter(server, client);
+
+	if (r < 0) {
+		refuse(server, listener, fd, client,
+		    r == -EMFILE ? "Too many connections" : "Too many connections from you");
+		return;
+	}
+	atomic_fetch_add(&server->open, 1);
+	r = session_open(server, server->generation, listener, fd, &who);
+	if (r < 0) {
+		log_text(PN_LOG_ERROR, "cannot begin a session: %s", strerror(-r));
+		server_forget(server, client);
+	}
+}
+
+void
 server_accept(struct server *server, const char *name, int fd, const struct address *peer)
 {
 	const struct config_listener *listener = server_listener(server, name);
-	enum session_place place;
-	int r;
 
 	server_count(&server->connections);
 	if (!listener || atomic_load(&server->draining)) {
 		turn_away(listener, fd, "Going down, try again");
 		return;
 	}
-	r = enter(server, peer);
-	if (r < 0) {
-		refuse(server, listener, fd, peer,
-		    r == -EMFILE ? "Too many connections" : "Too many connections from you");
-		return;
-	}
-	place = server_place(server, listener, peer);
-	atomic_fetch_add(&server->open, 1);
-	r = session_open(server, server->generation, listener, fd, peer, place);
-	if (r < 0) {
-		log_text(PN_LOG_ERROR, "cannot begin a session: %s", strerror(-r));
-		server_forget(server, peer);
-	}
+	if (!contains(&compiled_listener(server, listener)->proxy, peer))
+		server_admit(server, listener, fd, peer, false);
+	else if (server_proxy_open(server, name, fd, peer) < 0)
+		refuse(server, listener, fd, peer, "Too many connections");
 }
 
 static void
@@ -262,6 +283,7 @@ server_drain(struct server *server, void (*done)(void *arg), void *arg)
 	struct session *next;
 
 	atomic_store(&server->draining, true);
+	server_proxy_close(server);
 	for (struct session *session = server->sessions; session; session = next) {
 		next = session_next(session);
 		session_drain(session);
@@ -279,6 +301,7 @@ server_free(struct server **server)
 	if (!*server)
 		return;
 	(*server)->drained = NULL;
+	server_proxy_close(*server);
 	for (struct session *session = (*server)->sessions; session; session = next) {
 		next = session_next(session);
 		session_close(session);

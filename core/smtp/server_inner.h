@@ -7,11 +7,15 @@
 #include <core/smtp/session.h>
 #include <stdatomic.h>
 
-/* A listener's networks, and the relay's shared ones, ready to compare. */
+/* Networks of the configuration, ready to compare. */
 struct server_networks {
-	const struct config_listener *listener; /* NULL: the shared ones */
 	size_t count;
 	struct network *networks;
+};
+
+struct server_listener {
+	const struct config_listener *listener;
+	struct server_networks networks, proxy;
 };
 
 struct server {
@@ -19,9 +23,11 @@ struct server {
 	struct generation *generation; /* held */
 	SSL_CTX *tls;                  /* held */
 	struct arena arena;            /* of the compiled networks */
-	struct server_networks *listeners, shared;
+	struct server_listener *listeners;
+	struct server_networks shared;
 	size_t listener_count;
 	struct session *sessions;
+	struct proxied *proxied; /* connections whose PROXY header has not come */
 	void (*drained)(void *arg);
 	void *drained_arg;
 	/* Read and written by policy threads too. */
@@ -37,11 +43,25 @@ server_count(_Atomic uint64_t *figure)
 	atomic_fetch_add_explicit(figure, 1, memory_order_relaxed);
 }
 
+/* Who the client is is known: limits, then a session. Takes the descriptor. */
+void server_admit(struct server *server, const struct config_listener *listener, int fd,
+    const struct address *client, bool proxied);
 /* The listener of that name in the server's generation, or NULL. */
 const struct config_listener *server_listener(const struct server *server, const char *name);
+/* How the listener looks upon this address: that of the connection, or what a proxy told. */
 enum session_place server_place(const struct server *server, const struct config_listener *listener,
     const struct address *peer);
-/* A session's last call: it is gone. `peer` as accepted. */
+/* A session's last call: it is gone. `peer` as admitted. */
 void server_forget(struct server *server, const struct address *peer);
+
+/* ---- server_proxy.c ---- */
+/*
+ * Waits for the PROXY header and then admits the client. Takes the descriptor, but not on failure:
+ * -EMFILE: too many connections; -ENOMEM.
+ */
+int server_proxy_open(
+    struct server *server, const char *listener, int fd, const struct address *peer);
+/* Closes all that wait. */
+void server_proxy_close(struct server *server);
 
 #endif

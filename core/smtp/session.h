@@ -22,10 +22,15 @@ enum session_place {
 	SESSION_TRUSTED, /* loopback, unix, or in one of the listener's networks */
 };
 
+struct session_client {
+	const struct address *address; /* copied */
+	enum session_place place;
+	bool proxied; /* a proxy that is believed told the address, or that it is its own */
+};
+
 /* Takes the descriptor, also on failure. `generation` has `listener`. The greeting follows. */
 int session_open(struct server *server, struct generation *generation,
-    const struct config_listener *listener, int fd, const struct address *peer,
-    enum session_place place);
+    const struct config_listener *listener, int fd, const struct session_client *client);
 /* Says 421 at the next command boundary: at once where nothing is under way. */
 void session_drain(struct session *session);
 /* Ends at once: no reply, no hook. Only when no policy thread and no queue can know of it. */

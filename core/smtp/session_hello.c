@@ -19,11 +19,24 @@ may_starttls(const struct session *session)
 		   session->listener->tls == CONFIG_TLS_REQUIRED);
 }
 
+/*
+ * Where a listener is on the network, its proxies see to TLS; who comes to it directly is not
+ * covered by that.
+ */
+static bool
+may_auth_in_clear(const struct session *session)
+{
+	const struct config_listener *listener = session->listener;
+
+	return listener->auth_without_tls && (listener->proxy.count == 0 || session->proxied ||
+						 address_is_loopback(session->peer));
+}
+
 bool
 session_may_auth(const struct session *session)
 {
 	return session->listener->auth != CONFIG_AUTH_OFF && session->mechanisms &&
-	       (session_in_tls(session) || session->listener->auth_without_tls);
+	       (session_in_tls(session) || may_auth_in_clear(session));
 }
 
 bool
@@ -36,7 +49,7 @@ session_needs_tls(const struct session *session)
 	/* Requiring AUTH implies requiring TLS (SPEC A4). */
 	return listener->tls == CONFIG_TLS_REQUIRED ||
 	       (listener->tls == CONFIG_TLS_STARTTLS && listener->auth == CONFIG_AUTH_REQUIRED &&
-		   !listener->auth_without_tls);
+		   !may_auth_in_clear(session));
 }
 
 /* ---- greeting ---------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ struct session {
 	bool chunk_failed; /* until RSET or MAIL */
 	bool skipping;     /* the rest of a line too long */
 	bool closing;      /* nothing more is read */
+	bool proxied;      /* came through a proxy, which sees to TLS */
 	bool has_tls;      /* STARTTLS can be offered */
 	/* the loop's own */
 	bool away, waiting, submitting, handshaking, clogged, finishing, lost, broken, paused,

@@ -409,8 +409,7 @@ enlist(struct session *session)
 
 int
 session_open(struct server *server, struct generation *generation,
-    const struct config_listener *listener, int fd, const struct address *peer,
-    enum session_place place)
+    const struct config_listener *listener, int fd, const struct session_client *client)
 {
 	struct session *session = calloc(1, sizeof(*session));
 	int r = -ENOMEM;
@@ -419,11 +418,12 @@ session_open(struct server *server, struct generation *generation,
 		goto fail;
 	session->server = server;
 	session->listener = listener;
-	session->place = (uint8_t)place;
+	session->place = (uint8_t)client->place;
+	session->proxied = client->proxied;
 	session->soon.fire = greet_soon;
 	session->out = BUF_INIT(OUT_MOST);
 	session->secret = BUF_INIT(COMMAND_AUTH_MOST);
-	fill_facts(session, peer);
+	fill_facts(session, client->address);
 	session->txn = txn_new(generation, &session->facts);
 	if (!session->txn)
 		goto fail;

@@ -20,10 +20,13 @@ tests_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/spool
 tests_fuzz_spool_SOURCES = tests/fuzz/spool.c tests/unit/memdisk.c tests/unit/memdisk.h
 tests_fuzz_spool_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/proxy
+tests_fuzz_proxy_SOURCES = tests/fuzz/proxy.c
+tests_fuzz_proxy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool
 EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
 EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/header
-EXTRA_DIST += tests/fuzz/seeds/courier
+EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy

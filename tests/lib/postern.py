@@ -175,19 +175,21 @@ class Relay:
         for name, port in self.ports.items():
             proc.wait_listening(port, self.process, max(end - time.monotonic(), 0.1))
             if self.listeners[name].get("tls") != "implicit":
-                self._wait_greeting(port, end)
+                self._wait_greeting(port, end, "proxy" in self.listeners[name])
         proc.wait_until(self._control_answers, max(end - time.monotonic(), 0.1), "the control socket answers")
 
     def _control_answers(self):
         with socket.socket(socket.AF_UNIX) as peer:
             return peer.connect_ex(os.path.join(self.run, "control")) == 0
 
-    def _wait_greeting(self, port, end):
+    def _wait_greeting(self, port, end, proxied):
         """The master's socket takes connections before there is a relay to serve them."""
         while time.monotonic() < end:
             try:
                 with socket.create_connection(("127.0.0.1", port), 1) as peer:
                     peer.settimeout(max(end - time.monotonic(), 0.1))
+                    if proxied:
+                        peer.sendall(b"PROXY UNKNOWN\r\n")
                     if peer.recv(4)[:3] == b"220":
                         return
             except OSError:

@@ -2,7 +2,8 @@
 """Conversations as text: every tests/talk/*.talk is a test.
 
     # What is shown, with RFC and section.
-    listener tls=starttls auth=required     settings of the listener (before the first C)
+    listener tls=starttls auth=required     settings of the listener (before the first C);
+                                            proxy=A,B is a list, networks=none takes them out
     limits recipients=2                     settings of relay.limits
     relay trace_memory=1m                   settings of relay
     pipeline auth                           the pipeline's entries
@@ -116,6 +117,8 @@ class Script:
                      if "=" in pair) if word in ("listener", "limits", "relay") else {}
         if word == "listener":
             self.listener.update(pairs)
+            if "proxy" in pairs:
+                self.listener["proxy"] = pairs["proxy"].split(",")
             if pairs.get("networks") == "none":
                 del self.listener["networks"]
         elif word == "limits":
