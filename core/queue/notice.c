@@ -121,6 +121,8 @@ retry_one(struct queued *queued, const struct told *told)
 	if (told->action != DSN_FAILED && told->action != DSN_DELAYED)
 		return;
 	recipient->state = ITEM_WAITING;
+	if (told->action == DSN_DELAYED)
+		recipient->last_attempt_us = 0; /* the next one counts as the first that is late */
 	if (told->action == DSN_FAILED)
 		recipient->due_us = clock_wall_us() + queued->queue->settings.retry_first_ms * 1000;
 }

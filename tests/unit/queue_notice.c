@@ -231,6 +231,37 @@ START_TEST(delay_is_reported_once)
 }
 END_TEST
 
+static bool
+has_notice(struct scene *scene)
+{
+	return scene_mailbox_count(scene, "a") == 1;
+}
+
+/* A notice of delay that found no room is written with a later attempt. */
+START_TEST(delay_without_notice_comes_later)
+{
+	struct scene scene;
+
+	scene_begin(&scene, NULL);
+	queue_configure(scene.queue, &scene.settings, scene.routes);
+	scene_send(&scene, "a@s.example", "b@x.example");
+	scene_run(&scene, has_deferred);
+	scene_close(&scene);
+
+	scene.reserve = UINT64_MAX / 4;
+	scene.settings.notice_after_ms = 500;
+	scene_open(&scene);
+	scene_run(&scene, has_deferred);
+	scene_close(&scene);
+	ck_assert_uint_eq(scene_mailbox_count(&scene, "a"), 0);
+
+	scene.reserve = 0;
+	scene_open(&scene);
+	scene_run(&scene, has_notice);
+	scene_end(&scene);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -245,6 +276,7 @@ main(void)
 	tcase_add_test(tc, damaged_in_the_spool);
 	tcase_add_test(tc, gives_up);
 	tcase_add_test(tc, delay_is_reported_once);
+	tcase_add_test(tc, delay_without_notice_comes_later);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
 }
