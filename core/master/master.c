@@ -40,8 +40,10 @@ struct master {
 	struct checker_answer answer, next; /* in force; being taken by the relay */
 	struct sockets sockets, next_sockets;
 	struct watch watch;
-	int64_t read_us; /* wall time before the newest configuration was read */
-	bool taking;     /* `next` was sent and not yet answered */
+	int64_t read_us;         /* wall time before the newest configuration was read */
+	bool taking;             /* `next` was sent and not yet answered */
+	bool asked;              /* posternctl waits for what comes of it */
+	bool again, again_asked; /* another was wanted meanwhile */
 	struct child relay;
 	int signals, state; /* state: the folder's lock */
 	bool ready, stopping;
@@ -188,7 +190,7 @@ tell_outcome(struct master *master, bool ok, const char *text)
 	json_t *outcome = json_pack("{s:b, s:s}", "ok", ok, "text", valid);
 	char *line = outcome ? json_dumps(outcome, JSON_COMPACT) : NULL;
 
-	if (line && master->relay.fd >= 0)
+	if (line && master->asked && master->relay.fd >= 0)
 		channel_send(master->relay.fd, CHANNEL_OUTCOME, pn_slice_of(line), NULL, 0);
 	free(line);
 	g_free(valid);
@@ -209,12 +211,18 @@ reload_failed(struct master *master, const char *text)
 }
 
 static void
-reload(struct master *master)
+reload(struct master *master, bool asked)
 {
 	struct pn_error err = { 0 };
 
-	if (master->taking || master->stopping || master->relay.fd < 0) {
-		tell_outcome(master, false, "not now: a reload, a start or a stop is under way");
+	if (master->taking) { /* what it reads may be older than what is wanted */
+		master->again = true;
+		master->again_asked |= asked;
+		return;
+	}
+	master->asked = asked;
+	if (master->stopping || master->relay.fd < 0) {
+		tell_outcome(master, false, "not now: the relay starts or stops");
 		return;
 	}
 	sd_notify(0, "RELOADING=1");
@@ -271,7 +279,7 @@ relay_says(struct master *master)
 		master->ready = true;
 		sd_notify(0, "READY=1");
 	} else if (frame.type == CHANNEL_RELOAD) {
-		reload(master);
+		reload(master, true);
 	} else if (frame.type == CHANNEL_REFUSED && master->taking) {
 		reload_failed(master, frame.bytes.data);
 	} else if (frame.type == CHANNEL_APPLIED && master->taking) {
@@ -305,7 +313,7 @@ take_signal(struct master *master)
 		reap(master);
 		break;
 	case SIGHUP:
-		reload(master);
+		reload(master, false);
 		break;
 	default:
 		begin_stop(master, info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
@@ -323,6 +331,18 @@ next_wait(const struct master *master)
 	return wait < 0 ? 0 : (int)wait;
 }
 
+/* A reload that was wanted while another was under way. */
+static void
+reload_again(struct master *master)
+{
+	bool asked = master->again_asked;
+
+	if (!master->again || master->taking)
+		return;
+	master->again = master->again_asked = false;
+	reload(master, asked);
+}
+
 /* A certificate was renewed, a password file replaced: the same as a reload. */
 static void
 look_at_files(struct master *master)
@@ -337,7 +357,7 @@ look_at_files(struct master *master)
 	if (!changed)
 		return;
 	log_event(PN_LOG_NOTICE, "file-changed", "path", changed, NULL);
-	reload(master);
+	reload(master, false);
 }
 
 static void
@@ -372,6 +392,7 @@ supervise(struct master *master)
 		if (fds[0].revents & POLLIN)
 			take_signal(master);
 		look_at_clock(master);
+		reload_again(master);
 	}
 }
 
