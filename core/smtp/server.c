@@ -111,8 +111,8 @@ compiled_listener(const struct server *server, const struct config_listener *lis
 }
 
 enum session_place
-server_place(
-    const struct server *server, const struct config_listener *listener, const struct address *peer)
+server_place(const struct server *server, const struct config_listener *listener,
+    const struct address *peer, bool proxied)
 {
 	const struct server_listener *compiled = compiled_listener(server, listener);
 
@@ -120,7 +120,8 @@ server_place(
 		return SESSION_TRUSTED;
 	if (compiled && compiled->networks.count > 0)
 		return contains(&compiled->networks, peer) ? SESSION_TRUSTED : SESSION_OUTSIDE;
-	return address_is_loopback(peer) ? SESSION_TRUSTED : SESSION_ANYONE;
+	/* What a proxy brings, or does not name, may be anybody's: only `networks` can trust it. */
+	return !proxied && address_is_loopback(peer) ? SESSION_TRUSTED : SESSION_ANYONE;
 }
 
 int
@@ -223,7 +224,8 @@ void
 server_admit(struct server *server, const struct config_listener *listener, int fd,
     const struct address *client, bool proxied)
 {
-	struct session_client who = { client, server_place(server, listener, client), proxied };
+	struct session_client who = { client, server_place(server, listener, client, proxied),
+		proxied };
 	int r = enter(server, client);
 
 	if (r < 0) {

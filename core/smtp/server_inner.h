@@ -50,7 +50,7 @@ void server_admit(struct server *server, const struct config_listener *listener,
 const struct config_listener *server_listener(const struct server *server, const char *name);
 /* How the listener looks upon this address: that of the connection, or what a proxy told. */
 enum session_place server_place(const struct server *server, const struct config_listener *listener,
-    const struct address *peer);
+    const struct address *peer, bool proxied);
 /* A session's last call: it is gone. `peer` as admitted. */
 void server_forget(struct server *server, const struct address *peer);
 

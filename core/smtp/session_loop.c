@@ -241,7 +241,7 @@ renew(struct session *session)
 	generation_release(&session->generation);
 	session->generation = generation_hold(server->generation);
 	session->listener = listener;
-	session->place = server_place(server, listener, session->peer);
+	session->place = server_place(server, listener, session->peer, session->proxied);
 	session->facts.listener = listener->name;
 	session_share_facts(session);
 	if (session->place == SESSION_OUTSIDE)
