@@ -10,6 +10,7 @@ core_libcore_a_SOURCES += \
 	core/policy/chain.c core/policy/chain.h \
 	core/policy/entry.c core/policy/entry.h \
 	core/policy/generation.c core/policy/generation.h \
+	core/policy/hook.c core/policy/hook.h \
 	core/policy/loader.c core/policy/loader.h \
 	core/policy/trace.c core/policy/trace.h \
 	core/policy/txn.c core/policy/txn.h

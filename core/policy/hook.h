@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hook.h - runs one entry's hook of one stage. For chain.c and other files that run stages.
+ */
+#ifndef CORE_POLICY_HOOK_H
+#define CORE_POLICY_HOOK_H
+
+#include <core/policy/call.h>
+#include <core/policy/chain.h>
+
+enum hook_step {
+	HOOK_NEXT, /* the next entry's turn */
+	HOOK_END,  /* `ret` is the stage's ruling */
+	HOOK_HOP   /* a quick hook asked for a thread */
+};
+
+/*
+ * Calls the hook (there must be one), rules on what it meant, leaves a line in the trace. What it
+ * staged is in the transaction if it passed.
+ */
+enum hook_step hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn,
+    int32_t stage, bool may_block, struct ruling *ret);
+
+#endif
