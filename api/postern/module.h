@@ -5,6 +5,7 @@
  * ABI history (it only grows; a module built against an older number goes on working):
  *	1	2026-11-22	first: stages connect to aborted, header, body and envelope edits,
  *				AUTH, staged effects, database, commands
+ *	2	2026-11-23	pn_is_trial; key-value store (store.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -45,10 +46,11 @@
 #include <postern/command.h>
 #include <postern/db.h>
 #include <postern/settings.h>
+#include <postern/store.h>
 #include <postern/txn.h>
 #include <postern/verdict.h>
 
-#define PN_ABI 1
+#define PN_ABI 2
 
 /* Where in the life of a message a hook runs, in the order a message meets the stages. */
 enum pn_stage {
@@ -148,6 +150,12 @@ PN_PUBLIC int32_t pn_stage(const struct pn_call *call);
 PN_PUBLIC const char *pn_relay_name(const struct pn_call *call);
 /* False in a PN_QUICK hook that runs on the event loop: pn_not_quick() asks for a thread. */
 PN_PUBLIC bool pn_may_block(const struct pn_call *call);
+/*
+ * True where the chain runs to see what it would do: nothing outside may change, so the database and
+ * the key-value store are -EROFS, and effects are staged but never committed. What a module does by
+ * itself (a program, a socket) it leaves out, and says so by pn_pass_because().
+ */
+PN_PUBLIC bool pn_is_trial(const struct pn_call *call);
 /* Milliseconds until the answer is due; 0 when it is overdue and nobody listens any more. */
 PN_PUBLIC int64_t pn_time_left(const struct pn_call *call);
 

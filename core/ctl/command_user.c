@@ -7,6 +7,7 @@
 #include <core/ctl/commands.h>
 #include <core/master/privileges.h>
 #include <core/store/directory.h>
+#include <core/store/tables.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -51,7 +52,7 @@ open_db(struct ctl *ctl, struct pn_error *err)
 		return pn_error_set(err, -ENAMETOOLONG, "%s: too long", relay->state_directory);
 	r = db_open(path, false, &ctl->db, err);
 	if (r == 0)
-		r = directory_migrate(ctl->db, err);
+		r = tables_migrate(ctl->db, err);
 	return r < 0 ? r : reopen_with_db(ctl, err);
 }
 

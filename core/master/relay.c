@@ -12,7 +12,7 @@
 #include <core/master/privileges.h>
 #include <core/master/relay.h>
 #include <core/master/relay_state.h>
-#include <core/store/directory.h>
+#include <core/store/tables.h>
 #include <errno.h>
 #include <glib.h>
 #include <malloc.h>
@@ -363,7 +363,7 @@ open_db(struct relay *relay, struct pn_error *err)
 	int r = db_open(path, false, &relay->db, err);
 
 	g_free(path);
-	return r < 0 ? r : directory_migrate(relay->db, err);
+	return r < 0 ? r : tables_migrate(relay->db, err);
 }
 
 static size_t

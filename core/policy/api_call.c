@@ -49,6 +49,12 @@ pn_relay_name(const struct pn_call *call)
 }
 
 bool
+pn_is_trial(const struct pn_call *call)
+{
+	return generation_is_trial(call->generation);
+}
+
+bool
 pn_may_block(const struct pn_call *call)
 {
 	return call->may_block;

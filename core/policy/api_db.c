@@ -5,48 +5,60 @@
  * Called by hooks on policy threads, by `start`, and by commands. Must never let a hook write
  * before its message is durable, nor block an event loop.
  */
-#include <core/policy/call.h>
+#include <core/policy/api_db.h>
 #include <core/store/directory.h>
 #include <errno.h>
 
-static int
-usable(const struct pn_call *call, struct pn_error *err)
+int
+api_db_read(const struct pn_call *call, struct db **ret, struct pn_error *err)
 {
 	if (!call->may_block)
 		return pn_error_set(err, -EWOULDBLOCK, "the database is not for a quick hook");
-	if (!generation_db(call->generation))
-		return pn_error_set(err, -ENODEV, "no database is open here");
+	*ret = generation_db(call->generation);
+	return *ret ? 0 : pn_error_set(err, -ENODEV, "no database is open here");
+}
+
+int
+api_db_write(const struct pn_call *call, struct db **ret, struct pn_error *err)
+{
+	int r = api_db_read(call, ret, err);
+
+	if (r < 0)
+		return r;
+	if (generation_is_trial(call->generation))
+		return pn_error_set(err, -EROFS, "the database is not changed in a trial");
+	if (call->txn && call->stage < PN_STAGE_COMMITTED)
+		return pn_error_set(
+		    err, -EROFS, "the database may be changed once the message is committed");
+	if (call_overdue(call))
+		return pn_error_set(err, -ECANCELED, "the time of this call is up");
 	return 0;
 }
 
 int
 pn_db_run(struct pn_call *call, struct pn_error *err, const char *sql, struct pn_values values)
 {
-	int r = usable(call, err);
+	struct db *db;
+	int r = api_db_write(call, &db, err);
 
-	if (r < 0)
-		return r;
-	if (call->txn && call->stage < PN_STAGE_COMMITTED)
-		return pn_error_set(
-		    err, -EROFS, "the database may be changed once the message is committed");
-	if (call_overdue(call))
-		return pn_error_set(err, -ECANCELED, "the time of this call is up");
-	return db_run(generation_db(call->generation), err, sql, values);
+	return r < 0 ? r : db_run(db, err, sql, values);
 }
 
 int
 pn_db_query(struct pn_call *call, struct pn_error *err, const char *sql, struct pn_values values,
     pn_row_fn *each, void *arg)
 {
-	int r = usable(call, err);
+	struct db *db;
+	int r = api_db_read(call, &db, err);
 
-	return r < 0 ? r : db_query(generation_db(call->generation), err, sql, values, each, arg);
+	return r < 0 ? r : db_query(db, err, sql, values, each, arg);
 }
 
 int
 pn_user_find(struct pn_call *call, const char *address, struct pn_user *ret, struct pn_error *err)
 {
-	int r = usable(call, err);
+	struct db *db;
+	int r = api_db_read(call, &db, err);
 
-	return r < 0 ? r : directory_user_find(generation_db(call->generation), address, ret, err);
+	return r < 0 ? r : directory_user_find(db, address, ret, err);
 }

@@ -21,6 +21,7 @@ struct generation {
 	struct chain_entry *entries;
 	size_t count;
 	struct db *db;
+	bool trial;
 	bool has[PN_STAGE_COUNT];
 };
 
@@ -176,6 +177,7 @@ generation_build(const struct generation_how *how, struct diags *diags, struct g
 	generation->references = 1;
 	generation->number = how->before ? how->before->number + 1 : 1;
 	generation->db = how->db;
+	generation->trial = how->trial;
 	fill(generation, how, diags);
 	if (diags->errors > 0) {
 		generation_release(&generation);
@@ -246,6 +248,12 @@ struct db *
 generation_db(const struct generation *generation)
 {
 	return generation->db;
+}
+
+bool
+generation_is_trial(const struct generation *generation)
+{
+	return generation->trial;
 }
 
 /* ---- commands -------------------------------------------------------------------------------- */

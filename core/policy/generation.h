@@ -20,6 +20,7 @@ struct generation_how {
 	uint32_t role;             /* PN_ROLE_RELAY, PN_ROLE_CTL; 0: check only, nothing starts */
 	struct db *db;             /* NULL when checking */
 	struct generation *before; /* whose states are taken over; NULL: none */
+	bool trial;                /* its calls change nothing outside: pn_is_trial() */
 };
 
 /* Loads, checks, prepares, starts. All problems in `diags`; -EINVAL if there were errors. */
@@ -50,6 +51,7 @@ size_t generation_entries(const struct generation *generation, const struct chai
 /* True if any entry has a hook at that stage. */
 bool generation_has(const struct generation *generation, enum pn_stage stage);
 struct db *generation_db(const struct generation *generation);
+bool generation_is_trial(const struct generation *generation);
 
 /*
  * A command of a module of the pipeline by its words ("user", "passwd", ...): the entry and the

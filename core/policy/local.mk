@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/policy/api_call.c \
-	core/policy/api_db.c \
+	core/policy/api_db.c core/policy/api_db.h \
 	core/policy/api_edit.c \
 	core/policy/api_stage.c \
+	core/policy/api_store.c \
 	core/policy/api_txn.c \
 	core/policy/api_verdict.c \
 	core/policy/call.c core/policy/call.h \
@@ -16,11 +17,14 @@ core_libcore_a_SOURCES += \
 	core/policy/txn.c core/policy/txn.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain
+UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_store
 tests_unit_policy_load_SOURCES = tests/unit/policy_load.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_load_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_chain_SOURCES = tests/unit/policy_chain.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_chain_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+tests_unit_policy_store_SOURCES = tests/unit/policy_store.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_store_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 endif

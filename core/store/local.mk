@@ -2,7 +2,9 @@
 core_libcore_a_SOURCES += \
 	core/store/db.c core/store/db.h \
 	core/store/directory.c core/store/directory.h \
-	core/store/sqlite.c core/store/sqlite.h
+	core/store/keyvalue.c core/store/keyvalue.h \
+	core/store/sqlite.c core/store/sqlite.h \
+	core/store/tables.c core/store/tables.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/store

@@ -2,6 +2,7 @@
 # Modules that only tests load; -rpath makes libtool build them as shared objects.
 test_module_flags = $(module_flags) -rpath /nowhere
 check_LTLIBRARIES += tests/modules/faulty.la \
+	tests/modules/keeper.la \
 	tests/modules/ledger.la \
 	tests/modules/no-function.la \
 	tests/modules/no-symbol.la \
@@ -17,6 +18,9 @@ check_LTLIBRARIES += tests/modules/faulty.la \
 
 tests_modules_faulty_la_SOURCES = tests/modules/faulty.c
 tests_modules_faulty_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_keeper_la_SOURCES = tests/modules/keeper.c
+tests_modules_keeper_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_ledger_la_SOURCES = tests/modules/ledger.c
 tests_modules_ledger_la_LDFLAGS = $(test_module_flags)

@@ -6,6 +6,7 @@
  */
 #include "policy_world.h"
 #include <check.h>
+#include <core/store/tables.h>
 #include <errno.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -67,7 +68,7 @@ world_open(struct world *world)
 	ck_assert_int_eq(source_files(&world->source), 0);
 	ck_assert_msg(
 	    db_open(world_path(world, "postern.db"), false, &world->db, &err) == 0, "%s", err.text);
-	ck_assert_msg(directory_migrate(world->db, &err) == 0, "%s", err.text);
+	ck_assert_msg(tables_migrate(world->db, &err) == 0, "%s", err.text);
 }
 
 static int
@@ -104,7 +105,7 @@ world_build(struct world *world, uint32_t role, const char *pipeline, const char
 {
 	struct generation *built = NULL;
 	struct generation_how how = { world->source, world->folder, module_path(), role,
-		role ? world->db : NULL, world->generation };
+		role ? world->db : NULL, world->generation, world->trial };
 	int r;
 
 	write_config(world, pipeline, sections);

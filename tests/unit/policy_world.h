@@ -17,6 +17,7 @@ struct world {
 	struct diags diags; /* of the last world_build() */
 	struct generation *generation;
 	struct pn_txn *txn;
+	bool trial;           /* for the next world_build() */
 	struct ruling ruling; /* of the last stage */
 	unsigned hops;        /* how often it asked for a thread */
 };

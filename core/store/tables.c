@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tables.c - which parts of the core keep tables.
+ *
+ * Called by the relay and by posternctl when they open the database, before any module's tables.
+ */
+#include <core/store/directory.h>
+#include <core/store/keyvalue.h>
+#include <core/store/tables.h>
+
+int
+tables_migrate(struct db *db, struct pn_error *err)
+{
+	int r = directory_migrate(db, err);
+
+	return r < 0 ? r : keyvalue_migrate(db, err);
+}
