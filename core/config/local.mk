@@ -2,6 +2,7 @@
 core_libcore_a_SOURCES += \
 	core/config/bundle.c \
 	core/config/diag.c core/config/diag.h \
+	core/config/directory.c core/config/directory.h \
 	core/config/fill.h \
 	core/config/help.c \
 	core/config/marks.c \
@@ -22,8 +23,10 @@ core_libcore_a_SOURCES += \
 
 EXTRA_DIST += tests/config
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/config tests/unit/config_core tests/unit/config_parts
+UNIT_TESTS += tests/unit/config tests/unit/config_core tests/unit/config_directory \
+	tests/unit/config_parts
 tests_unit_config_SOURCES = tests/unit/config.c tests/unit/config_memory.h
 tests_unit_config_parts_SOURCES = tests/unit/config_parts.c tests/unit/config_memory.h
 tests_unit_config_core_SOURCES = tests/unit/config_core.c
+tests_unit_config_directory_SOURCES = tests/unit/config_directory.c tests/unit/config_memory.h
 endif

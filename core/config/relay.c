@@ -92,6 +92,19 @@ settle_routes(const struct core_fill *fill)
 	routes->items = copy;
 }
 
+/* First of all: entries and routes name its accounts and groups. */
+static void
+read_directory(const struct core_fill *fill)
+{
+	struct config_directory *directory = &fill->core->directory;
+	struct settings settings = fill_section(fill, "directory", sizeof(*directory));
+	struct pn_check check = { &settings, "directory", fill->diags };
+
+	*directory = *(struct config_directory *)settings.values;
+	config_directory_check(&check, directory);
+	config_directory_settle(directory, fill->arena);
+}
+
 static const char *
 level_word(int level)
 {
@@ -116,6 +129,7 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	ret->routes_settings = fill_section(&fill, "routes", sizeof(ret->routes));
 	ret->routes = *(struct pn_list *)ret->routes_settings.values;
 	ret->database = *(int *)fill_section(&fill, "database", sizeof(ret->database)).values;
+	read_directory(&fill);
 	find_hostname(&fill);
 	read_certificates(&fill);
 	pipeline_fill(&fill);

@@ -5,6 +5,7 @@
 #ifndef CORE_CONFIG_RELAY_H
 #define CORE_CONFIG_RELAY_H
 
+#include <core/config/directory.h>
 #include <core/config/settings.h>
 #include <core/config/when.h>
 
@@ -102,6 +103,7 @@ struct config_core {
 	struct config_relay relay;
 	struct pn_list routes; /* struct config_route */
 	int database;          /* 0: sqlite */
+	struct config_directory directory;
 	struct config_entry *pipeline;
 	size_t pipeline_count;
 	/* Marks for later complaints (a key that does not fit, say): `where` "relay" and "routes".
@@ -110,11 +112,11 @@ struct config_core {
 };
 
 /*
- * Reads the sections relay, routes, database and pipeline out of the tree and checks what goes
- * beyond tables: listener names unique, AUTH without TLS (A4), networks known, hosts, ports ...
- * Fills certificate_pem. Everything is in `arena` and outlives the tree. 0, or -EINVAL where an
- * error was added. Does not complain about other top-level sections: the pipeline's owner knows
- * those.
+ * Reads the sections relay, routes, database, directory and pipeline out of the tree and checks
+ * what goes beyond tables: listener names unique, AUTH without TLS (A4), networks known, hosts,
+ * ports ... Fills certificate_pem. Everything is in `arena` and outlives the tree. 0, or -EINVAL
+ * where an error was added. Does not complain about other top-level sections: the pipeline's owner
+ * knows those.
  */
 int config_core_fill(const struct config_tree *tree, struct arena *arena,
     struct settings_secrets **secrets, struct diags *diags, struct config_core *ret);

@@ -290,13 +290,15 @@ const struct pn_option config_entry_options[] = {
 	PN_OPT_END
 };
 
-const char *const config_core_sections[] = { "relay", "routes", "database", "pipeline", NULL };
+const char *const config_core_sections[] = { "relay", "routes", "database", "directory", "pipeline",
+	NULL };
 
 const struct pn_option *
 config_core_options(const char *section)
 {
 	static const struct pn_option *const tables[] = { config_relay_options,
-		config_routes_options, config_database_options, config_entry_options };
+		config_routes_options, config_database_options, config_directory_options,
+		config_entry_options };
 
 	for (size_t i = 0; config_core_sections[i]; i++)
 		if (strcmp(config_core_sections[i], section) == 0)

@@ -211,6 +211,25 @@ listener_hint(const struct core_fill *fill, const char *word)
 	return option_hint(fill->arena, word, names);
 }
 
+static void
+check_members(const struct core_fill *fill, struct pn_check *check, const char *path,
+    const struct pn_strings *wanted, const struct pn_map *known, const char *what)
+{
+	const char *const *names = config_directory_names(known, fill->arena);
+
+	for (size_t i = 0; i < wanted->count && !fill->tree->incomplete; i++) {
+		size_t k = 0;
+
+		while (names[k] && strcmp(names[k], wanted->items[i]) != 0)
+			k++;
+		if (!names[k])
+			pn_complain(check, arena_printf(fill->arena, "%s.%s[%zu]", path, what, i),
+			    "no %s is called \"%s\"; define it in directory.%ss%s", what,
+			    wanted->items[i], what,
+			    option_hint(fill->arena, wanted->items[i], names));
+	}
+}
+
 void
 when_check(const struct core_fill *fill, struct pn_check *check, const char *path,
     const struct config_when *when)
@@ -223,4 +242,7 @@ when_check(const struct core_fill *fill, struct pn_check *check, const char *pat
 			pn_complain(check, arena_printf(fill->arena, "%s.listener[%zu]", path, i),
 			    "no listener is called \"%s\"%s", wanted->items[i],
 			    listener_hint(fill, wanted->items[i]));
+	check_members(fill, check, path, &when->group, &fill->core->directory.groups, "group");
+	check_members(
+	    fill, check, path, &when->account, &fill->core->directory.accounts, "account");
 }

@@ -27,6 +27,11 @@ const struct pn_option config_when_options[] = {
 	    "Networks of the client, as in 192.0.2.0/24 or 2001:db8::/32."),
 	PN_OPT_STRINGS("tag", struct config_when, tag, NULL, 0,
 	    "Tags that an earlier module put on the message."),
+	PN_OPT_STRINGS("group", struct config_when, group, NULL, 0,
+	    "Groups of `directory.groups` that the user who logged in, or else the sender, is in."),
+	PN_OPT_STRINGS("account", struct config_when, account, NULL, 0,
+	    "Accounts of `directory.accounts` that the domain of the user who logged in, or else "
+	    "of the sender, belongs to."),
 	PN_OPT_SIZE("larger_than", struct config_when, larger_than, NULL, 0, 0, 0,
 	    "Messages of more bytes than this."),
 	PN_OPT_END
@@ -157,7 +162,8 @@ config_when_settle(struct config_when *when, struct arena *arena)
 	settle_networks(when, arena);
 	when->given = when->sender.count || when->sender_domain.count || when->recipient.count ||
 		      when->recipient_domain.count || when->user.count || when->listener.count ||
-		      when->network.count || when->tag.count || when->larger_than > 0;
+		      when->network.count || when->tag.count || when->group.count ||
+		      when->account.count || when->larger_than > 0;
 }
 
 /* ---- matching ---- */
@@ -233,6 +239,21 @@ matches_network(const struct config_when *when, const char *client)
 }
 
 static bool
+matches_membership(const struct config_when *when, const struct config_subject *subject)
+{
+	const char *user = subject->facts ? subject->facts->user : NULL;
+	struct config_scope scope;
+	bool in_group = when->group.count == 0;
+
+	if (in_group && when->account.count == 0)
+		return true;
+	config_scope_find(subject->directory, user, subject->original_sender, &scope);
+	for (size_t i = 0; !in_group && i < scope.group_count; i++)
+		in_group = has_item(&when->group, scope.groups[i]);
+	return in_group && (when->account.count == 0 || has_item(&when->account, scope.account));
+}
+
+static bool
 matches_tags(const struct pn_strings *wanted, const struct config_subject *subject)
 {
 	for (size_t i = 0; i < subject->tag_count; i++)
@@ -253,7 +274,7 @@ config_when_matches(const struct config_when *when, const struct config_subject 
 	if (when->larger_than > 0 && subject->size <= (uint64_t)when->larger_than)
 		return false;
 	return matches_user(&when->user, facts ? facts->user : NULL) &&
-	       matches_tags(&when->tag, subject) &&
+	       matches_tags(&when->tag, subject) && matches_membership(when, subject) &&
 	       matches_network(when, facts ? facts->client_address : NULL) &&
 	       matches_address(&when->sender, &when->sender_domain, subject->sender) &&
 	       matches_address(&when->recipient, &when->recipient_domain, subject->recipient);

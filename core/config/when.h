@@ -9,6 +9,7 @@
 #ifndef CORE_CONFIG_WHEN_H
 #define CORE_CONFIG_WHEN_H
 
+#include <core/config/directory.h>
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
 #include <core/net/address.h>
@@ -18,7 +19,8 @@ struct config_when {
 	struct pn_strings sender, sender_domain, recipient, recipient_domain, user, listener;
 	struct pn_strings network; /* CIDR */
 	struct pn_strings tag;
-	int64_t larger_than; /* bytes; 0: not asked */
+	struct pn_strings group, account; /* the sender's */
+	int64_t larger_than;              /* bytes; 0: not asked */
 	/* From here on not in YAML: config_when_settle() fills it in. */
 	bool given;                     /* any key is set */
 	const struct network *networks; /* `network`, parsed */
@@ -33,8 +35,10 @@ void config_when_settle(struct config_when *when, struct arena *arena);
 /* What is known; NULL or 0 where it is not (yet). A key whose fact is unknown does not match. */
 struct config_subject {
 	const struct mail_facts *facts;
-	const char *sender;    /* "" is the null sender, NULL unknown */
-	const char *recipient; /* one of them, NULL unknown */
+	const struct config_directory *directory; /* asked for groups and accounts only */
+	const char *sender;                       /* "" is the null sender, NULL unknown */
+	const char *original_sender; /* the same as the client gave it: whose mail it is */
+	const char *recipient;       /* one of them, NULL unknown */
 	const char *const *tags;
 	size_t tag_count;
 	size_t size;

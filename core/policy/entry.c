@@ -61,7 +61,7 @@ known_from(const struct config_when *when)
 	if (when->recipient.count > 0 || when->recipient_domain.count > 0)
 		return PN_STAGE_RECIPIENT;
 	if (when->sender.count > 0 || when->sender_domain.count > 0 || when->user.count > 0 ||
-	    when->tag.count > 0)
+	    when->tag.count > 0 || when->group.count > 0 || when->account.count > 0)
 		return PN_STAGE_SENDER;
 	return PN_STAGE_CONNECT;
 }

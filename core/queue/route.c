@@ -18,6 +18,7 @@ struct routes {
 	size_t count;
 	struct config_when *when;
 	struct route *routes;
+	const struct config_directory *directory; /* NULL: no route asks for it */
 };
 
 static struct pn_strings
@@ -42,6 +43,8 @@ copy_when(struct arena *arena, const struct config_when *from, struct config_whe
 	ret->listener = copy_strings(arena, from->listener);
 	ret->network = copy_strings(arena, from->network);
 	ret->tag = copy_strings(arena, from->tag);
+	ret->group = copy_strings(arena, from->group);
+	ret->account = copy_strings(arena, from->account);
 }
 
 static int
@@ -152,6 +155,9 @@ routes_new(const struct config_core *config, struct routes **ret, struct pn_erro
 	for (size_t i = 0; i < config->routes.count && r == 0; i++) {
 		routes->count = i + 1;
 		copy_when(&routes->arena, &from[i].when, &routes->when[i]);
+		if (!routes->directory && (from[i].when.group.count || from[i].when.account.count))
+			routes->directory = config_directory_copy(
+			    &config->directory, &routes->arena);
 		r = fill_route(routes, &from[i], &routes->routes[i], err);
 		if (r < 0)
 			pn_error_in(err, "routes[%zu]", i);
@@ -190,7 +196,9 @@ routes_find(const struct routes *routes, const struct item *item, const char *re
 {
 	struct config_subject subject = {
 		.facts = &item->facts,
+		.directory = routes->directory,
 		.sender = item->envelope.sender,
+		.original_sender = item->envelope.original_sender,
 		.recipient = recipient,
 		.tags = item->tags,
 		.tag_count = item->tag_count,

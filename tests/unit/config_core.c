@@ -270,8 +270,12 @@ static const struct {
 
 START_TEST(when_matches)
 {
-	struct config_subject subject = { &facts, whens[_i].sender, whens[_i].recipient, tags, 2,
-		1000 };
+	struct config_subject subject = { .facts = &facts,
+		.sender = whens[_i].sender,
+		.recipient = whens[_i].recipient,
+		.tags = tags,
+		.tag_count = 2,
+		.size = 1000 };
 	struct config_when when = whens[_i].when;
 	struct arena arena = { 0 };
 
