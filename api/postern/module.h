@@ -5,7 +5,8 @@
  * ABI history (it only grows; a module built against an older number goes on working):
  *	1	2026-11-22	first: stages connect to aborted, header, body and envelope edits,
  *				AUTH, staged effects, database, commands
- *	2	2026-11-23	pn_is_trial; key-value store (store.h)
+ *	2	2026-11-23	plans: stages select, protect, seal, outcome, tick; providers
+ *				(plan.h); pn_is_trial; key-value store (store.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -45,6 +46,7 @@
 #include <postern/base.h>
 #include <postern/command.h>
 #include <postern/db.h>
+#include <postern/plan.h>
 #include <postern/settings.h>
 #include <postern/store.h>
 #include <postern/txn.h>
@@ -52,7 +54,10 @@
 
 #define PN_ABI 2
 
-/* Where in the life of a message a hook runs, in the order a message meets the stages. */
+/*
+ * Where in the life of a message a hook runs. A message meets SELECT, PROTECT and SEAL (plan.h)
+ * between MESSAGE and COMMITTED; the numbers only tell when a stage joined the contract.
+ */
 enum pn_stage {
 	PN_STAGE_END = 0,
 	PN_STAGE_CONNECT, /* TCP accept, before the greeting: pass, reject, defer */
@@ -65,6 +70,12 @@ enum pn_stage {
 	PN_STAGE_MESSAGE, /* the whole message in hand, before its reply: also edit, tag, discard */
 	PN_STAGE_COMMITTED, /* the message is durable; the client need not wait */
 	PN_STAGE_ABORTED,   /* a transaction that began at MAIL will never be accepted */
+	PN_STAGE_SELECT,    /* a recipient for whom protection is wanted: pn_choose, pass, reject,
+			     * defer, pn_demand_tls */
+	PN_STAGE_PROTECT,   /* no hooks: a provider's render runs at it */
+	PN_STAGE_SEAL,      /* a rendering: header edits only */
+	PN_STAGE_OUTCOME,   /* a recipient's result of an attempt: every entry runs */
+	PN_STAGE_TICK,      /* about once a minute; the transaction is empty: every entry runs */
 	PN_STAGE_COUNT
 };
 
@@ -123,12 +134,16 @@ struct pn_module {
 	const struct pn_hook *hooks;           /* ends with PN_HOOK_END; NULL: none */
 	const struct pn_command *commands;     /* ends with a row without name; NULL: none */
 	const struct pn_migration *migrations; /* ends with a row without sql; NULL: none */
+
+	/* since ABI 2 */
+	const struct pn_provider *providers; /* ends with a row without method; NULL: none */
+	uint32_t provider_size;
 };
 
 #define PN_MODULE_HEAD \
 	.abi = PN_ABI, .size = sizeof(struct pn_module), .option_size = sizeof(struct pn_option), \
 	.hook_size = sizeof(struct pn_hook), .command_size = sizeof(struct pn_command), \
-	.migration_size = sizeof(struct pn_migration)
+	.migration_size = sizeof(struct pn_migration), .provider_size = sizeof(struct pn_provider)
 
 /* Defines and exports <name>_LTX_postern_module; write '_' where the module's name has '-'. */
 #define PN_MODULE(id) \
@@ -151,9 +166,9 @@ PN_PUBLIC const char *pn_relay_name(const struct pn_call *call);
 /* False in a PN_QUICK hook that runs on the event loop: pn_not_quick() asks for a thread. */
 PN_PUBLIC bool pn_may_block(const struct pn_call *call);
 /*
- * True where the chain runs to see what it would do: nothing outside may change, so the database and
- * the key-value store are -EROFS, and effects are staged but never committed. What a module does by
- * itself (a program, a socket) it leaves out, and says so by pn_pass_because().
+ * True where the chain runs to see what it would do: nothing outside may change, so the database
+ * and the key-value store are -EROFS, and effects are staged but never committed. What a module
+ * does by itself (a program, a socket) it leaves out, and says so by pn_pass_because().
  */
 PN_PUBLIC bool pn_is_trial(const struct pn_call *call);
 /* Milliseconds until the answer is due; 0 when it is overdue and nobody listens any more. */

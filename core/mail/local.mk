@@ -8,7 +8,8 @@ core_libcore_a_SOURCES += \
 	core/mail/facts.c core/mail/facts.h \
 	core/mail/fixups.c core/mail/fixups.h \
 	core/mail/header.c \
-	core/mail/message.c core/mail/message.h
+	core/mail/message.c core/mail/message.h \
+	core/mail/plan.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \

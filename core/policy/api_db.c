@@ -18,6 +18,11 @@ api_db_read(const struct pn_call *call, struct db **ret, struct pn_error *err)
 	return *ret ? 0 : pn_error_set(err, -ENODEV, "no database is open here");
 }
 
+/* Before the message is durable nothing outside it changes. */
+#define WRITING \
+	(CALL_AT(PN_STAGE_COMMITTED) | CALL_AT(PN_STAGE_ABORTED) | CALL_AT(PN_STAGE_OUTCOME) | \
+	    CALL_AT(PN_STAGE_TICK))
+
 int
 api_db_write(const struct pn_call *call, struct db **ret, struct pn_error *err)
 {
@@ -27,7 +32,7 @@ api_db_write(const struct pn_call *call, struct db **ret, struct pn_error *err)
 		return r;
 	if (generation_is_trial(call->generation))
 		return pn_error_set(err, -EROFS, "the database is not changed in a trial");
-	if (call->txn && call->stage < PN_STAGE_COMMITTED)
+	if (call->txn && !(WRITING & CALL_AT(call->stage)))
 		return pn_error_set(
 		    err, -EROFS, "the database may be changed once the message is committed");
 	if (call_overdue(call))

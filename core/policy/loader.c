@@ -178,6 +178,13 @@ out_of_reach(const char *path, struct pn_error *err)
 
 /* ---- is it a module, and one for us ---------------------------------------------------------- */
 
+/* ABI 1 ended before `providers`. */
+static size_t
+size_of_abi(uint32_t abi)
+{
+	return abi == 1 ? offsetof(struct pn_module, providers) : sizeof(struct pn_module);
+}
+
 static int
 check_abi(const struct pn_module *module, const char *path, struct pn_error *err)
 {
@@ -185,11 +192,12 @@ check_abi(const struct pn_module *module, const char *path, struct pn_error *err
 		return pn_error_set(err, -ENOEXEC,
 		    "%s: built for module ABI %u, this Postern speaks %d; build it again", path,
 		    module->abi, PN_ABI);
-	if (module->size != sizeof(struct pn_module) ||
+	if (module->size != size_of_abi(module->abi) ||
 	    module->option_size != sizeof(struct pn_option) ||
 	    module->hook_size != sizeof(struct pn_hook) ||
 	    module->command_size != sizeof(struct pn_command) ||
-	    module->migration_size != sizeof(struct pn_migration))
+	    module->migration_size != sizeof(struct pn_migration) ||
+	    (module->abi > 1 && module->provider_size != sizeof(struct pn_provider)))
 		return pn_error_set(err, -ENOEXEC,
 		    "%s: its tables are not those of module ABI %u; did it use PN_MODULE_HEAD?",
 		    path, module->abi);

@@ -20,6 +20,11 @@ static const char *const stage_names[PN_STAGE_COUNT] = {
 	[PN_STAGE_MESSAGE] = "message",
 	[PN_STAGE_COMMITTED] = "committed",
 	[PN_STAGE_ABORTED] = "aborted",
+	[PN_STAGE_SELECT] = "select",
+	[PN_STAGE_PROTECT] = "protect",
+	[PN_STAGE_SEAL] = "seal",
+	[PN_STAGE_OUTCOME] = "outcome",
+	[PN_STAGE_TICK] = "tick",
 };
 
 const char *

@@ -101,3 +101,17 @@ item_id_floor(const char id[ITEM_ID_SIZE])
 	while (number > last && !atomic_compare_exchange_weak(&last_id, &last, number))
 		;
 }
+
+struct mail_rendering
+item_rendering(const struct item *item, uint32_t index)
+{
+	uint32_t which = item->recipients[index].plan.rendering;
+
+	if (which < item->rendering_count)
+		return item->renderings[which];
+	return (struct mail_rendering){
+		.len = item->size,
+		.needs_utf8 = item->needs_utf8,
+		.has_eightbit = item->has_eightbit,
+	};
+}

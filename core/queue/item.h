@@ -11,6 +11,7 @@
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
 #include <core/mail/message.h>
+#include <core/mail/plan.h>
 
 #define ITEM_ID_SIZE 16 /* 13 characters of base 32 and a NUL, sorted by time */
 
@@ -19,13 +20,14 @@ enum item_state {
 	ITEM_SENDING,   /* a courier has it */
 	ITEM_DELIVERED, /* final */
 	ITEM_FAILED,    /* final: refused for good or too old */
+	ITEM_REPLANNED, /* final: an item with a greater plan number has taken over */
 };
 
 struct item_recipient {
 	struct mail_recipient *envelope; /* into the item's envelope, same index */
 	enum item_state state;
 	uint32_t attempts;
-	uint32_t plan;  /* plan number, 0 until replans exist */
+	struct mail_plan plan;
 	int64_t due_us; /* wall time */
 	int64_t last_attempt_us;
 	const char *last_reply; /* of the last attempt: "550 5.1.1 No such user", NULL: none */
@@ -45,13 +47,26 @@ struct item_effect { /* staged effects, RFC-free: entry id, name, bytes */
 
 struct item {
 	char id[ITEM_ID_SIZE];
-	int64_t accepted_us;
+	/*
+	 * The id that the client was told, where this item replaces plans of that one; "" where the
+	 * item's own is it. Logs, traces and effects go by it (item_log_id).
+	 */
+	char origin[ITEM_ID_SIZE];
+	int64_t accepted_us; /* of the message; a replan does not begin the time anew */
 	struct arena arena;
 	struct mail_facts facts;
 	struct mail_envelope envelope;
 	struct item_recipient *recipients; /* envelope.count of them */
-	struct mail_bytes *bytes;          /* NULL while only the spool has them */
-	size_t size;                       /* of the bytes, always known */
+	/*
+	 * Every rendering, one behind the other: recipients point into them by plan.rendering. One
+	 * record holds them all, so a message is accepted with all its renderings or not at all.
+	 * NULL while only the spool has the bytes.
+	 */
+	struct mail_bytes *bytes;
+	size_t size;            /* of the bytes, always known */
+	size_t rendering_count; /* 0: one, all of the bytes */
+	struct mail_rendering *renderings;
+	bool wanted, opted_out; /* protection, for a replan */
 	size_t tag_count;
 	const char **tags;
 	size_t effect_count;
@@ -59,12 +74,27 @@ struct item {
 	bool effects_done;
 	bool needs_utf8; /* an address or a header is not ASCII, not: the client said SMTPUTF8 */
 	bool has_eightbit;
+	/*
+	 * A replan: what this record takes over, in the moment it is durable. Recovery applies it
+	 * to the other item, if that still lives. "" and 0: nothing.
+	 */
+	char replaces[ITEM_ID_SIZE];
+	size_t replaced_count;
+	const uint32_t *replaced; /* indices of its recipients, same order as ours */
 	struct spool_place place;
 	uint32_t unfinished; /* recipients not final */
 	void *queue;         /* the queue's own, while it owns the item */
 };
 
 struct item *item_new(void);
+/* What people know the message by. */
+static inline const char *
+item_log_id(const struct item *item)
+{
+	return item->origin[0] ? item->origin : item->id;
+}
+/* Of a recipient's plan: its bytes within item->bytes. */
+struct mail_rendering item_rendering(const struct item *item, uint32_t index);
 /* After envelope is set: makes the recipients' states. */
 void item_prepare(struct item *item);
 void item_free(struct item **item);

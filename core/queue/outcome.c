@@ -179,6 +179,7 @@ note_one(
 		note_delivered(delivery, index, result, now);
 		return true;
 	case COURIER_FAILED:
+	case COURIER_WEAK:
 		return note_failed(delivery, index, result, NULL, now);
 	case COURIER_OPEN:
 	case COURIER_DEFERRED:

@@ -26,6 +26,13 @@ struct queue_settings {
 	int64_t notice_after_ms; /* delay notice (DSN); 0: 4 h */
 };
 
+/* One recipient's result, for PN_STAGE_OUTCOME. */
+struct queue_outcome {
+	const struct item *item;
+	uint32_t index; /* of the recipient */
+	struct pn_outcome result;
+};
+
 struct queue_parts {
 	struct loop *loop;
 	struct jobs *jobs;
@@ -36,6 +43,18 @@ struct queue_parts {
 	 * same loop. NULL where there are none. Also called for recovered items not yet done.
 	 */
 	void (*committed)(void *arg, struct queue *queue, struct item *item);
+	/*
+	 * What an attempt came to, for the outcome hooks; everything is copied before it returns.
+	 * NULL where nobody listens.
+	 */
+	void (*outcome)(void *arg, const struct queue_outcome *outcomes, size_t count);
+	/*
+	 * TLS that these recipients' plans count on is not to be had (`why`: the reply that a
+	 * failure would carry). Chooses again and calls queue_replanned() later on the same loop.
+	 * The item's bytes are in memory until then. NULL: they fail.
+	 */
+	void (*replan)(void *arg, struct queue *queue, struct item *item, const uint32_t *indices,
+	    size_t count, const char *why);
 	void *arg;
 };
 
@@ -64,6 +83,19 @@ void queue_accept(struct queue *queue, struct item *item, queue_accepted_fn *don
 void queue_restore(struct queue *queue, struct item *item);
 /* `ran`: hooks did run, which the spool has to remember. */
 void queue_effects_done(struct queue *queue, struct item *item, bool ran);
+
+/*
+ * The end of a replan. `child` (owned from here on; NULL: nobody is served) replaces the recipients
+ * it names, all in one record; the others of `indices` fail with `unserved` as their reply, and are
+ * bounced as any failure. -ENOMEM and the like (`r` < 0): nothing was decided, ask again later.
+ */
+void queue_replanned(struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
+    int r, struct item *child, const char *unserved);
+/*
+ * Bits of TLS that the last session with this recipient's next hop showed; 0: it offered none;
+ * -ENOENT: none yet. Any thread.
+ */
+int queue_tls_bits(const struct routes *routes, const struct item *item, const char *recipient);
 
 /* For `queue list` and status: calls `each` for every item, in no order. */
 void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);

@@ -106,7 +106,7 @@ record_put_state(
 	field_put_number(writer, RECORD_INDEX, index);
 	field_put_number(writer, RECORD_STATE_NUMBER, state);
 	field_put_number(writer, RECORD_ATTEMPTS, recipient->attempts);
-	field_put_number(writer, RECORD_PLAN_NUMBER, recipient->plan);
+	field_put_number(writer, RECORD_PLAN_NUMBER, recipient->plan.number);
 	field_put_number(writer, RECORD_DUE, (uint64_t)recipient->due_us);
 	field_put_number(writer, RECORD_LAST_ATTEMPT, (uint64_t)recipient->last_attempt_us);
 	field_put_text(writer, RECORD_LAST_REPLY, recipient->last_reply);
@@ -146,7 +146,7 @@ bool
 record_has_state(const struct item_recipient *recipient)
 {
 	return recipient->state == ITEM_DELIVERED || recipient->state == ITEM_FAILED ||
-	       recipient->attempts || recipient->plan || recipient->due_us ||
+	       recipient->attempts || recipient->plan.number || recipient->due_us ||
 	       recipient->last_attempt_us || recipient->last_reply || recipient->last_remote;
 }
 

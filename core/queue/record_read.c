@@ -110,7 +110,7 @@ get_state_field(struct arena *arena, const struct field *field, struct state *st
 	case RECORD_ATTEMPTS:
 		return get_u32(field, &recipient->attempts);
 	case RECORD_PLAN_NUMBER:
-		return get_u32(field, &recipient->plan);
+		return get_u32(field, &recipient->plan.number);
 	case RECORD_DUE:
 		return get_time(field, &recipient->due_us);
 	case RECORD_LAST_ATTEMPT:

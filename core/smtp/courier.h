@@ -12,6 +12,7 @@
 
 #include <core/mail/envelope.h>
 #include <core/mail/message.h>
+#include <core/mail/plan.h>
 #include <core/net/resolve.h>
 #include <core/net/tls.h>
 
@@ -32,6 +33,7 @@ enum courier_outcome {
 	COURIER_DELIVERED, /* the next hop has taken it */
 	COURIER_FAILED,    /* refused for good */
 	COURIER_DEFERRED,  /* try again later */
+	COURIER_WEAK,      /* the letter's demand is not met; nothing of it was sent */
 };
 
 struct courier_result {
@@ -49,6 +51,15 @@ struct courier_letter {
 	size_t count;
 	struct courier_result *results; /* `count` of them, zeroed by the owner */
 	bool needs_utf8, has_eightbit, binary;
+	/*
+	 * The part of `bytes` that is sent, and its return path. What TLS must show before MAIL;
+	 * otherwise every result is COURIER_WEAK, with "503 5.7.0 encryption too weak 0 less than
+	 * 112" or the like (SPEC T3) as its reply. Looked at for each letter: a next hop may lose
+	 * STARTTLS from one connection to the next.
+	 */
+	size_t offset, len;
+	const char *sender; /* NULL: the envelope's */
+	struct mail_demand demand;
 	/* Set by the courier. */
 	const char *remote;   /* "mx.example[192.0.2.1]:25", in the arena */
 	struct tls_facts tls; /* of the connection */

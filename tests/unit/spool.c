@@ -198,7 +198,7 @@ START_TEST(marks_come_back)
 		ck_assert_uint_eq(back->recipients[1].attempts, 0);
 		ck_assert_int_eq(back->recipients[2].state, ITEM_WAITING);
 		ck_assert_uint_eq(back->recipients[2].attempts, 2);
-		ck_assert_uint_eq(back->recipients[2].plan, 7);
+		ck_assert_uint_eq(back->recipients[2].plan.number, 7);
 		ck_assert_int_eq(back->recipients[2].due_us, 222);
 		ck_assert_str_eq(back->recipients[2].last_reply, "451 later");
 		ck_assert_ptr_null(back->recipients[2].last_remote);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan.h - how one recipient's copy leaves: chosen by policy, kept in the spool, carried out by the
+ * queue, replaced by a plan with a greater number where TLS is not to be had.
+ *
+ * All zero is the plan of mail for which nobody wants protection: method "none", the first
+ * rendering, no demand. Strings belong to whoever owns the recipient (a txn's or an item's arena).
+ */
+#ifndef CORE_MAIL_PLAN_H
+#define CORE_MAIL_PLAN_H
+
+#include <postern/plan.h>
+
+struct mail_demand {
+	int32_t bits;  /* 0: none */
+	int32_t level; /* enum pn_tls_level */
+};
+
+struct mail_plan {
+	uint32_t number;    /* 0 and 1: the first */
+	uint32_t rendering; /* index into the item's */
+	const char *method; /* NULL: "none" */
+	const char *entry;  /* who chose; NULL: nobody was asked */
+	const char *reason; /* why this one; NULL: none given */
+	const char *passed; /* why not those asked before: "pki: no key; book: no entry"; or NULL */
+	/*
+	 * For "tls": the id of the entry from which selection goes on where TLS is not to be had;
+	 * "" where nobody is left to ask. NULL: the plan does not depend on TLS; a demand that is
+	 * not met fails it.
+	 */
+	const char *next;
+	struct mail_demand demand;
+};
+
+/* "none" and so on. */
+static inline const char *
+mail_plan_method(const struct mail_plan *plan)
+{
+	return plan->method ? plan->method : "none";
+}
+
+/* One body of an item, for one group of recipients: a part of the item's bytes. */
+struct mail_rendering {
+	size_t offset, len;
+	const char *sender; /* return path of this rendering; NULL: the envelope's */
+	bool needs_utf8, has_eightbit;
+};
+
+#endif
