@@ -178,7 +178,7 @@ START_TEST(marks_come_back)
 		ITEM_DELIVERED, 1, 0, 0, 111, "250 2.0.0 ok", "mx.example.net" };
 	item->recipients[1].state = ITEM_SENDING;
 	item->recipients[2] = (struct item_recipient){ &item->envelope.recipients[2], ITEM_WAITING,
-		1, 7, 222, 111, "451 later", NULL };
+		1, { .number = 7 }, 222, 111, "451 later", NULL };
 	spool_mark(kit.spool, item, some, 2);
 	spool_mark_effects(kit.spool, item);
 	item->recipients[2].state = ITEM_SENDING;
