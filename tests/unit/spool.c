@@ -175,7 +175,7 @@ START_TEST(marks_come_back)
 	uint32_t some[] = { 0, 2 }, last[] = { 2 };
 
 	item->recipients[0] = (struct item_recipient){ &item->envelope.recipients[0],
-		ITEM_DELIVERED, 1, 0, 0, 111, "250 2.0.0 ok", "mx.example.net" };
+		ITEM_DELIVERED, 1, { 0 }, 0, 111, "250 2.0.0 ok", "mx.example.net" };
 	item->recipients[1].state = ITEM_SENDING;
 	item->recipients[2] = (struct item_recipient){ &item->envelope.recipients[2], ITEM_WAITING,
 		1, { .number = 7 }, 222, 111, "451 later", NULL };
