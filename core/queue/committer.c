@@ -185,6 +185,11 @@ write_op(struct spool *spool, struct spool_op *op)
 {
 	int r;
 
+	if (op->run) {
+		op->run(spool, op->run_arg);
+		spool_op_free(op);
+		return;
+	}
 	note(spool, op);
 	if (op->length == 0) /* could not be encoded */
 		r = -EIO;

@@ -15,8 +15,12 @@
 /* Sorted as ASCII sorts, without letters that are taken for one another. */
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/* The last id given: microseconds since 1970, 12 bits to count on within one. */
+/*
+ * The last id given: microseconds since 1970, 8 bits to count on within one, and the number of the
+ * process, which another one that makes ids beside it does not have.
+ */
 static _Atomic uint64_t last_id;
+static _Atomic unsigned maker;
 
 struct item *
 item_new(void)
@@ -84,22 +88,42 @@ void
 item_id_new(char ret[ITEM_ID_SIZE])
 {
 	uint64_t now = (uint64_t)clock_wall_us() << 12, last = atomic_load(&last_id), next;
+	unsigned number = atomic_load_explicit(&maker, memory_order_relaxed);
 
 	do
-		next = now > last ? now : last + 1;
+		next = (now > last ? now : (last / ITEM_ID_MAKERS + 1) * ITEM_ID_MAKERS) | number;
 	while (!atomic_compare_exchange_weak(&last_id, &last, next));
 	write_id(next, ret);
+}
+
+static void
+raise_floor(uint64_t number)
+{
+	uint64_t last = atomic_load(&last_id);
+
+	while (number > last && !atomic_compare_exchange_weak(&last_id, &last, number))
+		;
 }
 
 void
 item_id_floor(const char id[ITEM_ID_SIZE])
 {
-	uint64_t last = atomic_load(&last_id), number;
+	uint64_t number;
 
-	if (!read_id(id, &number))
-		return;
-	while (number > last && !atomic_compare_exchange_weak(&last_id, &last, number))
-		;
+	if (read_id(id, &number))
+		raise_floor(number);
+}
+
+void
+item_id_after(int64_t us)
+{
+	raise_floor((uint64_t)us << 12);
+}
+
+void
+item_id_maker(unsigned number)
+{
+	atomic_store(&maker, number % ITEM_ID_MAKERS);
 }
 
 struct mail_rendering

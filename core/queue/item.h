@@ -102,5 +102,10 @@ void item_free(struct item **item);
 void item_id_new(char ret[ITEM_ID_SIZE]);
 /* Ids made from now on are greater than this one. */
 void item_id_floor(const char id[ITEM_ID_SIZE]);
+/* The same for all ids made before this moment, wall time. */
+void item_id_after(int64_t us);
+/* Two processes that make ids at the same time have different numbers, below ITEM_ID_MAKERS. */
+#define ITEM_ID_MAKERS 16
+void item_id_maker(unsigned number);
 
 #endif

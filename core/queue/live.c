@@ -127,6 +127,24 @@ live_clear(struct live_index *index)
 	index->table = NULL;
 }
 
+static gboolean
+move(gpointer key, gpointer value, gpointer arg)
+{
+	struct live_index *into = arg;
+	struct live *live = value;
+
+	return !live_find(into, live->id) && g_hash_table_insert(into->table, live->id, live);
+}
+
+void
+live_merge(struct live_index *into, struct live_index *from)
+{
+	g_hash_table_foreach_steal(from->table, move, into);
+	live_clear(from); /* takes what is left off both counts */
+	into->bytes += from->bytes;
+	into->state_bytes += from->state_bytes;
+}
+
 void
 live_put(const struct live *live, struct field_writer *writer)
 {

@@ -28,6 +28,9 @@ struct live {
 
 void live_init(struct live_index *index);
 void live_clear(struct live_index *index);
+/* Moves everything of `from`, which is cleared, to `into`; an id that is there already is dropped.
+ */
+void live_merge(struct live_index *into, struct live_index *from);
 size_t live_count(const struct live_index *index);
 /* `place` is copied; an id that is there already is left as it is. */
 void live_add(struct live_index *index, struct segment *segment, const char *id,

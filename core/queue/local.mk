@@ -3,6 +3,7 @@ core_libcore_a_SOURCES += \
 	core/queue/aside.c \
 	core/queue/committer.c \
 	core/queue/field.c core/queue/field.h \
+	core/queue/inherit.c \
 	core/queue/item.c core/queue/item.h \
 	core/queue/live.c core/queue/live.h \
 	core/queue/reclaim.c \
@@ -34,10 +35,11 @@ tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)
 spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h
-UNIT_TESTS += tests/unit/spool tests/unit/spool_damage tests/unit/spool_power \
-	tests/unit/spool_real
+UNIT_TESTS += tests/unit/spool tests/unit/spool_damage tests/unit/spool_follow \
+	tests/unit/spool_power tests/unit/spool_real
 tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
 tests_unit_spool_damage_SOURCES = tests/unit/spool_damage.c $(spool_test_help)
+tests_unit_spool_follow_SOURCES = tests/unit/spool_follow.c $(spool_test_help)
 tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
 tests_unit_spool_real_SOURCES = tests/unit/spool_real.c $(spool_test_help)
 endif

@@ -7,8 +7,10 @@
  * FILES in the spool folder (mode 0700, files 0600)
  *	00000001.seg	a segment. The number in the name is only a slot; what the file holds is in
  *			its header, which is overwritten in place when the file is used again.
- *	00000001.new	a segment being made; removed at start.
- *	lock		held by flock(2) by the one process that has the spool; text: its pid.
+ *	00000001.new	a segment being made; removed by whoever has its slot.
+ *	lock		held by flock(2) by the process that has all segments; text: its pid.
+ *	lock.next	the same of one that follows, or has just begun, and has only its own.
+ *	writer		decimal: the number of the last process that began.
  *	corrupt/N-O.record	bytes of segment N from offset O on that could not be read.
  * Anything else is reported and left alone.
  *
@@ -93,6 +95,15 @@
  *    synced) before the next one is touched.
  * A free file still looks like a segment; found after a restart it is read again, all its messages
  * are finished, and it is free again.
+ *
+ * TWO PROCESSES may write at the same time, while one follows the other. The one that begins takes
+ * lock.next and the next number N from `writer`; its segments and records are numbered from N*2^32
+ * on, its slots from N*2^20 on. So everything of the process before sorts before everything of this
+ * one, as if it had been written before, and no file belongs to both. That is also what it means:
+ * about a message in the other's segments nothing is said here before the lock is had as well, when
+ * the other has ended. Then its segments are read, and lock.next is free for the next process. What
+ * a follower's own segments say before that is about messages in its own segments only, so it may
+ * reuse those by the rules above as if there were no others.
  */
 #ifndef CORE_QUEUE_RECORD_H
 #define CORE_QUEUE_RECORD_H

@@ -375,7 +375,9 @@ recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct 
 	g_queue_init(&rec.order);
 	r = recovery_list(spool, recovery, err);
 	for (guint i = 0; r == 0 && i < spool->segments->len; i++)
-		r = read_segment(&rec, g_ptr_array_index(spool->segments, i));
+		r = spool->cancel && atomic_load(spool->cancel)
+			? -ECANCELED
+			: read_segment(&rec, g_ptr_array_index(spool->segments, i));
 	if (r == 0) {
 		item_id_floor(spool->greatest_id);
 		for (GList *link = rec.order.head; link; link = link->next)

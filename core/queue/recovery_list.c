@@ -88,11 +88,17 @@ add_segment(
 	uint64_t size = 0;
 	int fd, r;
 
+	int64_t modified_us;
+
 	if (slot >= spool->next_slot)
 		spool->next_slot = slot + 1;
 	spool_segment_path(spool, slot, path);
 	fd = io->open(io->arg, path, O_RDONLY);
+	if (fd == -ENOENT && spool->glance)
+		return 0; /* the process before us has just deleted it */
 	r = fd < 0 ? fd : io->size(io->arg, fd, &size);
+	if (r == 0 && io->modified(io->arg, fd, &modified_us) == 0)
+		spool->modified_us = MAX(spool->modified_us, modified_us);
 	if (r == 0)
 		r = segment_header_load(io, fd, &header);
 	if (fd >= 0)
@@ -119,15 +125,20 @@ take_name(
 	char path[SPOOL_PATH + 256];
 	uint64_t slot;
 
-	if (strcmp(name, "lock") == 0 || strcmp(name, "corrupt") == 0)
+	if (strcmp(name, SPOOL_LOCK) == 0 || strcmp(name, SPOOL_LOCK_NEXT) == 0 ||
+	    strcmp(name, SPOOL_WRITER) == 0 || strcmp(name, "corrupt") == 0)
 		return 0;
 	if (parse_name(name, ".seg", &slot))
-		return add_segment(spool, calls, slot, err);
+		return slot < spool->own_slot ? add_segment(spool, calls, slot, err) : 0;
 	snprintf(path, sizeof(path), "%s/%s", spool->directory, name);
-	if (parse_name(name, ".new", &slot))
-		spool->io->remove(spool->io->arg, path); /* never had its name */
-	else if (calls->damaged)
+	if (spool->glance)
+		return 0;
+	if (parse_name(name, ".new", &slot)) {
+		if (slot < spool->own_slot)
+			spool->io->remove(spool->io->arg, path); /* never had its name */
+	} else if (calls->damaged) {
 		calls->damaged(calls->arg, path, "not a file of the spool; left alone");
+	}
 	return 0;
 }
 

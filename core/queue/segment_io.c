@@ -80,6 +80,17 @@ system_lock(void *arg, const char *path, pid_t *ret_pid)
 }
 
 static int
+system_modified(void *arg, int fd, int64_t *ret_us)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret_us = (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+	return 0;
+}
+
+static int
 system_size(void *arg, int fd, uint64_t *ret)
 {
 	struct stat st;
@@ -166,6 +177,7 @@ const struct segment_io segment_io_system = {
 	.open = system_open,
 	.close = system_close,
 	.size = system_size,
+	.modified = system_modified,
 	.read = system_read,
 	.write = system_write,
 	.sync = system_sync,

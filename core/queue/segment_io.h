@@ -24,6 +24,7 @@ struct segment_io {
 	int (*open)(void *arg, const char *path, int flags); /* as open(2); mode 0600 */
 	void (*close)(void *arg, int fd);
 	int (*size)(void *arg, int fd, uint64_t *ret);
+	int (*modified)(void *arg, int fd, int64_t *ret_us); /* wall time of the last write */
 	/* Both as the system calls: fewer bytes than asked for are possible. */
 	ssize_t (*read)(void *arg, int fd, void *bytes, size_t len, uint64_t offset);
 	ssize_t (*write)(void *arg, int fd, const struct iovec *parts, int count, uint64_t offset);

@@ -142,29 +142,8 @@ make_folders(const struct spool *spool, struct pn_error *err)
 	return 0;
 }
 
-static int
-take_lock(struct spool *spool, struct pn_error *err)
-{
-	char path[SPOOL_PATH];
-	pid_t pid;
-	int fd;
-
-	snprintf(path, sizeof(path), "%s/lock", spool->directory);
-	fd = spool->io->lock(spool->io->arg, path, &pid);
-	spool->lock_fd = fd;
-	if (fd >= 0)
-		return 0;
-	if (fd == -EBUSY && pid > 0)
-		return pn_error_set(
-		    err, fd, "%s: the spool is in use by process %ld", spool->directory, (long)pid);
-	if (fd == -EBUSY)
-		return pn_error_set(
-		    err, fd, "%s: the spool is in use by another process", spool->directory);
-	return pn_error_set(err, fd, "%s: cannot lock: %s", path, strerror(-fd));
-}
-
-static struct spool *
-make(const struct spool_settings *settings)
+struct spool *
+spool_make(const struct spool_settings *settings)
 {
 	struct spool *spool = g_new0(struct spool, 1);
 
@@ -175,7 +154,8 @@ make(const struct spool_settings *settings)
 	spool->reserve = settings->reserve;
 	spool->gather_us = settings->gather_us;
 	spool->io = settings->io ? settings->io : &segment_io_system;
-	spool->lock_fd = -1;
+	spool->lock_fd = spool->next_lock_fd = -1;
+	spool->own_slot = UINT64_MAX;
 	spool->next_number = spool->next_slot = spool->next_sequence = 1;
 	spool->reclaim_due = true;
 	spool->reserve_checked_ms = INT64_MIN / 2;
@@ -191,14 +171,37 @@ int
 spool_open(const struct spool_settings *settings, const struct spool_recovery *recovery,
     struct spool **ret, struct pn_error *err)
 {
-	struct spool *spool = make(settings);
+	struct spool *spool = spool_make(settings);
 	int r;
 
 	r = make_folders(spool, err);
 	if (r == 0)
-		r = take_lock(spool, err);
+		r = inherit_lock(spool, SPOOL_LOCK_NEXT, &spool->next_lock_fd, err);
+	if (r == 0)
+		r = inherit_lock(spool, SPOOL_LOCK, &spool->lock_fd, err);
 	if (r == 0)
 		r = recovery_run(spool, recovery, err);
+	if (r == 0)
+		r = committer_start(spool, err);
+	if (r < 0) {
+		spool_close(&spool);
+		return r;
+	}
+	*ret = spool;
+	return 0;
+}
+
+int
+spool_follow(const struct spool_settings *settings, struct spool **ret, struct pn_error *err)
+{
+	struct spool *spool = spool_make(settings);
+	int r;
+
+	r = make_folders(spool, err);
+	if (r == 0)
+		r = inherit_lock(spool, SPOOL_LOCK_NEXT, &spool->next_lock_fd, err);
+	if (r == 0)
+		r = inherit_begin(spool, err);
 	if (r == 0)
 		r = committer_start(spool, err);
 	if (r < 0) {
@@ -212,6 +215,7 @@ spool_open(const struct spool_settings *settings, const struct spool_recovery *r
 void
 spool_stop(struct spool *spool)
 {
+	inherit_stop(spool);
 	committer_stop(spool);
 }
 
@@ -223,6 +227,7 @@ spool_close(struct spool **ptr)
 	if (!spool)
 		return;
 	*ptr = NULL;
+	inherit_stop(spool);
 	committer_stop(spool);
 	committer_free(spool);
 	tail_close(spool);
@@ -233,6 +238,8 @@ spool_close(struct spool **ptr)
 	g_ptr_array_unref(spool->refused);
 	if (spool->lock_fd >= 0)
 		spool->io->close(spool->io->arg, spool->lock_fd);
+	if (spool->next_lock_fd >= 0)
+		spool->io->close(spool->io->arg, spool->next_lock_fd);
 	pthread_mutex_destroy(&spool->table_lock);
 	g_free(spool->directory);
 	g_free(spool);

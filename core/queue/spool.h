@@ -42,6 +42,18 @@ struct spool_recovery {
 int spool_open(const struct spool_settings *settings, const struct spool_recovery *recovery,
     struct spool **ret, struct pn_error *err);
 /*
+ * The same for a process that follows another one, which may still be writing: takes messages at
+ * once, into segments of its own. spool_inherit() reads the others. -EBUSY: a third one follows.
+ */
+int spool_follow(const struct spool_settings *settings, struct spool **ret, struct pn_error *err);
+/*
+ * Once after spool_follow(): in a thread of its own waits for the end of the process before, reads
+ * what that and others left, and calls `item` and `damaged` there; then `done`. r: 0; -ECANCELED:
+ * spool_stop() came first; or as spool_open(), then nothing was handed out.
+ */
+int spool_inherit(struct spool *spool, const struct spool_recovery *recovery,
+    void (*done)(void *arg, int r, const struct pn_error *err), struct pn_error *err);
+/*
  * Commits what was given, syncs, ends the thread; what is given from now on is never answered.
  * Other threads may still call the spool.
  */

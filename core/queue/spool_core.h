@@ -2,7 +2,8 @@
 /*
  * spool_core.h - what the files of the spool share: spool.c (the calls of other threads),
  * committer.c (the thread), tail.c (the segment being written), reclaim.c (the segments that are
- * not), recovery.c and scan.c (reading at start), aside.c. Nobody else includes it.
+ * not), recovery.c and scan.c (reading at start), inherit.c (the same beside the committer),
+ * aside.c. Nobody else includes it.
  */
 #ifndef CORE_QUEUE_SPOOL_CORE_H
 #define CORE_QUEUE_SPOOL_CORE_H
@@ -16,6 +17,9 @@
 #define SPOOL_FREE_SEGMENTS 4u  /* kept to be used again */
 #define SPOOL_PARTS         768 /* of one pwritev, below IOV_MAX */
 #define SPOOL_PATH          4096
+#define SPOOL_LOCK          "lock"
+#define SPOOL_LOCK_NEXT     "lock.next"
+#define SPOOL_WRITER        "writer"
 
 /* Something to be written. Made by whoever asks, freed by the committer. */
 struct spool_op {
@@ -26,6 +30,9 @@ struct spool_op {
 	struct record_header header;   /* all but epoch and sequence */
 	uint64_t offset, length;       /* in the segment */
 	char id[ITEM_ID_SIZE];         /* of an append or finish */
+	/* No record: this is to be done on the committer's thread. */
+	void (*run)(struct spool *spool, void *arg);
+	void *run_arg;
 };
 
 struct spool_ops { /* first in, first out */
@@ -46,7 +53,12 @@ struct spool {
 	uint64_t segment_size, reserve;
 	uint32_t gather_us;
 	const struct segment_io *io;
-	int lock_fd;
+	int lock_fd, next_lock_fd; /* -1: not held */
+	uint64_t own_slot;         /* files from here on are of this process; see record.h, TWO */
+	int64_t modified_us;       /* of the file that was written last */
+	bool glance;               /* recovery_list() changes and reports nothing */
+	const atomic_bool *cancel; /* recovery gives up; NULL: never */
+	struct inherit *inherit;
 	struct spool_inbox inbox;
 	pthread_t thread;
 	bool running, stopped;
@@ -95,6 +107,8 @@ struct spool_op *spool_op_new(uint8_t type);
 int spool_op_finish(struct spool_op *op, const struct field_writer *writer, struct pn_slice body);
 void spool_op_free(struct spool_op *op);
 
+/* With settings, and nothing else. */
+struct spool *spool_make(const struct spool_settings *settings);
 /* "<directory>/<slot>.seg" */
 void spool_segment_path(const struct spool *spool, uint64_t slot, char ret[SPOOL_PATH]);
 void spool_segment_insert(struct spool *spool, struct segment *segment);
@@ -128,6 +142,14 @@ struct segment *reclaim_take(struct spool *spool);
 
 /* recovery.c */
 int recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct pn_error *err);
+
+/* inherit.c */
+/* Numbers of its own for a process that begins beside another one. */
+int inherit_begin(struct spool *spool, struct pn_error *err);
+/* Ends the thread, whatever it was doing. */
+void inherit_stop(struct spool *spool);
+/* "<directory>/<name>", one of the lock files. */
+int inherit_lock(struct spool *spool, const char *name, int *ret_fd, struct pn_error *err);
 
 /* recovery_list.c: fills `segments`, in order. */
 int recovery_list(struct spool *spool, const struct spool_recovery *calls, struct pn_error *err);

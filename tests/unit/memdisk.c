@@ -177,6 +177,13 @@ mem_size(void *arg, int fd, uint64_t *ret)
 	return 0;
 }
 
+static int
+mem_modified(void *arg, int fd, int64_t *ret_us)
+{
+	*ret_us = 0;
+	return 0;
+}
+
 static ssize_t
 mem_read(void *arg, int fd, void *bytes, size_t len, uint64_t offset)
 {
@@ -343,8 +350,8 @@ memdisk_new(void)
 	struct memdisk *disk = g_new0(struct memdisk, 1);
 
 	disk->io = (struct segment_io){ disk, mem_make_folder, mem_list, mem_lock, mem_open,
-		mem_close, mem_size, mem_read, mem_write, mem_sync, mem_allocate, mem_rename,
-		mem_remove, mem_sync_folder, mem_free_bytes };
+		mem_close, mem_size, mem_modified, mem_read, mem_write, mem_sync, mem_allocate,
+		mem_rename, mem_remove, mem_sync_folder, mem_free_bytes };
 	disk->names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, file_release);
 	disk->open = g_ptr_array_new();
 	disk->free_bytes = UINT64_MAX / 2;
