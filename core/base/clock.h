@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 int64_t clock_monotonic_ms(void);
+int64_t clock_monotonic_us(void);
 int64_t clock_wall_us(void); /* microseconds since 1970, UTC */
 
 #define CLOCK_DATE_SIZE 80

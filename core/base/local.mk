@@ -5,9 +5,12 @@ core_libcore_a_SOURCES += \
 	core/base/clock.c core/base/clock.h \
 	core/base/error.c \
 	core/base/log.c core/base/log.h \
+	core/base/metric.c core/base/metric.h \
+	core/base/metric_text.c \
 	core/base/text.c core/base/text.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/base
+UNIT_TESTS += tests/unit/base tests/unit/metric
 tests_unit_base_SOURCES = tests/unit/base.c
+tests_unit_metric_SOURCES = tests/unit/metric.c
 endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command_live.c - posternctl status, queue list, trace, reload: asks the running relay.
+ * command_live.c - posternctl status, metrics, queue list, trace, reload: asks the running relay.
  *
  * The answers' shapes are made by core/master/relay_control.c.
  */
@@ -69,6 +69,27 @@ run_status(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	if (code == EXIT_OK)
 		console_add(&ctl->console, answer);
 	return code;
+}
+
+static int
+run_metrics(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	const char *command = ctl->console.json ? "metrics samples" : "metrics", *text;
+	json_t *answer, *row;
+	size_t i;
+	int code = ask(ctl, json_pack("{s:s}", "command", command), &answer, err);
+
+	if (code != EXIT_OK)
+		return code;
+	text = json_string_value(json_object_get(answer, "text"));
+	if (text)
+		fputs(text, stdout);
+	json_array_foreach(json_object_get(answer, "samples"), i, row)
+	{
+		console_add(&ctl->console, json_incref(row));
+	}
+	json_decref(answer);
+	return EXIT_OK;
 }
 
 static int
@@ -145,6 +166,7 @@ run_reload(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 
 const struct ctl_command ctl_live_commands[] = {
 	{ "status", "", "Show what the relay is doing.", 0, 0, run_status },
+	{ "metrics", "", "Show all metrics, in Prometheus' text format.", 0, 0, run_metrics },
 	{ "queue list", "", "Show the messages that wait, a line per recipient.", 0, 0,
 	    run_queue_list },
 	{ "trace", "ID", "Show what was logged of a message, from accept to last delivery.", 1, 1,

@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 	core/master/privileges.c core/master/privileges.h \
 	core/master/relay.c core/master/relay.h \
 	core/master/relay_control.c core/master/relay_state.h \
+	core/master/relay_metrics.c core/master/relay_metrics.h \
 	core/master/remote_source.c core/master/remote_source.h \
 	core/master/settled.c core/master/settled.h \
 	core/master/sockets.c core/master/sockets.h \

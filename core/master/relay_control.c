@@ -7,6 +7,7 @@
 #include <core/base/clock.h>
 #include <core/ctl/recent.h>
 #include <core/master/child.h>
+#include <core/master/relay_metrics.h>
 #include <core/master/relay_state.h>
 #include <errno.h>
 #include <stdio.h>
@@ -153,6 +154,40 @@ run_status(void *arg, struct control_request *request, json_t *body)
 	survey_start(arg, request, ask_status, add_numbers, finish_status);
 }
 
+/* ---- metrics ---- */
+
+static void
+finish_metrics(struct survey *survey)
+{
+	json_t *status = survey->answer;
+
+	finish_status(survey);
+	survey->answer = relay_metrics_text(status);
+	json_decref(status);
+}
+
+static void
+run_metrics(void *arg, struct control_request *request, json_t *body)
+{
+	survey_start(arg, request, ask_status, add_numbers, finish_metrics);
+}
+
+static void
+finish_samples(struct survey *survey)
+{
+	json_t *status = survey->answer;
+
+	finish_status(survey);
+	survey->answer = relay_metrics_samples(status);
+	json_decref(status);
+}
+
+static void
+run_samples(void *arg, struct control_request *request, json_t *body)
+{
+	survey_start(arg, request, ask_status, add_numbers, finish_samples);
+}
+
 /* ---- queue list ---- */
 
 /* Above this many the list is cut; `messages` still counts all. */
@@ -276,6 +311,8 @@ relay_control_outcome(struct relay *relay, const char *json)
 
 const struct control_command relay_commands[] = {
 	{ "status", run_status },
+	{ "metrics", run_metrics },
+	{ "metrics samples", run_samples },
 	{ "queue list", run_list },
 	{ "trace", run_trace },
 	{ "reload", run_reload },

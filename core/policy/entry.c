@@ -5,8 +5,10 @@
  * Called by generation.c on the main thread; entry_free() by whoever lets the last hold of a
  * generation go. Must never start anything while only checking.
  */
+#include <core/base/metric.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
+#include <core/policy/trace.h>
 #include <core/store/db.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +84,37 @@ warn_of_idle_hooks(const struct entry_build *build, const struct chain_entry *en
 			    entry->config->id, names[stage]);
 }
 
+/* From a quick hook's microseconds to the deadline of the chain. */
+static const double hook_bounds[] = { 0.00001, 0.0001, 0.001, 0.01, 0.1, 0.5, 1, 5, 20, 60 };
+
+static const struct pn_metric_about hook_seconds = {
+	PN_METRIC_HEAD,
+	.type = PN_METRIC_HISTOGRAM,
+	.name = "hook_seconds",
+	.help = "Time that hooks took, by entry and stage.",
+	.labels = "entry module stage",
+	.bounds = hook_bounds,
+	.bound_count = sizeof(hook_bounds) / sizeof(hook_bounds[0]),
+};
+
+static const struct pn_metric_about hook_faults = {
+	PN_METRIC_HEAD,
+	.type = PN_METRIC_COUNTER,
+	.name = "hook_faults_total",
+	.help = "Hooks that could not decide, by entry and stage.",
+	.labels = "entry module stage",
+};
+
+static void
+count_hook(struct chain_entry *entry, int32_t at)
+{
+	const char *id = entry->config->id, *module = entry->module->name;
+	const char *stage = trace_stage_name(at);
+
+	entry->hook_seconds[at] = metric_own(&hook_seconds, id, module, stage, NULL);
+	entry->hook_faults[at] = metric_own(&hook_faults, id, module, stage, NULL);
+}
+
 static void
 set_hooks(struct chain_entry *entry)
 {
@@ -92,6 +125,7 @@ set_hooks(struct chain_entry *entry)
 	for (; hook && hook->stage != PN_STAGE_END; hook++) {
 		entry->hooks[hook->stage] = hook->run;
 		entry->hook_flags[hook->stage] = hook->flags;
+		count_hook(entry, hook->stage);
 	}
 }
 

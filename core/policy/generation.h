@@ -44,6 +44,7 @@ struct chain_entry {
 	void *state;
 	struct pn_verdict (*hooks[PN_STAGE_COUNT])(struct pn_call *, struct pn_txn *);
 	uint32_t hook_flags[PN_STAGE_COUNT];
+	struct pn_metric *hook_seconds[PN_STAGE_COUNT], *hook_faults[PN_STAGE_COUNT];
 	struct entry_state *shared; /* NULL: nothing was started */
 };
 /* In the order of the pipeline; a disabled entry has no hooks. */

@@ -7,6 +7,7 @@
  */
 #include <core/base/clock.h>
 #include <core/base/log.h>
+#include <core/base/metric.h>
 #include <core/policy/hook.h>
 #include <core/policy/trace.h>
 #include <errno.h>
@@ -89,6 +90,7 @@ rule_fault(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 	bool auth = call->stage == PN_STAGE_AUTH;
 
 	log_fault(call);
+	pn_metric_add(call->entry->hook_faults[call->stage], 1);
 	run->faults++;
 	if (call->stage >= PN_STAGE_COMMITTED || call->entry->config->on_fault == CONFIG_FAULT_SKIP)
 		return HOOK_NEXT;
@@ -133,10 +135,11 @@ log_stall(const struct pn_call *call, int64_t took_ms)
 }
 
 static void
-account(const struct pn_call *call, int64_t began_ms)
+account(const struct pn_call *call, int64_t began_us)
 {
-	int64_t took = clock_monotonic_ms() - began_ms;
+	int64_t took_us = clock_monotonic_us() - began_us, took = took_us / 1000;
 
+	pn_metric_observe(call->entry->hook_seconds[call->stage], (double)took_us / 1e6);
 	if (call->stage >= PN_STAGE_SENDER && call->stage <= PN_STAGE_MESSAGE)
 		call->txn->hook_ms += took;
 	if (!call->may_block && took > STALL_MS)
@@ -147,7 +150,7 @@ account(const struct pn_call *call, int64_t began_ms)
 static void
 call_hook(struct pn_call *call)
 {
-	int64_t began = clock_monotonic_ms();
+	int64_t began = clock_monotonic_us();
 	int r;
 
 	if (call_overdue(call)) {

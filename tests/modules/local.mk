@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Modules that only tests load; -rpath makes libtool build them as shared objects.
 test_module_flags = $(module_flags) -rpath /nowhere
-check_LTLIBRARIES += tests/modules/faulty.la \
+check_LTLIBRARIES += tests/modules/counter.la \
+	tests/modules/faulty.la \
 	tests/modules/keeper.la \
 	tests/modules/ledger.la \
 	tests/modules/no-function.la \
@@ -15,6 +16,9 @@ check_LTLIBRARIES += tests/modules/faulty.la \
 	tests/modules/wrong-abi.la \
 	tests/modules/wrong-name.la \
 	tests/modules/wrong-size.la
+
+tests_modules_counter_la_SOURCES = tests/modules/counter.c
+tests_modules_counter_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_faulty_la_SOURCES = tests/modules/faulty.c
 tests_modules_faulty_la_LDFLAGS = $(test_module_flags)
