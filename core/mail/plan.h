@@ -29,6 +29,12 @@ struct mail_plan {
 	 * not met fails it.
 	 */
 	const char *next;
+	/*
+	 * Nobody serves this recipient, while others of the message are served: the reply with
+	 * which the queue fails it at once, as if a next hop had said so ("550 5.7.1 ..."). NULL:
+	 * it is to be delivered.
+	 */
+	const char *unserved;
 	struct mail_demand demand;
 };
 

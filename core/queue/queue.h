@@ -55,6 +55,14 @@ struct queue_parts {
 	 */
 	void (*replan)(void *arg, struct queue *queue, struct item *item, const uint32_t *indices,
 	    size_t count, const char *why);
+	/*
+	 * Seals a report that the queue has written, before it is accepted: new bytes take the
+	 * place of report->bytes (size and has_eightbit with them), then `done`, on the same loop,
+	 * at once or later. r < 0: not now, nothing was changed; the report is to be written again
+	 * later. NULL: it goes as it is.
+	 */
+	void (*seal)(
+	    void *arg, struct item *report, void (*done)(void *done_arg, int r), void *done_arg);
 	void *arg;
 };
 
