@@ -24,9 +24,8 @@ struct mail_plan {
 	const char *reason; /* why this one; NULL: none given */
 	const char *passed; /* why not those asked before: "pki: no key; book: no entry"; or NULL */
 	/*
-	 * For "tls": the id of the entry from which selection goes on where TLS is not to be had;
-	 * "" where nobody is left to ask. NULL: the plan does not depend on TLS; a demand that is
-	 * not met fails it.
+	 * For "tls": the id of the entry from which selection goes on where TLS is not to be had.
+	 * NULL, or "" where nobody is left to ask: a demand that is not met fails the recipient.
 	 */
 	const char *next;
 	/*
@@ -38,6 +37,12 @@ struct mail_plan {
 	struct mail_demand demand;
 };
 
+static inline bool
+mail_demand_equal(const struct mail_demand *one, const struct mail_demand *other)
+{
+	return one->bits == other->bits && one->level == other->level;
+}
+
 /* "none" and so on. */
 static inline const char *
 mail_plan_method(const struct mail_plan *plan)
@@ -45,11 +50,15 @@ mail_plan_method(const struct mail_plan *plan)
 	return plan->method ? plan->method : "none";
 }
 
-/* One body of an item, for one group of recipients: a part of the item's bytes. */
+/*
+ * One body of an item, for one group of recipients: a part of the item's bytes. Every plan that is
+ * served names one, where there are any.
+ */
 struct mail_rendering {
 	size_t offset, len;
 	const char *sender; /* return path of this rendering; NULL: the envelope's */
 	bool needs_utf8, has_eightbit;
+	bool binary; /* bare CR, LF or lines without end: only a client's BINARYMIME, unchanged */
 };
 
 #endif

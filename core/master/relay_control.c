@@ -193,7 +193,11 @@ run_samples(void *arg, struct control_request *request, json_t *body)
 /* Above this many the list is cut; `messages` still counts all. */
 #define LIST_MOST 1000
 
-static const char *const states[] = { "waiting", "sending", "delivered", "failed" };
+static const char *const states[] = {
+	[ITEM_WAITING] = "waiting",
+	[ITEM_SENDING] = "sending",
+	[ITEM_REPLANNING] = "replanning",
+};
 
 static void
 list_item(void *arg, const struct item *item)
@@ -207,7 +211,8 @@ list_item(void *arg, const struct item *item)
 	for (size_t i = 0; i < item->envelope.count && json_array_size(list) < LIST_MOST; i++) {
 		const struct item_recipient *recipient = &item->recipients[i];
 
-		if (recipient->state != ITEM_WAITING && recipient->state != ITEM_SENDING)
+		if ((size_t)recipient->state >= sizeof(states) / sizeof(*states) ||
+		    !states[recipient->state])
 			continue;
 		clock_log_date(recipient->due_us, due);
 		json_array_append_new(list,

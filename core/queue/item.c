@@ -129,13 +129,16 @@ item_id_maker(unsigned number)
 struct mail_rendering
 item_rendering(const struct item *item, uint32_t index)
 {
-	uint32_t which = item->recipients[index].plan.rendering;
+	const struct mail_plan *plan = &item->recipients[index].plan;
 
-	if (which < item->rendering_count)
-		return item->renderings[which];
-	return (struct mail_rendering){
-		.len = item->size,
-		.needs_utf8 = item->needs_utf8,
-		.has_eightbit = item->has_eightbit,
-	};
+	if (item->rendering_count == 0)
+		return (struct mail_rendering){
+			.len = item->size,
+			.needs_utf8 = item->needs_utf8,
+			.has_eightbit = item->has_eightbit,
+			.binary = item->facts.binary,
+		};
+	if (plan->unserved || plan->rendering >= item->rendering_count)
+		return (struct mail_rendering){ 0 };
+	return item->renderings[plan->rendering];
 }

@@ -16,11 +16,12 @@
 #define ITEM_ID_SIZE 16 /* 13 characters of base 32 and a NUL, sorted by time */
 
 enum item_state {
-	ITEM_WAITING,   /* to be tried at `due` */
-	ITEM_SENDING,   /* a courier has it */
-	ITEM_DELIVERED, /* final */
-	ITEM_FAILED,    /* final: refused for good or too old */
-	ITEM_REPLANNED, /* final: an item with a greater plan number has taken over */
+	ITEM_WAITING,    /* to be tried at `due` */
+	ITEM_SENDING,    /* a courier has it */
+	ITEM_DELIVERED,  /* final */
+	ITEM_FAILED,     /* final: refused for good or too old */
+	ITEM_REPLANNED,  /* final: an item with a greater plan number has taken over */
+	ITEM_REPLANNING, /* policy is choosing again; on disk he waits */
 };
 
 struct item_recipient {
@@ -93,7 +94,10 @@ item_log_id(const struct item *item)
 {
 	return item->origin[0] ? item->origin : item->id;
 }
-/* Of a recipient's plan: its bytes within item->bytes. */
+/*
+ * Of a recipient's plan: its bytes within item->bytes. Nothing for one who is not served where the
+ * item has renderings: none is his.
+ */
 struct mail_rendering item_rendering(const struct item *item, uint32_t index);
 /* After envelope is set: makes the recipients' states. */
 void item_prepare(struct item *item);

@@ -189,12 +189,27 @@ new_delivery(struct queued *queued, struct destination *destination, size_t room
 	return delivery;
 }
 
+static const struct route *
+find_route(const struct queue *queue, const struct item *item, size_t index)
+{
+	struct config_subject subject = {
+		.facts = &item->facts,
+		.sender = item->envelope.sender,
+		.original_sender = item->envelope.original_sender,
+		.recipient = item->recipients[index].envelope->address,
+		.tags = item->tags,
+		.tag_count = item->tag_count,
+		.size = item_rendering(item, (uint32_t)index).len,
+	};
+
+	return routes_find(queue->routes, &subject);
+}
+
 static void
 add_recipient(struct queued *queued, struct delivery **list, size_t index)
 {
 	struct item *item = queued->item;
-	const struct route *route = routes_find(
-	    queued->queue->routes, item, item->recipients[index].envelope->address);
+	const struct route *route = find_route(queued->queue, item, index);
 	struct destination *destination = route ? destination_get(queued->queue, route) : NULL;
 	struct delivery *delivery = *list;
 

@@ -51,7 +51,8 @@ struct queue_parts {
 	/*
 	 * TLS that these recipients' plans count on is not to be had (`why`: the reply that a
 	 * failure would carry). Chooses again and calls queue_replanned() later on the same loop.
-	 * The item's bytes are in memory until then. NULL: they fail.
+	 * The item, its bytes in memory, `indices` and `why` stay until then. Only for plans with
+	 * an entry to go on from. NULL: they fail.
 	 */
 	void (*replan)(void *arg, struct queue *queue, struct item *item, const uint32_t *indices,
 	    size_t count, const char *why);
@@ -93,17 +94,19 @@ void queue_restore(struct queue *queue, struct item *item);
 void queue_effects_done(struct queue *queue, struct item *item, bool ran);
 
 /*
- * The end of a replan. `child` (owned from here on; NULL: nobody is served) replaces the recipients
- * it names, all in one record; the others of `indices` fail with `unserved` as their reply, and are
- * bounced as any failure. -ENOMEM and the like (`r` < 0): nothing was decided, ask again later.
+ * The end of a replan, with the `indices` it was asked for. `child` (owned from here on; NULL:
+ * nobody is served) replaces the recipients it names, all in one record; the others of `indices`
+ * fail with `unserved` (copied; NULL: with the `why` of the replan) as their reply, and are bounced
+ * as any failure. -ENOMEM and the like (`r` < 0): nothing was decided; the recipients are tried
+ * again later, and where TLS is still not to be had, policy is asked again.
  */
 void queue_replanned(struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
     int r, struct item *child, const char *unserved);
 /*
- * Bits of TLS that the last session with this recipient's next hop showed; 0: it offered none;
- * -ENOENT: none yet. Any thread.
+ * Bits of TLS that the last session with the next hop of this subject's recipient showed; 0: it
+ * offered none; -ENOENT: none yet, or no next hop (maildir). Any thread.
  */
-int queue_tls_bits(const struct routes *routes, const struct item *item, const char *recipient);
+int queue_tls_bits(const struct routes *routes, const struct config_subject *subject);
 
 /* For `queue list` and status: calls `each` for every item, in no order. */
 void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);

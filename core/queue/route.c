@@ -192,21 +192,13 @@ routes_release(struct routes **routes_at)
 }
 
 const struct route *
-routes_find(const struct routes *routes, const struct item *item, const char *recipient)
+routes_find(const struct routes *routes, const struct config_subject *subject)
 {
-	struct config_subject subject = {
-		.facts = &item->facts,
-		.directory = routes->directory,
-		.sender = item->envelope.sender,
-		.original_sender = item->envelope.original_sender,
-		.recipient = recipient,
-		.tags = item->tags,
-		.tag_count = item->tag_count,
-		.size = item->size,
-	};
+	struct config_subject own = *subject;
 
+	own.directory = routes->directory;
 	for (size_t i = 0; i < routes->count; i++)
-		if (config_when_matches(&routes->when[i], &subject))
+		if (config_when_matches(&routes->when[i], &own))
 			return &routes->routes[i];
 	return NULL;
 }

@@ -27,8 +27,10 @@ struct routes;
 int routes_new(const struct config_core *config, struct routes **ret, struct pn_error *err);
 struct routes *routes_hold(struct routes *routes);
 void routes_release(struct routes **routes);
-/* NULL where no route matches: the recipient fails with 5.4.4. */
-const struct route *routes_find(
-    const struct routes *routes, const struct item *item, const char *recipient);
+/*
+ * NULL where no route matches: the recipient fails with 5.4.4. The subject's directory is the
+ * routes' own, whatever it says.
+ */
+const struct route *routes_find(const struct routes *routes, const struct config_subject *subject);
 
 #endif
