@@ -11,8 +11,8 @@
 
 #define WIDTH 78
 
-static const char *
-type_words(const struct pn_option *row)
+const char *
+option_type_words(const struct pn_option *row)
 {
 	static const char *const words[] = {
 		[PN_TYPE_STRING] = "text",
@@ -102,7 +102,7 @@ write_head(struct buf *ret, unsigned indent, const struct pn_option *row)
 
 	if (r == 0)
 		r = buf_printf(ret, "%s%s%s", row->name ? row->name : "", row->name ? ": " : "",
-		    type_words(row));
+		    option_type_words(row));
 	if (r == 0)
 		r = write_choices(ret, row->choices);
 	option_range(row, range);

@@ -6,6 +6,7 @@ core_libcore_a_SOURCES += \
 	core/config/fill.h \
 	core/config/help.c \
 	core/config/marks.c \
+	core/config/mdoc.c \
 	core/config/option.c core/config/option.h \
 	core/config/parse.c core/config/parse.h \
 	core/config/pipeline.c \
@@ -13,6 +14,7 @@ core_libcore_a_SOURCES += \
 	core/config/relay_check.c \
 	core/config/relay_options.c core/config/relay_tables.h \
 	core/config/routes_check.c \
+	core/config/schema.c core/config/schema.h \
 	core/config/secret.c \
 	core/config/settings.c core/config/settings.h \
 	core/config/source.c core/config/source.h \

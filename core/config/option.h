@@ -26,6 +26,9 @@ int option_choose(
 /* "from 1k to 4g", "at least 1s", "at most 10"; "" without bounds. */
 void option_range(const struct pn_option *row, char ret[OPTION_RANGE_SIZE]);
 
+/* What people call the row's type: "list of texts". */
+const char *option_type_words(const struct pn_option *row);
+
 /* "did you mean ..." or, where nothing is near, all of `words` (NULL-ended). */
 void option_suggest(const char *word, const char *const *words, struct buf *ret);
 /* The same as a text in `arena`; "" where there is nothing to suggest. */

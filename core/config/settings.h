@@ -46,6 +46,8 @@ struct pn_check {
 
 /* Help for people: every option, its type, range, unit, default. Text in `ret`. */
 int settings_help(const struct pn_option *rows, size_t row_size, struct buf *ret);
+/* The same as a list of mdoc(7), for man pages. */
+int settings_mdoc(const struct pn_option *rows, size_t row_size, struct buf *ret);
 /*
  * A table's own consistency, for tests and before a stranger's table is used: "text: no help". NULL
  * when sound; what comes back is good until this thread's next call.

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command_config.c - posternctl check, order, help: the configuration, without a relay.
+ * command_config.c - posternctl check, order: the configuration, without a relay.
  *
  * Must write nothing.
  */
 #include <core/ctl/commands.h>
-#include <core/policy/loader.h>
+#include <core/policy/trace.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -61,19 +61,10 @@ run_check(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	return code;
 }
 
-static const struct {
-	enum pn_stage stage;
-	const char *name;
-} stages[] = {
-	{ PN_STAGE_CONNECT, "connect" },
-	{ PN_STAGE_HELO, "helo" },
-	{ PN_STAGE_AUTH, "auth" },
-	{ PN_STAGE_SENDER, "sender" },
-	{ PN_STAGE_RECIPIENT, "recipient" },
-	{ PN_STAGE_MESSAGE, "message" },
-	{ PN_STAGE_COMMITTED, "committed" },
-	{ PN_STAGE_ABORTED, "aborted" },
-};
+/* In the order a message meets them. */
+static const int32_t stages[] = { PN_STAGE_CONNECT, PN_STAGE_HELO, PN_STAGE_AUTH, PN_STAGE_SENDER,
+	PN_STAGE_RECIPIENT, PN_STAGE_MESSAGE, PN_STAGE_SELECT, PN_STAGE_PROTECT, PN_STAGE_SEAL,
+	PN_STAGE_COMMITTED, PN_STAGE_ABORTED, PN_STAGE_OUTCOME, PN_STAGE_TICK };
 
 static int
 run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
@@ -87,51 +78,18 @@ run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	count = generation_entries(ctl->generation, &entries);
 	for (size_t s = 0; s < sizeof(stages) / sizeof(*stages); s++) {
 		for (size_t i = 0; i < count; i++) {
-			if (!entries[i].config->enabled || !entries[i].hooks[stages[s].stage])
+			if (!entries[i].config->enabled || !entries[i].hooks[stages[s]])
 				continue;
 			pn_console_row(&ctl->console);
-			pn_console_field(&ctl->console, "stage", stages[s].name);
+			pn_console_field(&ctl->console, "stage", trace_stage_name(stages[s]));
 			pn_console_field(&ctl->console, "entry", entries[i].config->id);
 			pn_console_field(&ctl->console, "module", entries[i].config->module);
 			pn_console_field(&ctl->console, "runs",
-			    entries[i].hook_flags[stages[s].stage] & PN_QUICK ? "on the loop"
-									      : "on a thread");
+			    entries[i].hook_flags[stages[s]] & PN_QUICK ? "on the loop"
+									: "on a thread");
 		}
 	}
 	return EXIT_OK;
-}
-
-static int
-print_help(const char *name, const char *summary, const struct pn_option *rows, size_t row_size,
-    struct pn_error *err)
-{
-	struct buf text = BUF_INIT(1024u * 1024);
-	int r = settings_help(rows, row_size, &text);
-
-	if (r < 0) {
-		pn_error_set(err, r, "%s: %s", name, strerror(-r));
-		return EXIT_REFUSED;
-	}
-	printf("%s - %s\n\n", name, summary);
-	fwrite(text.data, 1, text.len, stdout);
-	buf_free(&text);
-	return EXIT_OK;
-}
-
-static int
-run_help(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
-{
-	static const struct pn_option none[] = { PN_OPT_END };
-	const struct pn_option *rows = config_core_options(argv[0]);
-	const struct pn_module *module;
-
-	if (rows)
-		return print_help(
-		    argv[0], "settings of the relay itself", rows, sizeof(*rows), err);
-	if (loader_open(argv[0], ctl->modules, &module, err) < 0)
-		return EXIT_REFUSED;
-	return print_help(module->name, module->summary, module->settings ? module->settings : none,
-	    module->option_size, err);
 }
 
 const struct ctl_command ctl_config_commands[] = {
@@ -139,7 +97,5 @@ const struct ctl_command ctl_config_commands[] = {
 	    "Check a configuration; says file, line and column of every mistake.", 0, 1,
 	    run_check },
 	{ "order", "", "Show which entry runs at which stage, in order.", 0, 0, run_order },
-	{ "help", "SECTION|MODULE",
-	    "Explain every setting of a module or of relay, routes, pipeline.", 1, 1, run_help },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -33,7 +33,9 @@ struct ctl_command {
 	int (*run)(struct ctl *ctl, int argc, char **argv, struct pn_error *err);
 };
 
-extern const struct ctl_command ctl_config_commands[], ctl_live_commands[], ctl_user_commands[];
+extern const struct ctl_command ctl_config_commands[], ctl_docs_commands[], ctl_live_commands[],
+    ctl_user_commands[];
+extern const struct ctl_command *const ctl_tables[]; /* all of them; NULL-ended */
 
 /* Reads and checks the configuration; diagnostics go to standard error. EXIT_OK or EXIT_REFUSED. */
 int ctl_open_generation(struct ctl *ctl, struct pn_error *err);

@@ -9,8 +9,8 @@
 #include <getopt.h>
 #include <stdlib.h>
 
-static const struct ctl_command *const tables[] = { ctl_config_commands, ctl_live_commands,
-	ctl_user_commands };
+const struct ctl_command *const ctl_tables[] = { ctl_config_commands, ctl_docs_commands,
+	ctl_live_commands, ctl_user_commands, NULL };
 
 static const char options_help[] =
     "Usage: posternctl [-c FOLDER] [-m FOLDERS] [--json] COMMAND [ARGUMENT ...]\n"
@@ -31,8 +31,8 @@ static void
 print_usage(FILE *out)
 {
 	fputs(options_help, out);
-	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++)
-		for (const struct ctl_command *c = tables[t]; c->words; c++)
+	for (size_t t = 0; ctl_tables[t]; t++)
+		for (const struct ctl_command *c = ctl_tables[t]; c->words; c++)
 			fprintf(out, "  %s %s\n        %s\n", c->words, c->arguments, c->help);
 	fputs(codes_help, out);
 }
@@ -88,8 +88,8 @@ run_module_command(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 static int
 run(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	for (size_t t = 0; t < sizeof(tables) / sizeof(*tables); t++) {
-		for (const struct ctl_command *c = tables[t]; c->words; c++) {
+	for (size_t t = 0; ctl_tables[t]; t++) {
+		for (const struct ctl_command *c = ctl_tables[t]; c->words; c++) {
 			int words = words_match(c->words, argc, argv);
 
 			if (words == 0)

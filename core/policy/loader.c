@@ -185,6 +185,12 @@ size_of_abi(uint32_t abi)
 	return abi == 1 ? offsetof(struct pn_module, providers) : sizeof(struct pn_module);
 }
 
+const struct pn_provider *
+loader_providers(const struct pn_module *module)
+{
+	return module->abi > 1 ? module->providers : NULL;
+}
+
 static int
 check_abi(const struct pn_module *module, const char *path, struct pn_error *err)
 {

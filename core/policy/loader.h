@@ -11,6 +11,8 @@
 
 int loader_open(
     const char *name, const char *module_path, const struct pn_module **ret, struct pn_error *err);
+/* The methods it provides, ended by one without a name; NULL: none. */
+const struct pn_provider *loader_providers(const struct pn_module *module);
 /* Names of all modules found on the path, each with a NUL; for suggestions. */
 struct buf;
 int loader_names(const char *module_path, struct buf *ret);

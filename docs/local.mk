@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+dist_man_MANS += docs/man/posternd.8 docs/man/posternctl.8 docs/man/postern.yaml.5 \
+	docs/man/postern-module.7 docs/man/postern-auth.7
+EXTRA_DIST += modules/auth/manual.in
+
+# The pages again, after a change of a table, a command or a public header.
+man: all
+	python3 $(top_srcdir)/docs/man/make.py --build $(abs_top_builddir)
+.PHONY: man
