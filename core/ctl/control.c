@@ -16,6 +16,7 @@
 
 #define REQUEST_MOST 65536
 #define PATIENCE_MS  10000
+#define BEFORE_NAMED ".new" /* while nobody can be answered yet */
 
 struct control {
 	struct loop *loop;
@@ -23,6 +24,7 @@ struct control {
 	const struct control_command *commands;
 	void *arg;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	struct stat own; /* of the socket at that path */
 };
 
 struct control_request {
@@ -176,21 +178,24 @@ bind_socket(struct control *control, const char *folder, struct pn_error *err)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd, r = 0;
 
-	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/" CONTROL_SOCKET, folder) >=
+	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/" CONTROL_SOCKET BEFORE_NAMED, folder) >=
 	    (int)sizeof(sa.sun_path))
 		return pn_error_set(
 		    err, -ENAMETOOLONG, "%s: the run folder's path is too long", folder);
 	memcpy(control->path, sa.sun_path, sizeof(control->path));
+	control->path[strlen(control->path) - strlen(BEFORE_NAMED)] = '\0';
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return pn_error_set(
 		    err, -errno, "cannot make the control socket: %s", strerror(errno));
-	unlink(
-	    sa.sun_path); /* of a relay before us; two at once are kept apart by the spool's lock */
+	unlink(sa.sun_path);
+	/* The name is another relay's until now, which may still run: there always is one. */
 	if (fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ||
-	    chmod(sa.sun_path, 0600) < 0 || listen(fd, 16) < 0) {
+	    chmod(sa.sun_path, 0600) < 0 || listen(fd, 16) < 0 ||
+	    lstat(sa.sun_path, &control->own) < 0 || rename(sa.sun_path, control->path) < 0) {
 		r = pn_error_set(err, -errno, "%s: %s", sa.sun_path, strerror(errno));
 		close(fd);
+		unlink(sa.sun_path);
 		return r;
 	}
 	control->io.fd = fd;
@@ -227,11 +232,16 @@ control_open(struct loop *loop, const char *folder, const struct control_command
 void
 control_close(struct control **control)
 {
+	struct stat now;
+
 	if (!*control)
 		return;
 	loop_unwatch((*control)->loop, &(*control)->io);
+	/* Another relay may have the name by now. */
+	if (lstat((*control)->path, &now) == 0 && now.st_ino == (*control)->own.st_ino &&
+	    now.st_dev == (*control)->own.st_dev)
+		unlink((*control)->path);
 	close((*control)->io.fd);
-	unlink((*control)->path);
 	free(*control);
 	*control = NULL;
 }

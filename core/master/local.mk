@@ -9,6 +9,7 @@ core_libcore_a_SOURCES += \
 	core/master/relay.c core/master/relay.h \
 	core/master/relay_control.c core/master/relay_state.h \
 	core/master/relay_metrics.c core/master/relay_metrics.h \
+	core/master/relay_spool.c \
 	core/master/remote_source.c core/master/remote_source.h \
 	core/master/settled.c core/master/settled.h \
 	core/master/sockets.c core/master/sockets.h \

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <glib.h>
 #include <malloc.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +26,6 @@
 
 #define DRAIN_MS        30000
 #define ORPHAN_MS       2000 /* without a master: another may be waiting for the spool */
-#define SPOOL_WAIT_MS   40000
-#define SPOOL_RETRY_MS  20
 #define LANES_BY_ITSELF 8
 
 /* ---- configuration ---- */
@@ -323,39 +320,6 @@ catch_signals(struct relay *relay)
 
 /* ---- start ---- */
 
-static void
-recovered(void *arg, struct item *item)
-{
-	g_ptr_array_add(arg, item);
-}
-
-static void
-damaged(void *arg, const char *aside, const char *what)
-{
-	log_event(PN_LOG_ERROR, "spool-record-damaged", "kept", aside, "what", what, NULL);
-}
-
-/* A relay whose master was killed may still hold the spool for a moment. */
-static int
-open_spool(struct relay *relay, GPtrArray *items, struct pn_error *err)
-{
-	const struct config_relay *config = &generation_core(relay->generation)->relay;
-	char *directory = g_strdup_printf("%s/spool", relay->state_directory);
-	struct spool_settings settings = { .directory = directory,
-		.segment_size = (uint64_t)config->spool.segment_size,
-		.reserve = (uint64_t)config->spool.reserve,
-		.gather_us = (uint32_t)config->spool.gather };
-	struct spool_recovery recovery = { recovered, damaged, items };
-	int64_t until = clock_monotonic_ms() + SPOOL_WAIT_MS;
-	int r;
-
-	while ((r = spool_open(&settings, &recovery, &relay->spool, err)) == -EBUSY &&
-	       clock_monotonic_ms() < until)
-		poll(NULL, 0, SPOOL_RETRY_MS);
-	g_free(directory);
-	return r;
-}
-
 static int
 open_db(struct relay *relay, struct pn_error *err)
 {
@@ -413,21 +377,15 @@ make_parts(struct relay *relay, struct pn_error *err)
 static int
 start_mail(struct relay *relay, struct settled *settled, struct pn_error *err)
 {
-	GPtrArray *items = g_ptr_array_new();
 	int r = make_parts(relay, err);
 
 	if (r == 0)
-		r = open_spool(relay, items, err);
+		r = relay_spool_open(relay, err);
 	if (r == 0)
 		r = make_lanes(relay, settled, err);
-	for (guint i = 0; r == 0 && i < items->len; i++)
-		queue_restore(lane_queue(relay->lanes[i % relay->lane_count]), items->pdata[i]);
 	for (size_t i = 0; r == 0 && i < relay->lane_count; i++)
 		r = lane_start(relay->lanes[i], err);
-	if (r == 0 && items->len > 0)
-		log_text(PN_LOG_NOTICE, "%u messages were waiting in the spool", items->len);
-	g_ptr_array_free(items, TRUE);
-	return r;
+	return r == 0 ? relay_spool_inherit(relay, err) : r;
 }
 
 static int
@@ -497,6 +455,7 @@ finish(struct relay *relay)
 	jobs_free(&relay->jobs);
 	for (size_t i = 0; i < relay->lane_count; i++)
 		lane_free(&relay->lanes[i]);
+	relay_spool_free(relay);
 	server_shared_free(&relay->shared);
 	resolver_free(&relay->resolver);
 	if (relay->generation)

@@ -141,6 +141,8 @@ finish_status(struct survey *survey)
 	set(survey->answer, "spool_segments", spool.segments);
 	set(survey->answer, "spool_live_bytes", spool.live_bytes);
 	set(survey->answer, "spool_sync_failures", spool.sync_failures);
+	json_object_set_new(
+	    survey->answer, "spool_loading", json_boolean(atomic_load(&relay->loading) > 0));
 	set(survey->answer, "message_memory", mail_bytes_in_use());
 	set(survey->answer, "generation", generation_number(relay->generation));
 	set(survey->answer, "pid", (uint64_t)getpid());

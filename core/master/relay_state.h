@@ -6,6 +6,7 @@
 #include <core/ctl/control.h>
 #include <core/master/lane.h>
 #include <core/store/db.h>
+#include <stdatomic.h>
 
 #define RELAY_LANES_MOST 64
 
@@ -20,7 +21,10 @@ struct relay {
 	struct server_shared *shared;
 	struct lane *lanes[RELAY_LANES_MOST];
 	size_t lane_count;
-	struct generation *generation; /* the newest */
+	struct relay_restore *restores; /* a lane's each; see relay_spool.c */
+	size_t restored;                /* messages found in the spool */
+	atomic_uint loading;            /* lanes that have not yet taken over their share of them */
+	struct generation *generation;  /* the newest */
 	char *folder, *modules, *state_directory, *user;
 	struct control *control;
 	struct control_request *reloading; /* who asked for the reload under way, or NULL */
@@ -30,6 +34,15 @@ struct relay {
 	bool draining;
 };
 
+/* ---- relay_spool.c ---- */
+/* Takes messages from now on. Waits for another relay only if that follows one as well. */
+int relay_spool_open(struct relay *relay, struct pn_error *err);
+/* When the lanes run: hands them, later, what waits in the spool. */
+int relay_spool_inherit(struct relay *relay, struct pn_error *err);
+/* When neither the spool nor the lanes are any more. */
+void relay_spool_free(struct relay *relay);
+
+/* ---- relay_control.c ---- */
 extern const struct control_command relay_commands[];
 /* The master has said what came of a reload. */
 void relay_control_outcome(struct relay *relay, const char *json);

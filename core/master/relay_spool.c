@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * relay_spool.c - the relay's spool: opened at once, what waits in it read behind the mail.
+ *
+ * Called by relay.c. A relay that was here before may still be ending (an upgrade, a crash that is
+ * slow); nothing that a client waits for may wait for it.
+ */
+#include <core/base/clock.h>
+#include <core/base/log.h>
+#include <core/master/relay_state.h>
+#include <errno.h>
+#include <glib.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SPOOL_WAIT_MS 40000 /* for a relay that follows another one itself and is to be followed \
+			     */
+#define SPOOL_RETRY_MS 20
+#define TURN_MOST      200 /* messages that a lane takes over in one turn */
+
+/* What one lane takes over. */
+struct relay_restore {
+	struct loop_task task;
+	struct lane *lane;
+	struct relay *relay;
+	GPtrArray *items;
+	guint at; /* those before it are the queue's */
+};
+
+int
+relay_spool_open(struct relay *relay, struct pn_error *err)
+{
+	const struct config_relay *config = &generation_core(relay->generation)->relay;
+	char *directory = g_strdup_printf("%s/spool", relay->state_directory);
+	struct spool_settings settings = { .directory = directory,
+		.segment_size = (uint64_t)config->spool.segment_size,
+		.reserve = (uint64_t)config->spool.reserve,
+		.gather_us = (uint32_t)config->spool.gather };
+	int64_t until = clock_monotonic_ms() + SPOOL_WAIT_MS;
+	int r;
+
+	while ((r = spool_follow(&settings, &relay->spool, err)) == -EBUSY &&
+	       clock_monotonic_ms() < until)
+		poll(NULL, 0, SPOOL_RETRY_MS);
+	g_free(directory);
+	return r;
+}
+
+/* ---- on the spool's thread ---- */
+
+static void
+recovered(void *arg, struct item *item)
+{
+	struct relay *relay = arg;
+
+	g_ptr_array_add(relay->restores[relay->restored++ % relay->lane_count].items, item);
+}
+
+static void
+damaged(void *arg, const char *aside, const char *what)
+{
+	log_event(PN_LOG_ERROR, "spool-record-damaged", "kept", aside, "what", what, NULL);
+}
+
+static void
+restore_some(struct loop_task *task)
+{
+	struct relay_restore *restore = (struct relay_restore *)task;
+	struct queue *queue = lane_queue(restore->lane);
+
+	for (guint n = 0; n < TURN_MOST && restore->at < restore->items->len; n++)
+		queue_restore(queue, g_ptr_array_index(restore->items, restore->at++));
+	if (restore->at < restore->items->len)
+		loop_post(lane_loop(restore->lane), &restore->task);
+	else
+		atomic_fetch_sub(&restore->relay->loading, 1);
+}
+
+static void
+read_behind(void *arg, int r, const struct pn_error *err)
+{
+	struct relay *relay = arg;
+
+	if (r == -ECANCELED)
+		return;
+	if (r < 0) {
+		log_event(PN_LOG_ERROR, "spool-not-read", "reason", err->text, NULL);
+		_exit(EXIT_FAILURE); /* what was answered is on disk */
+	}
+	if (relay->restored > 0)
+		log_text(PN_LOG_NOTICE, "%zu messages were waiting in the spool", relay->restored);
+	for (size_t i = 0; i < relay->lane_count; i++)
+		loop_post(lane_loop(relay->lanes[i]), &relay->restores[i].task);
+}
+
+int
+relay_spool_inherit(struct relay *relay, struct pn_error *err)
+{
+	struct spool_recovery calls = { recovered, damaged, relay };
+
+	relay->restores = calloc(relay->lane_count, sizeof(*relay->restores));
+	if (!relay->restores)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < relay->lane_count; i++)
+		relay->restores[i] = (struct relay_restore){ .task.run = restore_some,
+			.lane = relay->lanes[i],
+			.relay = relay,
+			.items = g_ptr_array_new() };
+	atomic_store(&relay->loading, (unsigned)relay->lane_count);
+	return spool_inherit(relay->spool, &calls, read_behind, err);
+}
+
+void
+relay_spool_free(struct relay *relay)
+{
+	for (size_t i = 0; relay->restores && i < relay->lane_count; i++) {
+		struct relay_restore *restore = &relay->restores[i];
+
+		for (guint at = restore->at; at < restore->items->len; at++) {
+			struct item *item = g_ptr_array_index(restore->items, at);
+
+			item_free(&item);
+		}
+		g_ptr_array_free(restore->items, TRUE);
+	}
+	free(relay->restores);
+	relay->restores = NULL;
+}
