@@ -5,7 +5,7 @@
  * Must write nothing.
  */
 #include <core/ctl/commands.h>
-#include <core/policy/trace.h>
+#include <core/policy/stage.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -81,7 +81,7 @@ run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 			if (!entries[i].config->enabled || !entries[i].hooks[stages[s]])
 				continue;
 			pn_console_row(&ctl->console);
-			pn_console_field(&ctl->console, "stage", trace_stage_name(stages[s]));
+			pn_console_field(&ctl->console, "stage", stage_name(stages[s]));
 			pn_console_field(&ctl->console, "entry", entries[i].config->id);
 			pn_console_field(&ctl->console, "module", entries[i].config->module);
 			pn_console_field(&ctl->console, "runs",

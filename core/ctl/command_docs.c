@@ -8,7 +8,7 @@
 #include <core/config/schema.h>
 #include <core/ctl/commands.h>
 #include <core/policy/loader.h>
-#include <core/policy/trace.h>
+#include <core/policy/stage.h>
 #include <errno.h>
 
 #define TEXT_MOST (1024u * 1024)
@@ -150,7 +150,7 @@ show_module(void *arg, const struct pn_module *module, struct pn_error *err)
 	pn_console_row(console);
 	pn_console_field(console, "module", module->name);
 	for (const struct pn_hook *h = module->hooks; h && h->stage != PN_STAGE_END; h++)
-		add_word(&stages, trace_stage_name(h->stage));
+		add_word(&stages, stage_name(h->stage));
 	for (const struct pn_command *c = module->commands; c && c->name; c++)
 		add_word(&commands, c->name);
 	for (const struct pn_provider *p = loader_providers(module); p && p->method; p++)

@@ -5,6 +5,7 @@
  * Called by hooks. Any module may use these: they touch neither message nor envelope.
  */
 #include <core/policy/call.h>
+#include <core/policy/stage.h>
 #include <errno.h>
 
 #define TAG_MOST         64
@@ -100,7 +101,7 @@ pn_effect(const struct pn_call *call, const char *name, struct pn_slice *ret)
 {
 	const struct item_effect *effect;
 
-	if (call->stage < PN_STAGE_COMMITTED)
+	if (!stage_is(call->stage, STAGE_EFFECTS))
 		return false;
 	effect = call_effect_find(
 	    call->txn->effects, call->txn->effect_count, call->entry->config->id, name);

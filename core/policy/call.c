@@ -7,6 +7,7 @@
  */
 #include <core/base/clock.h>
 #include <core/policy/call.h>
+#include <core/policy/stage.h>
 #include <errno.h>
 
 #define CHAIN_MS   60000 /* all hooks from MAIL to the reply after DATA */
@@ -17,9 +18,9 @@ allowance(const struct chain_entry *entry, const struct pn_txn *txn, int32_t sta
 {
 	int64_t own = entry->config->timeout, most = INT64_MAX;
 
-	if (stage >= PN_STAGE_CONNECT && stage <= PN_STAGE_AUTH)
+	if (stage_is(stage, STAGE_IN_SESSION))
 		most = SESSION_MS;
-	else if (stage >= PN_STAGE_SENDER && stage <= PN_STAGE_MESSAGE)
+	else if (stage_is(stage, STAGE_IN_CHAIN))
 		most = txn->hook_ms < CHAIN_MS ? CHAIN_MS - txn->hook_ms : 0;
 	return own < most ? own : most;
 }

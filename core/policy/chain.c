@@ -7,6 +7,7 @@
  * says what is to be said.
  */
 #include <core/policy/hook.h>
+#include <core/policy/stage.h>
 #include <errno.h>
 
 bool
@@ -52,14 +53,14 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 		.size = txn->view ? txn->view->len : txn->size,
 	};
 
-	if (!when->given)
+	if (!when->given || stage_is(stage, STAGE_ALWAYS))
 		return true;
 	/* Who staged something hears of the end, whatever was edited since. */
-	if (stage >= PN_STAGE_COMMITTED && staged_something(entry, txn))
+	if (stage_is(stage, STAGE_EFFECTS) && staged_something(entry, txn))
 		return true;
-	if (stage == PN_STAGE_RECIPIENT && txn->recipient >= 0)
+	if (stage_is(stage, STAGE_RECIPIENT) && txn->recipient >= 0)
 		subject.recipient = txn->envelope.recipients[txn->recipient].address;
-	else if (stage >= PN_STAGE_MESSAGE &&
+	else if (stage_is(stage, STAGE_MESSAGE) &&
 		 (when->recipient.count > 0 || when->recipient_domain.count > 0))
 		return any_recipient_matches(when, &subject, &txn->envelope);
 	return config_when_matches(when, &subject);

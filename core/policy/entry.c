@@ -8,6 +8,7 @@
 #include <core/base/metric.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
+#include <core/policy/stage.h>
 #include <core/policy/trace.h>
 #include <core/store/db.h>
 #include <errno.h>
@@ -72,7 +73,6 @@ known_from(const struct config_when *when)
 static void
 warn_of_idle_hooks(const struct entry_build *build, const struct chain_entry *entry)
 {
-	static const char *const names[] = { "", "connect", "helo", "auth", "sender", "recipient" };
 	int32_t from = known_from(&entry->config->when);
 
 	for (int32_t stage = PN_STAGE_CONNECT; stage < from; stage++)
@@ -81,7 +81,7 @@ warn_of_idle_hooks(const struct entry_build *build, const struct chain_entry *en
 			    "%s: does nothing at the stage \"%s\", where what its \"when\" asks "
 			    "for "
 			    "is not known yet",
-			    entry->config->id, names[stage]);
+			    entry->config->id, stage_name(stage));
 }
 
 /* From a quick hook's microseconds to the deadline of the chain. */
@@ -109,7 +109,7 @@ static void
 count_hook(struct chain_entry *entry, int32_t at)
 {
 	const char *id = entry->config->id, *module = entry->module->name;
-	const char *stage = trace_stage_name(at);
+	const char *stage = stage_name(at);
 
 	entry->hook_seconds[at] = metric_own(&hook_seconds, id, module, stage, NULL);
 	entry->hook_faults[at] = metric_own(&hook_faults, id, module, stage, NULL);

@@ -9,6 +9,7 @@
 #include <core/base/log.h>
 #include <core/base/metric.h>
 #include <core/policy/hook.h>
+#include <core/policy/stage.h>
 #include <core/policy/trace.h>
 #include <errno.h>
 #include <stdio.h>
@@ -77,9 +78,9 @@ log_fault(const struct pn_call *call)
 	const struct config_entry *config = call->entry->config;
 
 	log_event(PN_LOG_WARNING, "fault", "entry", config->id, "module", call->entry->module->name,
-	    "stage", trace_stage_name(call->stage), "id", call->txn->id[0] ? call->txn->id : NULL,
+	    "stage", stage_name(call->stage), "id", call->txn->id[0] ? call->txn->id : NULL,
 	    "client", call->txn->facts.client_address, "on_fault",
-	    call->stage < PN_STAGE_COMMITTED ? fault_words[config->on_fault] : NULL, "error",
+	    stage_is(call->stage, STAGE_EVERY) ? NULL : fault_words[config->on_fault], "error",
 	    call->text, NULL);
 }
 
@@ -92,7 +93,8 @@ rule_fault(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 	log_fault(call);
 	pn_metric_add(call->entry->hook_faults[call->stage], 1);
 	run->faults++;
-	if (call->stage >= PN_STAGE_COMMITTED || call->entry->config->on_fault == CONFIG_FAULT_SKIP)
+	if (stage_is(call->stage, STAGE_EVERY) ||
+	    call->entry->config->on_fault == CONFIG_FAULT_SKIP)
 		return HOOK_NEXT;
 	if (call->entry->config->on_fault == CONFIG_FAULT_REJECT)
 		*ret = (struct ruling){ RULING_REJECT, 550, "5.7.1",
@@ -131,7 +133,7 @@ log_stall(const struct pn_call *call, int64_t took_ms)
 
 	snprintf(took, sizeof(took), "%lld", (long long)took_ms);
 	log_event(PN_LOG_WARNING, "stall", "entry", call->entry->config->id, "module",
-	    call->entry->module->name, "stage", trace_stage_name(call->stage), "ms", took, NULL);
+	    call->entry->module->name, "stage", stage_name(call->stage), "ms", took, NULL);
 }
 
 static void
@@ -140,7 +142,7 @@ account(const struct pn_call *call, int64_t began_us)
 	int64_t took_us = clock_monotonic_us() - began_us, took = took_us / 1000;
 
 	pn_metric_observe(call->entry->hook_seconds[call->stage], (double)took_us / 1e6);
-	if (call->stage >= PN_STAGE_SENDER && call->stage <= PN_STAGE_MESSAGE)
+	if (stage_is(call->stage, STAGE_IN_CHAIN))
 		call->txn->hook_ms += took;
 	if (!call->may_block && took > STALL_MS)
 		log_stall(call, took);

@@ -14,6 +14,7 @@ core_libcore_a_SOURCES += \
 	core/policy/generation.c core/policy/generation.h \
 	core/policy/hook.c core/policy/hook.h \
 	core/policy/loader.c core/policy/loader.h \
+	core/policy/stage.c core/policy/stage.h \
 	core/policy/trace.c core/policy/trace.h \
 	core/policy/txn.c core/policy/txn.h
 

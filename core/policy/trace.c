@@ -6,32 +6,10 @@
  * password: reasons are texts that went to the client, to the log, or came with a pass.
  */
 #include <core/policy/chain.h>
+#include <core/policy/stage.h>
 #include <core/policy/trace.h>
 
 #define TEXT_MOST 2000 /* a log line has 4096 */
-
-static const char *const stage_names[PN_STAGE_COUNT] = {
-	[PN_STAGE_END] = "start",
-	[PN_STAGE_CONNECT] = "connect",
-	[PN_STAGE_HELO] = "helo",
-	[PN_STAGE_AUTH] = "auth",
-	[PN_STAGE_SENDER] = "sender",
-	[PN_STAGE_RECIPIENT] = "recipient",
-	[PN_STAGE_MESSAGE] = "message",
-	[PN_STAGE_COMMITTED] = "committed",
-	[PN_STAGE_ABORTED] = "aborted",
-	[PN_STAGE_SELECT] = "select",
-	[PN_STAGE_PROTECT] = "protect",
-	[PN_STAGE_SEAL] = "seal",
-	[PN_STAGE_OUTCOME] = "outcome",
-	[PN_STAGE_TICK] = "tick",
-};
-
-const char *
-trace_stage_name(int32_t stage)
-{
-	return stage_names[stage];
-}
 
 static struct trace_line *
 new_line(struct pn_txn *txn)
@@ -52,7 +30,7 @@ void
 trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage, const char *verdict,
     const char *reason)
 {
-	bool about_one = stage == PN_STAGE_RECIPIENT && txn->recipient >= 0;
+	bool about_one = stage_is(stage, STAGE_RECIPIENT) && txn->recipient >= 0;
 
 	*new_line(txn) = (struct trace_line){
 		.entry = entry->config->id,

@@ -8,6 +8,5 @@
 /* `reason` is copied; NULL: none. */
 void trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage,
     const char *verdict, const char *reason);
-const char *trace_stage_name(int32_t stage);
 
 #endif
