@@ -6,7 +6,8 @@
  *	1	2026-11-22	first: stages connect to aborted, header, body and envelope edits,
  *				AUTH, staged effects, database, commands
  *	2	2026-11-23	plans: stages select, protect, seal, outcome, tick; providers
- *				(plan.h); pn_is_trial; key-value store (store.h); metrics (metric.h)
+ *				(plan.h); pn_is_trial; key-value store (store.h); metrics (metric.h);
+ *				HTTP requests (http.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -46,6 +47,7 @@
 #include <postern/base.h>
 #include <postern/command.h>
 #include <postern/db.h>
+#include <postern/http.h>
 #include <postern/metric.h>
 #include <postern/plan.h>
 #include <postern/settings.h>

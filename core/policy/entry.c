@@ -6,6 +6,7 @@
  * generation go. Must never start anything while only checking.
  */
 #include <core/base/metric.h>
+#include <core/client/clients.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
 #include <core/policy/stage.h>
@@ -192,6 +193,18 @@ start(const struct entry_build *build, struct chain_entry *entry, struct pn_erro
 	return 0;
 }
 
+static int
+share_clients(
+    const struct entry_build *build, struct chain_entry *entry, const struct chain_entry *before)
+{
+	if (!entry->config->enabled || !build->how->role)
+		return 0;
+	entry->clients = before && before->clients && before->module == entry->module
+			     ? clients_hold(before->clients)
+			     : clients_new();
+	return entry->clients ? 0 : -ENOMEM;
+}
+
 int
 entry_start(
     const struct entry_build *build, struct chain_entry *entry, const struct chain_entry *before)
@@ -199,6 +212,8 @@ entry_start(
 	struct pn_error err = { 0 };
 	int r = migrate(build, entry, &err);
 
+	if (r == 0)
+		r = share_clients(build, entry, before);
 	if (r == 0 && wanted_here(build, entry)) {
 		if (before && before->shared && before->module == entry->module) {
 			entry->shared = before->shared;
@@ -233,6 +248,7 @@ entry_free(struct chain_entry *entry)
 	if (entry->derived)
 		entry->module->release(entry->derived);
 	entry->derived = NULL;
+	clients_release(&entry->clients);
 	if (!shared || __atomic_sub_fetch(&shared->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	entry_stop(entry);

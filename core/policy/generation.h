@@ -34,6 +34,7 @@ void generation_stop(struct generation *generation);
 const struct config_core *generation_core(const struct generation *generation);
 uint64_t generation_number(const struct generation *generation);
 
+struct clients;
 struct entry_state; /* what `start` made, shared by the generations that use it */
 
 struct chain_entry {
@@ -46,6 +47,7 @@ struct chain_entry {
 	uint32_t hook_flags[PN_STAGE_COUNT];
 	struct pn_metric *hook_seconds[PN_STAGE_COUNT], *hook_faults[PN_STAGE_COUNT];
 	struct entry_state *shared; /* NULL: nothing was started */
+	struct clients *clients;    /* NULL: only checked */
 };
 /* In the order of the pipeline; a disabled entry has no hooks. */
 size_t generation_entries(const struct generation *generation, const struct chain_entry **ret);

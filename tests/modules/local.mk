@@ -13,6 +13,7 @@ check_LTLIBRARIES += tests/modules/counter.la \
 	tests/modules/stamper.la \
 	tests/modules/talker.la \
 	tests/modules/twice.la \
+	tests/modules/webhook.la \
 	tests/modules/wrong-abi.la \
 	tests/modules/wrong-name.la \
 	tests/modules/wrong-size.la
@@ -52,6 +53,9 @@ tests_modules_talker_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_twice_la_SOURCES = tests/modules/twice.c
 tests_modules_twice_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_webhook_la_SOURCES = tests/modules/webhook.c
+tests_modules_webhook_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_wrong_abi_la_SOURCES = tests/modules/wrong-abi.c
 tests_modules_wrong_abi_la_LDFLAGS = $(test_module_flags)
