@@ -3,6 +3,7 @@
 test_module_flags = $(module_flags) -rpath /nowhere
 check_LTLIBRARIES += tests/modules/counter.la \
 	tests/modules/faulty.la \
+	tests/modules/first-abi.la \
 	tests/modules/keeper.la \
 	tests/modules/ledger.la \
 	tests/modules/no-function.la \
@@ -23,6 +24,9 @@ tests_modules_counter_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_faulty_la_SOURCES = tests/modules/faulty.c
 tests_modules_faulty_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_first_abi_la_SOURCES = tests/modules/first-abi.c
+tests_modules_first_abi_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_keeper_la_SOURCES = tests/modules/keeper.c
 tests_modules_keeper_la_LDFLAGS = $(test_module_flags)

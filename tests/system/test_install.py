@@ -2,6 +2,7 @@
 """What `make install` puts where, that it runs from there, and that strangers can build a module."""
 import os
 import pathlib
+import re
 import shutil
 import smtplib
 import subprocess
@@ -95,13 +96,30 @@ class Strangers(Installed):
                               stdout=subprocess.PIPE)
         return done.stdout.split()
 
+    def build_module(self, folder, name):
+        """With nothing but what is installed, and every warning an error."""
+        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC",
+                        *self.pkg_config(), "-o", self.modules / f"{name}.so", f"{name}.c"], cwd=folder, check=True)
+
+    def test_modules_of_the_guide(self):
+        """Every whole file in docs/modules.md builds against the installed headers, and loads."""
+        text = (TREE / "docs" / "modules.md").read_text()
+        files = re.findall(r"```c\n(/\* ([a-z-]+)\.c .*?)```", text, re.S)
+        self.assertTrue(files)
+        for code, name in files:
+            pathlib.Path(self.directory, f"{name}.c").write_text(code)
+            self.build_module(self.directory, name)
+            relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=[name],
+                               sections={name: {"text": "Hello"}})
+            with relay, smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+                client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
+                self.assertIn(b"X-Greeting: Hello", self.delivered(1)[0].splitlines())
+
     def test_module_from_outside_the_tree(self):
         outside = pathlib.Path(self.directory, "outside")
         outside.mkdir()
         shutil.copy(TREE / "tests" / "modules" / "stamper.c", outside)
-        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-shared", "-fPIC",
-                        *self.pkg_config(), "-o", self.modules / "stamper.so", "stamper.c"],
-                       cwd=outside, check=True)
+        self.build_module(outside, "stamper")
         relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=["stamper"],
                            sections={"stamper": {"value": "from a stranger"}})
         with relay, smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:

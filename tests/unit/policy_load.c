@@ -68,6 +68,16 @@ START_TEST(broken_pipelines_are_refused)
 }
 END_TEST
 
+START_TEST(modules_of_the_first_abi_go_on_loading)
+{
+	world_run(&world, "  - first-abi\n", "");
+	world_begin(&world);
+	world_message(&world, WORLD_MESSAGE);
+	ck_assert_int_eq(world_stage(&world, PN_STAGE_MESSAGE), RULING_PASS);
+	ck_assert_mem_eq(world.txn->view->data, "X-Abi: 1\r\n", 10);
+}
+END_TEST
+
 START_TEST(names_are_no_paths)
 {
 	static const char *const names[] = { "../modules/auth", "/etc/passwd", "", "-x", "A",
@@ -216,6 +226,7 @@ main(void)
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_loop_test(
 	    tests, broken_pipelines_are_refused, 0, sizeof(broken) / sizeof(broken[0]));
+	tcase_add_test(tests, modules_of_the_first_abi_go_on_loading);
 	tcase_add_test(tests, names_are_no_paths);
 	tcase_add_test(tests, a_second_load_gives_the_first);
 	tcase_add_test(tests, an_empty_pipeline_has_no_hooks);
