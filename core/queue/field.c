@@ -85,14 +85,19 @@ field_put_text(struct field_writer *writer, uint16_t type, const char *text)
 }
 
 void
-field_put_number(struct field_writer *writer, uint16_t type, uint64_t number)
+field_put_each(struct field_writer *writer, uint16_t type, uint64_t number)
 {
 	char bytes[8];
 
-	if (number == 0)
-		return;
 	field_store64(bytes, number);
 	field_put(writer, type, bytes, sizeof(bytes));
+}
+
+void
+field_put_number(struct field_writer *writer, uint16_t type, uint64_t number)
+{
+	if (number != 0)
+		field_put_each(writer, type, number);
 }
 
 size_t
@@ -102,6 +107,13 @@ field_begin(struct field_writer *writer, uint16_t type)
 
 	field_put(writer, type, NULL, 0);
 	return mark;
+}
+
+void
+field_is_critical(struct field_writer *writer, size_t mark)
+{
+	if (writer->r == 0)
+		writer->buf->data[mark + 3] = FIELD_CRITICAL;
 }
 
 void

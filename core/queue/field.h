@@ -21,8 +21,12 @@ struct field_writer {
 void field_put(struct field_writer *writer, uint16_t type, const void *value, size_t len);
 void field_put_text(struct field_writer *writer, uint16_t type, const char *text);  /* NULL: none */
 void field_put_number(struct field_writer *writer, uint16_t type, uint64_t number); /* 0: none */
+/* Also a 0: in a list each counts. */
+void field_put_each(struct field_writer *writer, uint16_t type, uint64_t number);
 /* Nested fields: what is put between begin and end; `mark` is what begin returned. */
 size_t field_begin(struct field_writer *writer, uint16_t type);
+/* Between begin and end: FIELD_CRITICAL is set. */
+void field_is_critical(struct field_writer *writer, size_t mark);
 void field_end(struct field_writer *writer, size_t mark);
 
 struct field {

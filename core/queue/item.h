@@ -24,6 +24,12 @@ enum item_state {
 	ITEM_REPLANNING, /* policy is choosing again; on disk he waits */
 };
 
+static inline bool
+item_is_final(enum item_state state)
+{
+	return state == ITEM_DELIVERED || state == ITEM_FAILED || state == ITEM_REPLANNED;
+}
+
 struct item_recipient {
 	struct mail_recipient *envelope; /* into the item's envelope, same index */
 	enum item_state state;
@@ -81,7 +87,7 @@ struct item {
 	 */
 	char replaces[ITEM_ID_SIZE];
 	size_t replaced_count;
-	const uint32_t *replaced; /* indices of its recipients, same order as ours */
+	const uint32_t *replaced; /* its recipients' indices: one for each of ours, in our order */
 	struct spool_place place;
 	uint32_t unfinished; /* recipients not final */
 	void *queue;         /* the queue's own, while it owns the item */

@@ -94,6 +94,21 @@ live_apply(struct live_index *index, struct live *live, struct pn_slice head)
 }
 
 void
+live_take_over(struct live_index *index, const struct item *by)
+{
+	struct live *live = live_find(index, by->replaces);
+	struct item_recipient recipient = { .state = ITEM_REPLANNED };
+	struct buf buf = BUF_INIT(RECORD_HEAD_MOST);
+	struct field_writer writer = { &buf, 0 };
+
+	for (size_t i = 0; live && i < by->replaced_count; i++)
+		record_put_state(&writer, by->replaced[i], &recipient);
+	if (live)
+		live_apply(index, live, buf_slice(&buf));
+	buf_free(&buf);
+}
+
+void
 live_remove(struct live_index *index, struct live *live)
 {
 	g_hash_table_remove(index->table, live->id);

@@ -38,6 +38,8 @@ void live_add(struct live_index *index, struct segment *segment, const char *id,
 struct live *live_find(const struct live_index *index, const char *id);
 /* The fields of a MARK. */
 void live_apply(struct live_index *index, struct live *live, struct pn_slice head);
+/* `by`, which has `replaces`, is durable: STATE records say so from now on. */
+void live_take_over(struct live_index *index, const struct item *by);
 void live_remove(struct live_index *index, struct live *live);
 /* One RECORD_LIVE field. */
 void live_put(const struct live *live, struct field_writer *writer);

@@ -8,13 +8,15 @@ core_libcore_a_SOURCES += \
 	core/queue/live.c core/queue/live.h \
 	core/queue/reclaim.c \
 	core/queue/record.c core/queue/record.h \
+	core/queue/record_plan.c core/queue/record_plan.h \
 	core/queue/record_read.c \
 	core/queue/recovery.c core/queue/recovery_list.c \
 	core/queue/scan.c core/queue/scan.h \
 	core/queue/segment.c core/queue/segment.h \
 	core/queue/segment_io.c core/queue/segment_io.h \
 	core/queue/spool.c core/queue/spool.h core/queue/spool_core.h \
-	core/queue/tail.c
+	core/queue/tail.c \
+	core/queue/takeover.c core/queue/takeover.h
 
 core_libcore_a_SOURCES += \
 	core/queue/destination.c core/queue/inside.h \
@@ -36,10 +38,11 @@ spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h
 UNIT_TESTS += tests/unit/spool tests/unit/spool_damage tests/unit/spool_follow \
-	tests/unit/spool_power tests/unit/spool_real
+	tests/unit/spool_plan tests/unit/spool_power tests/unit/spool_real
 tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
 tests_unit_spool_damage_SOURCES = tests/unit/spool_damage.c $(spool_test_help)
 tests_unit_spool_follow_SOURCES = tests/unit/spool_follow.c $(spool_test_help)
+tests_unit_spool_plan_SOURCES = tests/unit/spool_plan.c $(spool_test_help)
 tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
 tests_unit_spool_real_SOURCES = tests/unit/spool_real.c $(spool_test_help)
 endif

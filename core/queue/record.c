@@ -6,7 +6,7 @@
  * trusts a length before it was compared with the bytes there are.
  */
 #include <core/base/text.h>
-#include <core/queue/record.h>
+#include <core/queue/record_plan.h>
 #include <errno.h>
 
 #define UNIT 16u /* of header lengths */
@@ -99,14 +99,14 @@ record_put_state(
 {
 	size_t mark = field_begin(writer, RECORD_RECIPIENT_STATE);
 	/* A courier's work under way does not outlive the process. */
-	uint64_t state = recipient->state == ITEM_DELIVERED ? RECORD_DELIVERED
-			 : recipient->state == ITEM_FAILED  ? RECORD_FAILED
-							    : RECORD_WAITING;
+	uint64_t state = recipient->state == ITEM_DELIVERED   ? RECORD_DELIVERED
+			 : recipient->state == ITEM_FAILED    ? RECORD_FAILED
+			 : recipient->state == ITEM_REPLANNED ? RECORD_REPLANNED
+							      : RECORD_WAITING;
 
 	field_put_number(writer, RECORD_INDEX, index);
 	field_put_number(writer, RECORD_STATE_NUMBER, state);
 	field_put_number(writer, RECORD_ATTEMPTS, recipient->attempts);
-	field_put_number(writer, RECORD_PLAN_NUMBER, recipient->plan.number);
 	field_put_number(writer, RECORD_DUE, (uint64_t)recipient->due_us);
 	field_put_number(writer, RECORD_LAST_ATTEMPT, (uint64_t)recipient->last_attempt_us);
 	field_put_text(writer, RECORD_LAST_REPLY, recipient->last_reply);
@@ -126,7 +126,9 @@ item_flags(const struct item *item)
 	       (facts->requiretls ? RECORD_FLAG_REQUIRETLS : 0u) |
 	       (item->needs_utf8 ? RECORD_FLAG_NEEDS_UTF8 : 0u) |
 	       (item->has_eightbit ? RECORD_FLAG_HAS_EIGHTBIT : 0u) |
-	       (item->effects_done ? RECORD_FLAG_EFFECTS_DONE : 0u);
+	       (item->effects_done ? RECORD_FLAG_EFFECTS_DONE : 0u) |
+	       (item->wanted ? RECORD_FLAG_WANTED : 0u) |
+	       (item->opted_out ? RECORD_FLAG_OPTED_OUT : 0u);
 }
 
 static void
@@ -145,8 +147,7 @@ put_facts(struct field_writer *writer, const struct mail_facts *facts)
 bool
 record_has_state(const struct item_recipient *recipient)
 {
-	return recipient->state == ITEM_DELIVERED || recipient->state == ITEM_FAILED ||
-	       recipient->attempts || recipient->plan.number || recipient->due_us ||
+	return item_is_final(recipient->state) || recipient->attempts || recipient->due_us ||
 	       recipient->last_attempt_us || recipient->last_reply || recipient->last_remote;
 }
 
@@ -161,6 +162,8 @@ put_recipient(struct field_writer *writer, const struct item *item, size_t index
 		field_put_text(writer, RECORD_ORIGINAL, recipient->original);
 	field_put_text(writer, RECORD_ORCPT, recipient->orcpt);
 	field_put_number(writer, RECORD_NOTIFY, recipient->notify);
+	if (item->recipients)
+		record_put_plan(writer, &item->recipients[index].plan);
 	if (item->recipients && record_has_state(&item->recipients[index]))
 		record_put_state(writer, (uint32_t)index, &item->recipients[index]);
 	field_end(writer, mark);
@@ -185,10 +188,15 @@ void
 record_put_item(struct field_writer *writer, const struct item *item)
 {
 	record_put_id(writer, item->id);
+	if (item->origin[0])
+		field_put_text(writer, RECORD_ORIGIN, item->origin);
 	field_put_number(writer, RECORD_ACCEPTED, (uint64_t)item->accepted_us);
 	field_put_number(writer, RECORD_FLAGS, item_flags(item));
 	put_facts(writer, &item->facts);
 	put_envelope(writer, item);
+	for (size_t i = 0; i < item->rendering_count; i++)
+		record_put_rendering(writer, &item->renderings[i]);
+	record_put_replaces(writer, item);
 	for (size_t i = 0; i < item->tag_count; i++)
 		field_put_text(writer, RECORD_TAG, item->tags[i]);
 	for (size_t i = 0; i < item->effect_count; i++) {

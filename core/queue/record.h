@@ -61,7 +61,12 @@
  * order of their fields. Absent numbers are 0.
  *
  * WHAT RECORDS MEAN, in the order of the log (segment number, then offset):
- *	MESSAGE	a message was accepted. Body: its bytes.
+ *	MESSAGE	a message was accepted. Body: its bytes, all renderings one behind the other. With
+ *		RECORD_REPLACES it also takes over recipients of another message, who are REPLANNED
+ *		from then on, whatever earlier records say of them: so a new plan and the end of the
+ *		old one are a single record. Where two name the same recipient (the sync of the
+ *		first failed, and so did its ABORT) the later one counts, and what the earlier one
+ *		has not delivered yet it never will. ABORT takes that back too; FINISH does not.
  *	MARK	states of some recipients as they now stand; replaces what was said of them before.
  *	FINISH	nothing is left to do for the message.
  *	ABORT	these messages, found earlier in the log, were refused (the sync failed).
@@ -70,10 +75,9 @@
  *		about messages in that range.
  * Kept for later, with numbers of their own so that a version without them refuses the spool
  * instead of sending the wrong thing:
- *	PLAN	a new plan for a recipient, keyed message id, recipient, plan number; the greater
- *		number wins.
  *	HOLD, RELEASE	a message is not to be sent, or is again.
  *	COPY	a MESSAGE moved by compaction: same id, replaces the older place, states kept.
+ * Type 6 is not used.
  * CHECKPOINT (an index of what is unfinished, with the sequence it was made at) may be skipped.
  *
  * DURABILITY
@@ -85,8 +89,9 @@
  * - A power cut may lose the last marks (a duplicate), never an acknowledged message.
  *
  * REUSE, so that no finished message comes back: what says that a message is finished (FINISH,
- * ABORT, STATE) stands in its own segment or in a later one, S. Overwriting S is safe once every
- * older segment is overwritten or deleted itself, or has a durable STATE later than S. Therefore:
+ * ABORT, STATE), or a recipient taken over (a MESSAGE that replaces), stands in its own segment or
+ * in a later one, S. Overwriting S is safe once every older segment is overwritten or deleted
+ * itself, or has a durable STATE later than S. Therefore:
  * 1. a segment becomes free when it has no unfinished message and either no older segment is in
  *    use, or it lies entirely before the last durable checkpoint (a STATE for every segment then
  *    in use);
@@ -123,7 +128,6 @@ enum record_type {
 	RECORD_FINISH = 3,
 	RECORD_ABORT = 4,
 	RECORD_STATE = 5,
-	RECORD_PLAN = 6,    /* kept */
 	RECORD_HOLD = 7,    /* kept */
 	RECORD_RELEASE = 8, /* kept */
 	RECORD_COPY = 9,    /* kept */
@@ -135,6 +139,7 @@ enum record_field {
 	RECORD_ID = 1,       /* 13 characters */
 	RECORD_ACCEPTED = 2, /* microseconds since 1970 */
 	RECORD_FLAGS = 3,    /* enum record_flag */
+	RECORD_ORIGIN = 4,   /* the id that the client was told; absent: RECORD_ID */
 	/* facts of the session */
 	RECORD_CLIENT_ADDRESS = 16,
 	RECORD_CLIENT_LITERAL = 17,
@@ -150,7 +155,8 @@ enum record_field {
 	RECORD_ENVID = 34,
 	RECORD_AUTH = 35,
 	RECORD_RET = 36,       /* 0 none said, 1 FULL, 2 HDRS */
-	RECORD_RECIPIENT = 37, /* nested: the next four, and RECORD_RECIPIENT_STATE if it has one */
+	RECORD_RECIPIENT = 37, /* nested: the next four, RECORD_PLAN and RECORD_RECIPIENT_STATE
+				* if there is one */
 	RECORD_ADDRESS = 38,
 	RECORD_ORIGINAL = 39, /* absent: the same */
 	RECORD_ORCPT = 40,
@@ -162,11 +168,11 @@ enum record_field {
 	RECORD_EFFECT_NAME = 51,
 	RECORD_EFFECT_BYTES = 52,
 	/* marks */
-	RECORD_RECIPIENT_STATE = 64, /* nested: the next eight */
+	RECORD_RECIPIENT_STATE = 64, /* nested: the next, up to RECORD_LAST_REMOTE */
 	RECORD_INDEX = 65,
-	RECORD_STATE_NUMBER = 66, /* 0 waiting, 2 delivered, 3 failed; unknown: not opened */
+	RECORD_STATE_NUMBER = 66, /* enum record_state; unknown: not opened */
 	RECORD_ATTEMPTS = 67,
-	RECORD_PLAN_NUMBER = 68,
+	/* 68 is not used */
 	RECORD_DUE = 69, /* microseconds since 1970 */
 	RECORD_LAST_ATTEMPT = 70,
 	RECORD_LAST_REPLY = 71,
@@ -178,6 +184,26 @@ enum record_field {
 	RECORD_FROM = 82, /* offsets: from, and up to but not including */
 	RECORD_TO = 83,
 	RECORD_LIVE = 84, /* nested: RECORD_ID, RECORD_RECIPIENT_STATE, RECORD_EFFECTS_DONE */
+	/*
+	 * Plans. Critical where a reader that does not know them would send the wrong bytes, send
+	 * them in clear, or send twice: all but a RECORD_PLAN that only says who chose and why.
+	 */
+	RECORD_PLAN = 96, /* nested: the next ones, up to RECORD_PLAN_UNSERVED */
+	RECORD_PLAN_NUMBER = 97,
+	RECORD_PLAN_METHOD = 98, /* absent: "none" */
+	RECORD_PLAN_ENTRY = 99,
+	RECORD_PLAN_REASON = 100,
+	RECORD_PLAN_PASSED = 101,
+	RECORD_PLAN_RENDERING = 102, /* counted from 0 in the order of RECORD_RENDERING */
+	RECORD_PLAN_NEXT = 103,
+	RECORD_PLAN_BITS = 104,
+	RECORD_PLAN_LEVEL = 105, /* enum pn_tls_level; unknown: not opened */
+	RECORD_PLAN_UNSERVED = 106,
+	RECORD_RENDERING = 112,        /* nested: the next two, RECORD_SENDER, RECORD_FLAGS */
+	RECORD_RENDERING_OFFSET = 113, /* in the body */
+	RECORD_RENDERING_LENGTH = 114,
+	RECORD_REPLACES = 120, /* nested: RECORD_ID of another message; RECORD_INDEX, also where it
+				* is 0, for each of this one's recipients: who he is there */
 };
 
 enum record_flag { /* unknown bits are ignored */
@@ -189,10 +215,17 @@ enum record_flag { /* unknown bits are ignored */
 	RECORD_FLAG_NEEDS_UTF8 = 0x20,
 	RECORD_FLAG_HAS_EIGHTBIT = 0x40,
 	RECORD_FLAG_EFFECTS_DONE = 0x80,
+	RECORD_FLAG_WANTED = 0x100, /* protection */
+	RECORD_FLAG_OPTED_OUT = 0x200,
 };
 
 /* RECORD_STATE_NUMBER; apart from enum item_state so that the enum may change. */
-enum record_state { RECORD_WAITING = 0, RECORD_DELIVERED = 2, RECORD_FAILED = 3 };
+enum record_state {
+	RECORD_WAITING = 0,
+	RECORD_DELIVERED = 2,
+	RECORD_FAILED = 3,
+	RECORD_REPLANNED = 4, /* another message has taken over */
+};
 
 struct record_header {
 	uint8_t type;
@@ -221,9 +254,9 @@ void record_put_state(
 
 /*
  * -EBADMSG: makes no sense; -EPROTONOSUPPORT: critical and unknown. The item owns copies of all;
- * bytes, size and place are left to the caller.
+ * its place is left to the caller, and so are the bytes, of which there must be `body_len`.
  */
-int record_get_item(struct pn_slice head, struct item **ret);
+int record_get_item(struct pn_slice head, uint64_t body_len, struct item **ret);
 /* Applies RECORD_RECIPIENT_STATE and RECORD_EFFECTS_DONE. -EBADMSG for an unknown recipient. */
 int record_apply(struct pn_slice head, struct item *item);
 /* -EBADMSG where the value is no id. */

@@ -5,7 +5,7 @@
  * Called by the spool's recovery. The bytes passed their CRC but may still be anything (a newer
  * version, a disk that lies): every refusal is an error, never a crash. All text is copied.
  */
-#include <core/queue/record.h>
+#include <core/queue/record_plan.h>
 #include <errno.h>
 
 int
@@ -31,8 +31,8 @@ record_find_id(struct pn_slice head, char ret[ITEM_ID_SIZE])
 }
 
 /* Text with a NUL in it would be cut short in C: refused. */
-static int
-get_text(struct arena *arena, const struct field *field, const char **ret)
+int
+record_get_text(struct arena *arena, const struct field *field, const char **ret)
 {
 	if (field->value.len > 0 && memchr(field->value.data, '\0', field->value.len))
 		return -EBADMSG;
@@ -40,8 +40,8 @@ get_text(struct arena *arena, const struct field *field, const char **ret)
 	return 0;
 }
 
-static int
-get_u32(const struct field *field, uint32_t *ret)
+int
+record_get_u32(const struct field *field, uint32_t *ret)
 {
 	uint64_t number;
 	int r = field_number(field, &number);
@@ -90,6 +90,9 @@ get_state_number(const struct field *field, enum item_state *ret)
 	case RECORD_FAILED:
 		*ret = ITEM_FAILED;
 		return 0;
+	case RECORD_REPLANNED:
+		*ret = ITEM_REPLANNED;
+		return 0;
 	default: /* not to be sent by who does not know it */
 		return -EPROTONOSUPPORT;
 	}
@@ -104,21 +107,19 @@ get_state_field(struct arena *arena, const struct field *field, struct state *st
 		return field_skip(field);
 	switch (field->type) {
 	case RECORD_INDEX:
-		return get_u32(field, &state->index);
+		return record_get_u32(field, &state->index);
 	case RECORD_STATE_NUMBER:
 		return get_state_number(field, &recipient->state);
 	case RECORD_ATTEMPTS:
-		return get_u32(field, &recipient->attempts);
-	case RECORD_PLAN_NUMBER:
-		return get_u32(field, &recipient->plan.number);
+		return record_get_u32(field, &recipient->attempts);
 	case RECORD_DUE:
 		return get_time(field, &recipient->due_us);
 	case RECORD_LAST_ATTEMPT:
 		return get_time(field, &recipient->last_attempt_us);
 	case RECORD_LAST_REPLY:
-		return get_text(arena, field, &recipient->last_reply);
+		return record_get_text(arena, field, &recipient->last_reply);
 	case RECORD_LAST_REMOTE:
-		return get_text(arena, field, &recipient->last_remote);
+		return record_get_text(arena, field, &recipient->last_remote);
 	default:
 		return field_skip(field);
 	}
@@ -141,6 +142,7 @@ apply_state(struct pn_slice value, struct item *item)
 	if (state.index >= item->envelope.count)
 		return -EBADMSG;
 	state.recipient.envelope = &item->envelope.recipients[state.index];
+	state.recipient.plan = item->recipients[state.index].plan; /* for good */
 	item->recipients[state.index] = state.recipient;
 	return 0;
 }
@@ -185,6 +187,8 @@ get_flags(const struct field *field, struct item *item)
 	item->needs_utf8 = flags & RECORD_FLAG_NEEDS_UTF8;
 	item->has_eightbit = flags & RECORD_FLAG_HAS_EIGHTBIT;
 	item->effects_done = flags & RECORD_FLAG_EFFECTS_DONE;
+	item->wanted = flags & RECORD_FLAG_WANTED;
+	item->opted_out = flags & RECORD_FLAG_OPTED_OUT;
 	return 0;
 }
 
@@ -209,14 +213,15 @@ get_recipient_field(struct arena *arena, const struct field *field, struct mail_
 		return field_skip(field);
 	switch (field->type) {
 	case RECORD_ADDRESS:
-		return get_text(arena, field, &ret->address);
+		return record_get_text(arena, field, &ret->address);
 	case RECORD_ORIGINAL:
-		return get_text(arena, field, &ret->original);
+		return record_get_text(arena, field, &ret->original);
 	case RECORD_ORCPT:
-		return get_text(arena, field, &ret->orcpt);
+		return record_get_text(arena, field, &ret->orcpt);
 	case RECORD_NOTIFY:
-		return get_u32(field, &ret->notify);
-	case RECORD_RECIPIENT_STATE: /* in the second pass: the item has no states yet */
+		return record_get_u32(field, &ret->notify);
+	case RECORD_PLAN: /* in the second pass: the item has no states yet */
+	case RECORD_RECIPIENT_STATE:
 		return 0;
 	default:
 		return field_skip(field);
@@ -255,9 +260,9 @@ get_effect(struct pn_slice value, struct item *item)
 		if (field_too_new(&field))
 			r = field_skip(&field);
 		else if (field.type == RECORD_EFFECT_ENTRY)
-			r = get_text(&item->arena, &field, &effect->entry);
+			r = record_get_text(&item->arena, &field, &effect->entry);
 		else if (field.type == RECORD_EFFECT_NAME)
-			r = get_text(&item->arena, &field, &effect->name);
+			r = record_get_text(&item->arena, &field, &effect->name);
 		else if (field.type == RECORD_EFFECT_BYTES)
 			effect->bytes = pn_slice(
 			    arena_slice(&item->arena, field.value), field.value.len);
@@ -286,44 +291,50 @@ get_item_field(const struct field *field, struct item *item)
 	switch (field->type) {
 	case RECORD_ID:
 		return record_get_id(field->value, item->id);
+	case RECORD_ORIGIN:
+		return record_get_id(field->value, item->origin);
 	case RECORD_ACCEPTED:
 		return get_time(field, &item->accepted_us);
 	case RECORD_FLAGS:
 		return get_flags(field, item);
 	case RECORD_CLIENT_ADDRESS:
-		return get_text(arena, field, &facts->client_address);
+		return record_get_text(arena, field, &facts->client_address);
 	case RECORD_CLIENT_LITERAL:
-		return get_text(arena, field, &facts->client_literal);
+		return record_get_text(arena, field, &facts->client_literal);
 	case RECORD_LISTENER:
-		return get_text(arena, field, &facts->listener);
+		return record_get_text(arena, field, &facts->listener);
 	case RECORD_HELO:
-		return get_text(arena, field, &facts->helo);
+		return record_get_text(arena, field, &facts->helo);
 	case RECORD_USER:
-		return get_text(arena, field, &facts->user);
+		return record_get_text(arena, field, &facts->user);
 	case RECORD_TLS_VERSION:
-		return get_text(arena, field, &facts->tls_version);
+		return record_get_text(arena, field, &facts->tls_version);
 	case RECORD_TLS_CIPHER:
-		return get_text(arena, field, &facts->tls_cipher);
+		return record_get_text(arena, field, &facts->tls_cipher);
 	case RECORD_TLS_BITS:
-		r = get_u32(field, &bits);
+		r = record_get_u32(field, &bits);
 		facts->tls_bits = (int32_t)bits;
 		return r;
 	case RECORD_SENDER:
-		return get_text(arena, field, &envelope->sender);
+		return record_get_text(arena, field, &envelope->sender);
 	case RECORD_SENDER_ORIGINAL:
-		return get_text(arena, field, &envelope->original_sender);
+		return record_get_text(arena, field, &envelope->original_sender);
 	case RECORD_ENVID:
-		return get_text(arena, field, &envelope->envid);
+		return record_get_text(arena, field, &envelope->envid);
 	case RECORD_AUTH:
-		return get_text(arena, field, &envelope->auth);
+		return record_get_text(arena, field, &envelope->auth);
 	case RECORD_RET:
 		return get_ret(field, &envelope->ret);
 	case RECORD_RECIPIENT:
 		return get_recipient(field->value, item);
 	case RECORD_TAG:
-		return get_text(arena, field, &item->tags[item->tag_count++]);
+		return record_get_text(arena, field, &item->tags[item->tag_count++]);
 	case RECORD_EFFECT:
 		return get_effect(field->value, item);
+	case RECORD_RENDERING:
+		return record_get_rendering(field->value, item);
+	case RECORD_REPLACES:
+		return record_get_replaces(field->value, item);
 	default:
 		return field_skip(field);
 	}
@@ -333,7 +344,7 @@ get_item_field(const struct field *field, struct item *item)
 static int
 prepare_lists(struct pn_slice head, struct item *item)
 {
-	size_t recipients = 0, tags = 0, effects = 0;
+	size_t recipients = 0, tags = 0, effects = 0, renderings = 0;
 	struct field field;
 	int r;
 
@@ -341,34 +352,51 @@ prepare_lists(struct pn_slice head, struct item *item)
 		recipients += field.type == RECORD_RECIPIENT;
 		tags += field.type == RECORD_TAG;
 		effects += field.type == RECORD_EFFECT;
+		renderings += field.type == RECORD_RENDERING;
 	}
 	item->envelope.recipients = arena_alloc(
 	    &item->arena, recipients * sizeof(*item->envelope.recipients));
 	item->envelope.capacity = recipients;
 	item->tags = arena_alloc(&item->arena, tags * sizeof(*item->tags));
 	item->effects = arena_alloc(&item->arena, effects * sizeof(*item->effects));
+	item->renderings = arena_alloc(&item->arena, renderings * sizeof(*item->renderings));
 	return r;
 }
 
-/* The states that the message had when it was accepted. */
 static int
-get_first_states(struct pn_slice head, struct item *item)
+get_plan_and_state(struct pn_slice value, struct item *item, size_t index)
 {
-	struct field field, nested;
+	struct field field;
 	int r = 0;
 
-	while (r == 0 && field_next(&head, &field) > 0) {
-		if (field.type != RECORD_RECIPIENT || field_too_new(&field))
-			continue;
-		while (r == 0 && field_next(&field.value, &nested) > 0)
-			if (nested.type == RECORD_RECIPIENT_STATE)
-				r = apply_state(nested.value, item);
+	while (r == 0 && field_next(&value, &field) > 0) {
+		if (field_too_new(&field))
+			continue; /* the first pass has refused it or may skip it */
+		if (field.type == RECORD_PLAN)
+			r = record_get_plan(
+			    field.value, &item->arena, &item->recipients[index].plan);
+		else if (field.type == RECORD_RECIPIENT_STATE)
+			r = apply_state(field.value, item);
 	}
 	return r;
 }
 
+/* Plans, and the states that the message had when it was accepted. */
+static int
+get_plans_and_states(struct pn_slice head, struct item *item)
+{
+	struct field field;
+	size_t index = 0;
+	int r = 0;
+
+	while (r == 0 && field_next(&head, &field) > 0)
+		if (field.type == RECORD_RECIPIENT && !field_too_new(&field))
+			r = get_plan_and_state(field.value, item, index++);
+	return r;
+}
+
 int
-record_get_item(struct pn_slice head, struct item **ret)
+record_get_item(struct pn_slice head, uint64_t body_len, struct item **ret)
 {
 	struct item *item = item_new();
 	struct pn_slice rest = head;
@@ -385,8 +413,11 @@ record_get_item(struct pn_slice head, struct item **ret)
 		goto out;
 	if (!item->envelope.original_sender)
 		item->envelope.original_sender = item->envelope.sender;
+	item->size = body_len;
 	item_prepare(item);
-	r = get_first_states(head, item);
+	r = get_plans_and_states(head, item);
+	if (r == 0)
+		r = record_check_plans(item);
 	if (r < 0)
 		goto out;
 	*ret = item;

@@ -8,6 +8,7 @@
  */
 #include <core/queue/scan.h>
 #include <core/queue/spool_core.h>
+#include <core/queue/takeover.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -18,15 +19,17 @@ struct pending { /* a message without its FINISH so far */
 	struct item *item;
 	struct segment *segment;
 	GList link;
-	bool kept; /* by the STATE being read */
+	bool kept;    /* by the STATE being read */
+	bool damaged; /* its bytes are; read on only for what it took over */
 };
 
 struct recovery {
 	struct spool *spool;
 	const struct spool_recovery *calls;
 	struct pn_error *err;
-	GHashTable *pending;     /* id -> struct pending */
-	GQueue order;            /* the same, as they came */
+	GHashTable *pending; /* id -> struct pending */
+	GQueue order;        /* the same, as they came */
+	struct takeovers takeovers;
 	struct segment *segment; /* being read */
 	int fd;
 };
@@ -86,7 +89,7 @@ read_message(struct recovery *rec, const struct scan_record *record)
 	char what[100];
 	int r;
 
-	r = record_get_item(record->head, &item);
+	r = record_get_item(record->head, record->header.body_len, &item);
 	if (r < 0)
 		return r;
 	raise_floor(rec, item->id);
@@ -94,15 +97,17 @@ read_message(struct recovery *rec, const struct scan_record *record)
 		snprintf(what, sizeof(what), "the body of message %s is damaged", item->id);
 		set_aside(rec, record->offset, record->length, what);
 	}
-	if (record->body_damaged || find(rec, item->id)) {
+	if ((record->body_damaged && !item->replaces[0]) || find(rec, item->id)) {
 		item_free(&item);
 		return 0;
 	}
-	item->size = record->header.body_len;
+	if (item->replaces[0])
+		takeovers_add(&rec->takeovers, item, record->body_damaged);
 	item->place = (struct spool_place){ rec->segment->number, record->offset, record->length };
 	pending = g_new0(struct pending, 1);
 	pending->item = item;
 	pending->segment = rec->segment;
+	pending->damaged = record->body_damaged;
 	pending->link.data = pending;
 	g_hash_table_insert(rec->pending, item->id, pending);
 	g_queue_push_tail_link(&rec->order, &pending->link);
@@ -149,6 +154,7 @@ read_abort(struct recovery *rec, const struct scan_record *record)
 		if (r < 0)
 			return r;
 		raise_floor(rec, id);
+		takeovers_abort(&rec->takeovers, id);
 		pending = find(rec, id);
 		if (pending)
 			drop(rec, pending);
@@ -338,15 +344,25 @@ index_item(struct spool *spool, const struct pending *pending)
 	buf_free(&buf);
 }
 
+static struct item *
+find_item(void *arg, const char *id)
+{
+	const struct pending *pending = find(arg, id);
+
+	return pending ? pending->item : NULL;
+}
+
 static void
 hand_out(struct recovery *rec, struct pending *pending)
 {
 	struct item *item = pending->item;
 
+	if (pending->damaged)
+		return;
 	index_item(rec->spool, pending);
 	item->unfinished = 0;
 	for (size_t i = 0; i < item->envelope.count; i++)
-		item->unfinished += item->recipients[i].state == ITEM_WAITING;
+		item->unfinished += !item_is_final(item->recipients[i].state);
 	pending->item = NULL;
 	rec->calls->item(rec->calls->arg, item);
 }
@@ -356,6 +372,7 @@ release(struct recovery *rec)
 {
 	GList *link;
 
+	takeovers_clear(&rec->takeovers);
 	g_hash_table_unref(rec->pending);
 	while ((link = g_queue_pop_head_link(&rec->order))) {
 		struct pending *pending = link->data;
@@ -373,6 +390,7 @@ recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct 
 
 	rec.pending = g_hash_table_new(g_str_hash, g_str_equal);
 	g_queue_init(&rec.order);
+	takeovers_init(&rec.takeovers);
 	r = recovery_list(spool, recovery, err);
 	for (guint i = 0; r == 0 && i < spool->segments->len; i++)
 		r = spool->cancel && atomic_load(spool->cancel)
@@ -380,6 +398,7 @@ recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct 
 			: read_segment(&rec, g_ptr_array_index(spool->segments, i));
 	if (r == 0) {
 		item_id_floor(spool->greatest_id);
+		takeovers_apply(&rec.takeovers, find_item, &rec);
 		for (GList *link = rec.order.head; link; link = link->next)
 			hand_out(&rec, link->data);
 	}

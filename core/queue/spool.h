@@ -70,7 +70,11 @@ struct spool_request {
 	void (*done)(struct spool_request *request, int r);
 	struct item *item;
 };
-/* From any thread: makes the item durable. item->place is filled in before `done`. */
+/*
+ * From any thread: makes the item durable. item->place is filled in before `done`. Recipients that
+ * it takes over from another item (`replaces`) are REPLANNED there in the same moment; they need no
+ * mark.
+ */
 void spool_append(struct spool *spool, struct spool_request *request);
 
 /*

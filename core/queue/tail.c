@@ -135,6 +135,8 @@ accept(struct spool *spool, struct spool_op *op)
 
 	item->place = (struct spool_place){ spool->tail->number, op->offset, op->length };
 	live_add(&spool->live, spool->tail, op->id, &item->place, item->envelope.count);
+	if (item->replaces[0])
+		live_take_over(&spool->live, item);
 	if (strcmp(op->id, spool->greatest_id) > 0)
 		memcpy(spool->greatest_id, op->id, ITEM_ID_SIZE);
 	spool->figures.appended++;

@@ -56,10 +56,17 @@ put_record(char *image, size_t at, uint8_t type, uint16_t flags, struct pn_slice
 	return at + len;
 }
 
-/* A message of two recipients, so that marks in the input have something to be about. */
+#define BODY "Subject: x\r\n\r\ny\r\n"
+
+/*
+ * A message of two recipients, so that marks in the input have something to be about. The second
+ * message takes over from the first.
+ */
 static size_t
-put_message(char *image, size_t at, const char *id)
+put_message(char *image, size_t at, const char *id, const char *replaces)
 {
+	static const uint32_t indices[] = { 1, 0 };
+	struct mail_rendering renderings[] = { { .len = 10 }, { .offset = 5, .len = 12 } };
 	struct item *item = item_new();
 	struct buf head = BUF_INIT(4096);
 	struct field_writer writer = { &head, 0 };
@@ -69,9 +76,17 @@ put_message(char *image, size_t at, const char *id)
 	mail_envelope_add(&item->envelope, &item->arena, "b@example.net");
 	mail_envelope_add(&item->envelope, &item->arena, "c@example.net");
 	item_prepare(item);
+	item->recipients[0].plan = (struct mail_plan){ .method = "tls", .next = "a" };
+	item->recipients[1].plan.rendering = 1;
+	item->renderings = renderings;
+	item->rendering_count = 2;
+	if (replaces) {
+		memcpy(item->replaces, replaces, 14);
+		item->replaced = indices;
+		item->replaced_count = 2;
+	}
 	record_put_item(&writer, item);
-	at = put_record(
-	    image, at, RECORD_MESSAGE, 0, buf_slice(&head), pn_slice_of("Subject: x\r\n\r\ny\r\n"));
+	at = put_record(image, at, RECORD_MESSAGE, 0, buf_slice(&head), pn_slice_of(BODY));
 	buf_free(&head);
 	item_free(&item);
 	return at;
@@ -113,8 +128,8 @@ put_input(struct memdisk *disk, const uint8_t *data, size_t size)
 	}
 	memset(image, 0, sizeof(image));
 	put_header(image);
-	at = put_message(image, at, "0F3K9Z0000001");
-	at = put_message(image, at, "0F3K9Z0000002");
+	at = put_message(image, at, "0F3K9Z0000001", NULL);
+	at = put_message(image, at, "0F3K9Z0000002", "0F3K9Z0000001");
 	if (data[0] % 3 == 1)
 		put_records(image, at, data + 1, size - 1);
 	else

@@ -158,7 +158,7 @@ static const struct {
 	size_t head_len;
 	int want;
 } newer[] = {
-	{ RECORD_PLAN, 0, NULL, 0, -EPROTONOSUPPORT },
+	{ 6, 0, NULL, 0, -EPROTONOSUPPORT },
 	{ RECORD_COPY, 0, NULL, 0, -EPROTONOSUPPORT },
 	{ 100, 0, NULL, 0, -EPROTONOSUPPORT },
 	{ 0, 0, NULL, 0, -EPROTONOSUPPORT },

@@ -19,6 +19,7 @@
 /* What the workload did; the trace has the order in notes. */
 static struct {
 	char id[ITEM_ID_SIZE];
+	int replaces; /* the message whose recipients it takes over, from 1; 0: none */
 } messages[MOST];
 static int message_count;
 static GHashTable *by_id;
@@ -33,6 +34,7 @@ setup(void)
 	memdisk_trace(disk);
 	by_id = g_hash_table_new(g_str_hash, g_str_equal);
 	message_count = 0;
+	memset(messages, 0, sizeof(messages));
 	ck_assert_int_eq(kit_open(&kit, &disk->io, KIT_FOLDER, 0), 0);
 }
 
@@ -53,9 +55,9 @@ struct work {
 };
 
 static struct work
-submit(size_t size)
+submit_item(struct item *item)
 {
-	struct work work = { kit_item(size, 2), message_count++ };
+	struct work work = { item, message_count++ };
 	char *id = messages[work.number].id;
 
 	memcpy(id, work.item->id, ITEM_ID_SIZE);
@@ -66,6 +68,26 @@ submit(size_t size)
 	else
 		memdisk_note(disk, "refused", work.number);
 	return work;
+}
+
+static struct work
+submit(size_t size)
+{
+	return submit_item(kit_item(size, 2));
+}
+
+/* New plans for both recipients. */
+static struct work
+replan(struct work *old, size_t size)
+{
+	static const uint32_t indices[] = { 0, 1 };
+	struct item *item = kit_item(size, 2);
+
+	memcpy(item->replaces, old->item->id, ITEM_ID_SIZE);
+	item->replaced = indices;
+	item->replaced_count = 2;
+	messages[message_count].replaces = old->number + 1;
+	return submit_item(item);
 }
 
 static void
@@ -84,8 +106,8 @@ finish(struct work *work)
 	uint32_t index[] = { 0, 1 };
 
 	work->item->recipients[0].state = work->item->recipients[1].state = ITEM_DELIVERED;
-	spool_mark(kit.spool, work->item, index, 2);
 	memdisk_note(disk, "finish", work->number);
+	spool_mark(kit.spool, work->item, index, 2);
 	spool_finish(kit.spool, work->item);
 	item_free(&work->item);
 }
@@ -151,6 +173,36 @@ check_one(const struct kit *after, int number, const struct expected *want, cons
 		    "%s: message %d has lost marks", how, number);
 }
 
+/* Would it still be sent to that recipient? */
+static bool
+would_send(const struct kit *after, int number, uint32_t index)
+{
+	const struct item *item = kit_find(after, messages[number].id);
+
+	return item && !item_is_final(item->recipients[index].state);
+}
+
+/* To each recipient goes one of them: the old message, or one of those that took over from it. */
+static void
+check_replan(const struct kit *after, int old, const struct expected *all, const char *how)
+{
+	for (uint32_t index = 0; index < 2; index++) {
+		int senders = would_send(after, old, index);
+		bool due = all[old].accepted && !all[old].finish_asked;
+
+		for (int i = 0; i < message_count; i++) {
+			if (messages[i].replaces != old + 1)
+				continue;
+			senders += would_send(after, i, index);
+			due = due && !all[i].finish_asked;
+			ck_assert_msg(!all[i].finish_durable || !would_send(after, old, index),
+			    "%s: %d came back behind %d", how, old, i);
+		}
+		ck_assert_msg(senders <= 1, "%s: %d is sent %d times", how, old, senders);
+		ck_assert_msg(!due || senders == 1, "%s: %d is not sent", how, old);
+	}
+}
+
 static void
 check_bodies(struct kit *after)
 {
@@ -214,6 +266,8 @@ check_cut(guint cut, memdisk_keeps_fn *keeps, void *arg, const char *how)
 	ck_assert_msg(r == 0, "%s at %u: %s", how, cut, after.err.text);
 	expect(cut, all);
 	for (int i = 0; i < message_count; i++)
+		check_replan(&after, i, all, how);
+	for (int i = 0; i < message_count; i++)
 		check_one(&after, i, &all[i], how);
 	if (keeps == keep_some) /* takes long, and every CRC was right */
 		check_bodies(&after);
@@ -271,6 +325,49 @@ START_TEST(cut_while_segments_are_used_again)
 	work = submit(10);
 	finish(&work);
 	cut_everywhere();
+}
+END_TEST
+
+/* Plans change while segments are used again; some of the new ones fail to be written. */
+static void
+replan_in_turn(bool fail)
+{
+	struct work old[6], work, filler;
+
+	for (int i = 0; i < 6; i++)
+		old[i] = submit(1500);
+	for (int i = 0; i < 30; i++) {
+		struct work *one = &old[i % 6];
+
+		if (fail && i % 5 == 2)
+			memdisk_fail(disk, i % 2 ? MEMDISK_FAIL_SYNC : MEMDISK_FAIL_WRITE, 0, EIO);
+		work = replan(one, 2500);
+		memdisk_mend(disk);
+		if (work.item->place.segment > 0) {
+			/* Nothing is left of the old one to send. */
+			memdisk_note(disk, "finish", one->number);
+			spool_finish(kit.spool, one->item);
+			item_free(&one->item);
+			*one = work;
+		} else {
+			item_free(&work.item);
+		}
+		mark(one);
+		filler = submit(20000);
+		finish(&filler);
+		if (i % 4 == 3) {
+			finish(one);
+			*one = submit(1500);
+		}
+	}
+	for (int i = 0; i < 6; i++)
+		finish(&old[i]);
+	cut_everywhere();
+}
+
+START_TEST(cut_while_plans_change)
+{
+	replan_in_turn(_i == 1);
 }
 END_TEST
 
@@ -434,6 +531,7 @@ suite(void)
 	tcase_set_timeout(tests, 300);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, cut_while_segments_are_used_again);
+	tcase_add_loop_test(tests, cut_while_plans_change, 0, 2);
 	tcase_add_test(tests, cut_while_many_commit_together);
 	tcase_add_test(tests, cut_after_failed_syncs);
 	tcase_add_test(tests, cut_at_every_byte);
