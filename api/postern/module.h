@@ -120,12 +120,16 @@ struct pn_module {
 	size_t settings_size;
 	const struct pn_option *settings;
 
-	/* Complain about settings that no table can refuse. Runs in the checker, before anything
-	 * else. */
+	/*
+	 * Complain about settings that no table can refuse. Runs in the checker before anything
+	 * else, and in the relay for combinations of overrides that nobody could foresee: from any
+	 * thread then, so it must be quick and keep nothing.
+	 */
 	void (*check)(struct pn_check *check, const void *settings);
 	/*
 	 * What is worth computing once per settings (compiled patterns): `*ret` comes back from
-	 * pn_derived(). 0, or a negative errno after pn_complain(). Freed by `release`.
+	 * pn_derived(). 0, or a negative errno after pn_complain(). Freed by `release`. Once per
+	 * distinct effective settings, from any thread that may block; `release` from any thread.
 	 */
 	int (*prepare)(struct pn_check *check, const void *settings, void **ret);
 	void (*release)(void *derived);
@@ -155,7 +159,11 @@ struct pn_module {
 
 /* ---- what a call carries --------------------------------------------------------------------- */
 
-/* The entry's settings, a struct of settings_size; never NULL where the module has a table. */
+/*
+ * The entry's settings, a struct of settings_size; never NULL where the module has a table. From
+ * PN_STAGE_SENDER on they are the effective ones: those of the user who logged in, else of the
+ * sender as the client gave it. Before, and outside hooks, those that hold for nobody in particular.
+ */
 PN_PUBLIC const void *pn_settings(const struct pn_call *call);
 /* What `prepare` made for these settings; NULL without one. */
 PN_PUBLIC void *pn_derived(const struct pn_call *call);

@@ -49,7 +49,14 @@ enum pn_option_type {
 /* Flags of a row. */
 #define PN_REQUIRED  0x01u /* no default: leaving it out, or a list or map empty, is an error */
 #define PN_PATH      0x02u /* STRING, STRINGS: a path, made absolute against the YAML file's folder */
-#define PN_SCOPED    0x04u /* may be overridden per account, domain, group and user */
+/*
+ * May be overridden per account, domain, group and user, without code in the module: pn_settings()
+ * is what holds for the sender. On a group of options, with all that is in it; no flag for rows in
+ * lists, maps and unions, which are overridden as a whole. A key that is PN_REQUIRED as well may be
+ * given by scopes alone: the entry is then off for everybody else, and where pn_settings() is
+ * nobody's in particular (`start`, commands), it is NULL, 0 or empty.
+ */
+#define PN_SCOPED    0x04u
 #define PN_FILE_ONLY 0x08u /* never from the database, only from the YAML files */
 
 /* Secrets are handed over by `!file` or `!env` in YAML; read them through this, do not copy them.

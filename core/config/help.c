@@ -6,6 +6,7 @@
  * told here, so the two never drift apart.
  */
 #include <core/config/option.h>
+#include <core/config/scopes.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -95,7 +96,7 @@ write_choice_help(struct buf *ret, unsigned indent, const struct pn_choice *choi
 }
 
 static int
-write_head(struct buf *ret, unsigned indent, const struct pn_option *row)
+write_head(struct buf *ret, unsigned indent, const struct pn_option *row, bool scoped)
 {
 	char range[OPTION_RANGE_SIZE];
 	int r = write_spaces(ret, indent);
@@ -113,30 +114,57 @@ write_head(struct buf *ret, unsigned indent, const struct pn_option *row)
 	else if (r == 0 && row->fallback)
 		r = buf_printf(
 		    ret, "; default %s", *row->fallback ? row->fallback : "an empty text");
+	if (r == 0 && scoped)
+		r = buf_add_text(ret, "; scoped");
 	return r < 0 ? r : buf_add_text(ret, "\n");
 }
 
 static int
-write_rows(struct buf *ret, unsigned indent, const struct pn_option *rows, size_t row_size)
+write_rows(struct buf *ret, unsigned indent, const struct pn_option *rows, size_t row_size,
+    bool inherited)
 {
 	struct pn_option row;
+	bool scoped;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && (row = option_row(rows, row_size, i)).type != PN_TYPE_END;
 	     i++) {
-		r = write_head(ret, indent, &row);
+		scoped = scope_allows(&row, inherited);
+		r = write_head(ret, indent, &row, scoped && row.name);
 		if (r == 0 && row.help)
 			r = write_wrapped(ret, indent + 8, row.help);
 		if (r == 0)
 			r = write_choice_help(ret, indent + 8, row.choices);
 		if (r == 0 && row.nested)
-			r = write_rows(ret, indent + 4, row.nested, row_size);
+			r = write_rows(ret, indent + 4, row.nested, row_size,
+			    scoped && row.type == PN_TYPE_GROUP);
 	}
 	return r;
+}
+
+static bool
+any_scoped(const struct pn_option *rows, size_t row_size)
+{
+	struct pn_option row;
+
+	for (size_t i = 0; (row = option_row(rows, row_size, i)).type != PN_TYPE_END; i++)
+		if (row.flags & PN_SCOPED ||
+		    (row.type == PN_TYPE_GROUP && any_scoped(row.nested, row_size)))
+			return true;
+	return false;
 }
 
 int
 settings_help(const struct pn_option *rows, size_t row_size, struct buf *ret)
 {
-	return write_rows(ret, 0, rows, row_size);
+	int r = write_rows(ret, 0, rows, row_size, false);
+
+	if (r == 0 && any_scoped(rows, row_size))
+		r = buf_add_text(ret, "\n");
+	if (r == 0 && any_scoped(rows, row_size))
+		r = write_wrapped(ret, 0,
+		    "What is scoped may be overridden in the section's maps accounts, domains, "
+		    "groups and users, as may enabled; a user's value wins over a group's, a "
+		    "domain's, an account's.");
+	return r;
 }

@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 	core/config/marks.c \
 	core/config/mdoc.c \
 	core/config/option.c core/config/option.h \
+	core/config/overlay.c core/config/overlay.h \
 	core/config/parse.c core/config/parse.h \
 	core/config/pipeline.c \
 	core/config/relay.c core/config/relay.h \
@@ -15,6 +16,7 @@ core_libcore_a_SOURCES += \
 	core/config/relay_options.c core/config/relay_tables.h \
 	core/config/routes_check.c \
 	core/config/schema.c core/config/schema.h \
+	core/config/scopes.c core/config/scopes.h \
 	core/config/secret.c \
 	core/config/settings.c core/config/settings.h \
 	core/config/source.c core/config/source.h \

@@ -21,6 +21,20 @@ option_row(const struct pn_option *rows, size_t row_size, size_t index)
 	return row;
 }
 
+struct pn_option
+option_find(const struct pn_option *rows, size_t row_size, const char *name, size_t *ret_index)
+{
+	struct pn_option row;
+	size_t i;
+
+	for (i = 0; (row = option_row(rows, row_size, i)).type != PN_TYPE_END; i++)
+		if (row.name && strcmp(row.name, name) == 0)
+			break;
+	if (ret_index)
+		*ret_index = i;
+	return row;
+}
+
 bool
 option_is_bare(const struct pn_option *rows, size_t row_size)
 {

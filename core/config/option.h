@@ -10,6 +10,9 @@
 
 /* Row `index`, type PN_TYPE_END behind the last. The author's rows may be shorter or longer. */
 struct pn_option option_row(const struct pn_option *rows, size_t row_size, size_t index);
+/* The row of that key, type PN_TYPE_END if there is none. `ret_index` may be NULL. */
+struct pn_option option_find(
+    const struct pn_option *rows, size_t row_size, const char *name, size_t *ret_index);
 /* True for a table of one row without a key: the value itself. */
 bool option_is_bare(const struct pn_option *rows, size_t row_size);
 

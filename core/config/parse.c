@@ -212,6 +212,10 @@ build_scalar(struct parse *p, const yaml_event_t *event)
 	node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
 	node->text = arena_slice(p->arena, pn_slice(value, len));
 	read_tag(p, event, (const char *)event->data.scalar.tag, &node->tag);
+	if (node->tag != CONFIG_TAG_NONE) {
+		node->followed = arena_alloc(p->arena, sizeof(*node->followed));
+		node->followed->arena = p->arena;
+	}
 	keep_anchor(p, event->data.scalar.anchor, node);
 	return node;
 }

@@ -64,10 +64,10 @@ fill_unknown(const struct fill *fill, const struct place *place, struct config_m
 	    what, word, option_hint(&fill->diags->arena, word, words));
 }
 
-#define KEYS_MOST 255u
+#define KEYS_MOST 300u
 
-static void
-unknown_key(const struct fill *fill, const struct place *place, const struct pn_option *rows,
+void
+fill_unknown_key(const struct fill *fill, const struct place *place, const struct pn_option *rows,
     const struct config_node *key, const char *what)
 {
 	const char *words[KEYS_MOST + 1] = { NULL };
@@ -77,6 +77,9 @@ unknown_key(const struct fill *fill, const struct place *place, const struct pn_
 	while (count < KEYS_MOST &&
 	       (row = option_row(rows, fill->row_size, count)).type != PN_TYPE_END)
 		words[count++] = row.name;
+	for (size_t i = 0; !place && fill->more_keys && fill->more_keys[i]; i++)
+		if (count < KEYS_MOST)
+			words[count++] = fill->more_keys[i];
 	fill_unknown(fill, place, key->mark, what, key->text, words);
 }
 
@@ -86,7 +89,9 @@ unknown_key(const struct fill *fill, const struct place *place, const struct pn_
 struct outer {
 	void *base;
 	struct config_mark mark;
-	bool asked; /* required rows are asked for */
+	bool asked;  /* required rows are asked for */
+	bool open;   /* the section itself, or a group of options in it */
+	bool scoped; /* a group that this is in may be given per scope */
 };
 
 static void fill_rows(const struct fill *fill, const struct place *place,
@@ -143,17 +148,6 @@ fill_map(const struct fill *fill, const struct place *place, const struct pn_opt
 	*field = (struct pn_map){ node->count, keys, values };
 }
 
-static struct pn_option
-find_row(const struct fill *fill, const struct pn_option *rows, const char *name, size_t *ret)
-{
-	struct pn_option row;
-
-	for (*ret = 0; (row = option_row(rows, fill->row_size, *ret)).type != PN_TYPE_END; ++*ret)
-		if (row.name && strcmp(row.name, name) == 0)
-			break;
-	return row;
-}
-
 static void fill_row(const struct fill *fill, const struct place *up, const struct pn_option *row,
     const struct config_node *node, struct outer outer);
 
@@ -174,16 +168,17 @@ fill_tagged(const struct fill *fill, const struct place *place, const struct pn_
 	}
 	key = is_word ? node : node->keys[0];
 	value = is_word || config_node_is_null(node->items[0]) ? NULL : node->items[0];
-	row = find_row(fill, outer_row->nested, key->text, &tag);
+	row = option_find(outer_row->nested, fill->row_size, key->text, &tag);
 	if (row.type == PN_TYPE_END) {
-		unknown_key(fill, place, outer_row->nested, key, "word");
+		fill_unknown_key(fill, place, outer_row->nested, key, "word");
 		return false;
 	}
 	*ret = (struct pn_tagged){ .tag = (int32_t)tag };
 	if (!value && !(row.flags & PN_REQUIRED))
 		return true;
 	ret->value = base = arena_alloc(fill->arena, outer_row->nested_size);
-	fill_row(fill, place, &row, value, (struct outer){ base, key->mark, true });
+	fill_row(fill, place, &row, value,
+	    (struct outer){ .base = base, .mark = key->mark, .asked = true });
 	return true;
 }
 
@@ -213,10 +208,13 @@ fill_group(const struct fill *fill, const struct place *place, const struct pn_o
 
 	if (wrong)
 		node = NULL;
-	if (node)
-		outer = (struct outer){ outer.base, node->mark, true };
-	else
+	if (node) {
+		outer.mark = node->mark;
+		outer.asked = true;
+	} else {
 		outer.asked = outer.asked && !wrong && (row->flags & PN_REQUIRED);
+	}
+	outer.scoped |= (row->flags & PN_SCOPED) != 0;
 	fill_rows(fill, place, row->nested, node, outer);
 }
 
@@ -267,6 +265,22 @@ fill_value(const struct fill *fill, const struct place *place, const struct pn_o
 	}
 }
 
+static void
+missing(const struct fill *fill, const struct place *place, const struct pn_option *row,
+    const struct config_node *node, const struct outer *outer)
+{
+	bool scoped = outer->open && (outer->scoped || row->flags & PN_SCOPED);
+
+	if (fill->tree->incomplete)
+		return;
+	if (node)
+		fill_complain(fill, place, node->mark, "must not be empty");
+	else if (!fill->lacking || !scoped)
+		fill_complain(fill, place, outer->mark, "is missing, and there is no default");
+	else if (!*fill->lacking)
+		*fill->lacking = arena_text(fill->arena, place_text(fill, place));
+}
+
 /* `node` NULL: not given. `outer.base` is the struct that the row's offset counts in. */
 static void
 fill_row(const struct fill *fill, const struct place *up, const struct pn_option *row,
@@ -278,9 +292,7 @@ fill_row(const struct fill *fill, const struct place *up, const struct pn_option
 
 	if (row->flags & PN_REQUIRED && row->type != PN_TYPE_GROUP && outer.asked &&
 	    !is_given(row, node)) {
-		if (!fill->tree->incomplete)
-			fill_complain(fill, place, node ? node->mark : outer.mark, "%s",
-			    node ? "must not be empty" : "is missing, and there is no default");
+		missing(fill, place, row, node, &outer);
 		return;
 	}
 	if (node && nests && config_node_is_null(node))
@@ -299,9 +311,9 @@ fill_rows(const struct fill *fill, const struct place *place, const struct pn_op
 	for (size_t i = 0; (row = option_row(rows, fill->row_size, i)).type != PN_TYPE_END; i++)
 		fill_row(fill, place, &row, config_node_get(map, row.name), outer);
 	for (size_t i = 0; map && i < map->count; i++) {
-		row = find_row(fill, rows, map->keys[i]->text, &index);
+		row = option_find(rows, fill->row_size, map->keys[i]->text, &index);
 		if (row.type == PN_TYPE_END)
-			unknown_key(fill, place, rows, map->keys[i], "option");
+			fill_unknown_key(fill, place, rows, map->keys[i], "option");
 	}
 }
 
@@ -309,7 +321,7 @@ static void
 fill_struct(const struct fill *fill, const struct place *place, const struct pn_option *rows,
     const struct config_node *node, void *base)
 {
-	struct outer outer = { base, node->mark, true };
+	struct outer outer = { .base = base, .mark = node->mark, .asked = true };
 	struct pn_option row = option_row(rows, fill->row_size, 0);
 
 	if (option_is_bare(rows, fill->row_size))
@@ -329,7 +341,7 @@ without_enabled(struct arena *arena, const struct config_node *map, const struct
 	size_t index;
 
 	if (!config_node_get(map, "enabled") ||
-	    find_row(fill, rows, "enabled", &index).type != PN_TYPE_END)
+	    option_find(rows, fill->row_size, "enabled", &index).type != PN_TYPE_END)
 		return map;
 	copy = arena_alloc(arena, sizeof(*copy));
 	copy->kind = CONFIG_MAP;
@@ -340,33 +352,54 @@ without_enabled(struct arena *arena, const struct config_node *map, const struct
 	return copy;
 }
 
+static int
+fill_section(struct fill *fill, const struct config_node *node, struct config_mark mark,
+    const struct pn_option *rows, size_t size, struct settings *ret)
+{
+	size_t before = fill->diags->errors;
+	struct outer outer;
+
+	ret->values = arena_alloc(fill->arena, size);
+	ret->marks = marks_copy(fill->arena, node, mark);
+	outer = (struct outer){ ret->values, node ? node->mark : mark, true, true, false };
+	if (node && config_node_is_null(node) && !option_is_bare(rows, fill->row_size))
+		node = NULL;
+	if (option_is_bare(rows, fill->row_size)) {
+		struct pn_option row = option_row(rows, fill->row_size, 0);
+
+		fill_row(fill, NULL, &row, node, outer);
+	} else {
+		if (node && !is_kind(fill, NULL, node, CONFIG_MAP, "a map of options")) {
+			node = NULL;
+			outer.asked = false;
+		}
+		fill_rows(fill, NULL, rows, node, outer);
+	}
+	return fill->diags->errors > before ? -EINVAL : 0;
+}
+
 int
 settings_fill_core(const struct config_tree *tree, const char *where, struct config_node *node,
     struct config_mark mark, const struct pn_option *rows, size_t row_size, size_t size,
     struct arena *arena, struct settings_secrets **secrets, struct diags *diags,
     struct settings *ret)
 {
-	struct fill fill = { tree, where, row_size, arena, secrets, diags };
-	size_t before = diags->errors;
-	struct outer outer;
+	struct fill fill = { .tree = tree,
+		.where = where,
+		.row_size = row_size,
+		.arena = arena,
+		.secrets = secrets,
+		.diags = diags };
 
-	ret->values = arena_alloc(arena, size);
-	ret->marks = marks_copy(arena, node, mark);
-	outer = (struct outer){ ret->values, node ? node->mark : mark, true };
-	if (node && config_node_is_null(node) && !option_is_bare(rows, row_size))
-		node = NULL;
-	if (option_is_bare(rows, row_size)) {
-		struct pn_option row = option_row(rows, row_size, 0);
+	return fill_section(&fill, node, mark, rows, size, ret);
+}
 
-		fill_row(&fill, NULL, &row, node, outer);
-	} else {
-		if (node && !is_kind(&fill, NULL, node, CONFIG_MAP, "a map of options")) {
-			node = NULL;
-			outer.asked = false;
-		}
-		fill_rows(&fill, NULL, rows, node, outer);
-	}
-	return diags->errors > before ? -EINVAL : 0;
+int
+fill_entry(struct fill *fill, const struct config_node *node, struct config_mark mark,
+    const struct pn_option *rows, size_t size, struct settings *ret)
+{
+	return fill_section(
+	    fill, without_enabled(fill->arena, node, rows, fill), mark, rows, size, ret);
 }
 
 int
@@ -375,9 +408,12 @@ settings_fill(const struct config_tree *tree, const char *where, struct config_n
     struct arena *arena, struct settings_secrets **secrets, struct diags *diags,
     struct settings *ret)
 {
-	struct fill fill = { .row_size = row_size };
-	const struct config_node *known = without_enabled(arena, node, rows, &fill);
+	struct fill fill = { .tree = tree,
+		.where = where,
+		.row_size = row_size,
+		.arena = arena,
+		.secrets = secrets,
+		.diags = diags };
 
-	return settings_fill_core(tree, where, (struct config_node *)(uintptr_t)known, mark, rows,
-	    row_size, size, arena, secrets, diags, ret);
+	return fill_entry(&fill, node, mark, rows, size, ret);
 }

@@ -15,6 +15,7 @@
 struct table_check {
 	size_t row_size;
 	unsigned depth;
+	bool below; /* inside a list, a map or a union, which are overridden as a whole */
 	char *text; /* of the fault */
 	size_t size;
 };
@@ -164,6 +165,8 @@ check_row(const struct table_check *check, const struct pn_option *row, size_t s
 		return fault(check, row->name, "no help");
 	if (row->flags & ~(PN_REQUIRED | PN_PATH | PN_SCOPED | PN_FILE_ONLY))
 		return fault(check, row->name, "unknown flags");
+	if (row->flags & PN_SCOPED && check->below)
+		return fault(check, row->name, "PN_SCOPED, but the list or map is one as a whole");
 	if (row->flags & PN_PATH && row->type != PN_TYPE_STRING && row->type != PN_TYPE_STRINGS)
 		return fault(check, row->name, "PN_PATH, but neither STRING nor STRINGS");
 	if (size > 0 && (row->offset > size || field_size(row) > size - row->offset))
@@ -177,7 +180,7 @@ static bool
 check_nested(struct table_check *check, const struct pn_option *row)
 {
 	bool nests = row->type == PN_TYPE_GROUP || row->type >= PN_TYPE_LIST;
-	bool sound;
+	bool sound, was_below;
 
 	if (nests != (row->nested != NULL) || nests != (row->nested_size > 0))
 		return fault(check, row->name, nests ? "no nested rows" : "nested rows of no use");
@@ -188,7 +191,10 @@ check_nested(struct table_check *check, const struct pn_option *row)
 		return fault(check, row->name, "nested rows need keys here");
 	if (++check->depth > NESTED_MOST)
 		return fault(check, row->name, "nested too deep");
+	was_below = check->below;
+	check->below |= row->type != PN_TYPE_GROUP;
 	sound = check_rows(check, row->nested, row->nested_size);
+	check->below = was_below;
 	check->depth--;
 	return sound;
 }

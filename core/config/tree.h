@@ -15,20 +15,34 @@
 enum config_node_kind { CONFIG_SCALAR, CONFIG_LIST, CONFIG_MAP };
 enum config_tag { CONFIG_TAG_NONE, CONFIG_TAG_FILE, CONFIG_TAG_ENV };
 
+/*
+ * What `!file` or `!env` gave when it was first followed. Kept with the node, so that the same tree
+ * can fill settings again when its source is no longer at hand, and on exactly the same bytes.
+ */
+struct pn_secret;
+struct config_followed {
+	struct arena *arena;            /* the tree's */
+	const char *text;               /* NULL: not yet */
+	const struct pn_secret *secret; /* the same; owned by who filled it in first */
+};
+
 struct config_node {
 	enum config_node_kind kind;
 	enum config_tag tag;
 	bool quoted; /* '...', "...", | or >: never null */
 	struct config_mark mark;
-	const char *text; /* SCALAR */
-	size_t count;     /* LIST items, MAP pairs */
+	const char *text;                 /* SCALAR */
+	struct config_followed *followed; /* SCALAR with a tag */
+	size_t count;                     /* LIST items, MAP pairs */
 	struct config_node **items;
 	struct config_node **keys; /* MAP: scalars */
 };
 
 struct config_tree {
 	struct arena arena;
-	struct source *source; /* for !file; borrowed, must outlive the filling of settings */
+	/* For !file; borrowed, must outlive the first filling of settings. NULL: no longer there.
+	 */
+	struct source *source;
 	const char *folder;
 	struct config_node *root; /* a MAP, possibly empty */
 	bool incomplete; /* a file could not be read to its end: nothing is said to be missing */

@@ -85,6 +85,10 @@ follow(const struct fill *fill, const struct place *place, const struct config_n
 	struct pn_error err;
 	const char *value;
 
+	if (node->tag == CONFIG_TAG_FILE && !source) {
+		fill_complain(fill, place, node->mark, "%s is no longer at hand", node->text);
+		return false;
+	}
 	if (node->tag == CONFIG_TAG_FILE) {
 		if (source->ops->read(
 			source, join(fill, folder_of(fill, node), node->text), ret, &err) == 0)
@@ -117,21 +121,24 @@ drop(struct source_file *file)
 static const char *
 text_of(const struct fill *fill, const struct place *place, const struct config_node *node)
 {
+	struct config_followed *followed = node->followed;
 	struct source_file file = { 0 };
-	const char *text = NULL;
 
+	/* Copies, since settings outlive the tree. */
 	if (node->tag == CONFIG_TAG_NONE)
-		return arena_text(fill->arena, node->text); /* settings outlive the tree */
+		return arena_text(fill->arena, node->text);
+	if (followed->text)
+		return arena_text(fill->arena, followed->text);
 	if (!follow(fill, place, node, &file))
 		return NULL;
 	if (g_utf8_validate(file.data, (gssize)file.len, NULL))
-		text = arena_slice(
-		    fill->arena, pn_slice(file.data, without_newline(file.data, file.len)));
+		followed->text = arena_slice(
+		    followed->arena, pn_slice(file.data, without_newline(file.data, file.len)));
 	else
 		fill_complain(
 		    fill, place, node->mark, "%s is not a text in UTF-8", shown(fill, node));
 	drop(&file);
-	return text;
+	return arena_text(fill->arena, followed->text);
 }
 
 /* ---- values ---- */
@@ -148,7 +155,8 @@ fill_secret(const struct fill *fill, const struct place *place, const struct con
 		    "a secret must not stand in the YAML; write !file PATH or !env NAME");
 		return;
 	}
-	if (!follow(fill, place, node, &file))
+	*field = node->followed->secret;
+	if (*field || !follow(fill, place, node, &file))
 		return;
 	len = without_newline(file.data, file.len);
 	if (node->tag == CONFIG_TAG_FILE && (file.mode & S_IROTH))
@@ -158,6 +166,7 @@ fill_secret(const struct fill *fill, const struct place *place, const struct con
 		fill_complain(fill, place, node->mark, "%s is empty", shown(fill, node));
 	else if (!(*field = secret_keep(fill->secrets, file.data, len)))
 		fill_complain(fill, place, node->mark, "out of memory");
+	node->followed->secret = *field;
 	drop(&file);
 }
 

@@ -78,7 +78,7 @@ run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	count = generation_entries(ctl->generation, &entries);
 	for (size_t s = 0; s < sizeof(stages) / sizeof(*stages); s++) {
 		for (size_t i = 0; i < count; i++) {
-			if (!entries[i].config->enabled || !entries[i].hooks[stages[s]])
+			if (!entries[i].hooks[stages[s]])
 				continue;
 			pn_console_row(&ctl->console);
 			pn_console_field(&ctl->console, "stage", stage_name(stages[s]));

@@ -15,13 +15,13 @@
 const void *
 pn_settings(const struct pn_call *call)
 {
-	return call->entry->settings.values;
+	return call->effective ? call->effective->settings.values : call->entry->settings.values;
 }
 
 void *
 pn_derived(const struct pn_call *call)
 {
-	return call->entry->derived;
+	return call->effective ? call->effective->derived : call->entry->derived;
 }
 
 void *

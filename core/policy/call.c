@@ -54,6 +54,7 @@ call_end(struct pn_call *call)
 		txn->drop = call->drop;
 	}
 	arena_free(&call->arena);
+	effective_release(&call->effective);
 }
 
 bool

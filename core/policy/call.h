@@ -9,6 +9,7 @@
 #ifndef CORE_POLICY_CALL_H
 #define CORE_POLICY_CALL_H
 
+#include <core/policy/effective.h>
 #include <core/policy/txn.h>
 
 #define CALL_EFFECTS_MOST (64u * 1024) /* bytes per message */
@@ -35,8 +36,9 @@ struct call_words {
 struct pn_call {
 	const struct chain_entry *entry;
 	const struct generation *generation;
-	struct pn_txn *txn; /* NULL outside hooks: start, commands */
-	int32_t stage;      /* PN_STAGE_END outside hooks */
+	struct effective *effective; /* held; NULL: the entry's own settings */
+	struct pn_txn *txn;          /* NULL outside hooks: start, commands */
+	int32_t stage;               /* PN_STAGE_END outside hooks */
 	bool may_block;
 	int64_t due_ms; /* monotonic */
 	struct arena arena;

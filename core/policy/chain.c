@@ -31,15 +31,6 @@ any_recipient_matches(const struct config_when *when, struct config_subject *sub
 }
 
 static bool
-staged_something(const struct chain_entry *entry, const struct pn_txn *txn)
-{
-	for (size_t i = 0; i < txn->effect_count; i++)
-		if (!strcmp(txn->effects[i].entry, entry->config->id))
-			return true;
-	return false;
-}
-
-static bool
 takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage)
 {
 	const struct config_when *when = &entry->config->when;
@@ -55,8 +46,7 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 
 	if (!when->given || stage_is(stage, STAGE_ALWAYS))
 		return true;
-	/* Who staged something hears of the end, whatever was edited since. */
-	if (stage_is(stage, STAGE_EFFECTS) && staged_something(entry, txn))
+	if (hook_hears_of_end(entry, txn, stage))
 		return true;
 	if (stage_is(stage, STAGE_RECIPIENT) && txn->recipient >= 0)
 		subject.recipient = txn->envelope.recipients[txn->recipient].address;

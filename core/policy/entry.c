@@ -24,17 +24,29 @@ struct entry_state {
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-static void
-fill(const struct entry_build *build, struct chain_entry *entry)
+/* What the section is for whoever has no overrides. False: not to be used. */
+static bool
+fill(const struct entry_build *build, struct chain_entry *entry, const struct scopes *scopes)
 {
-	static const struct pn_option none[] = { PN_OPT_END };
-	const struct pn_module *module = entry->module;
-	const struct config_entry *config = entry->config;
-	struct config_node *section = config_node_get(build->tree->root, config->id);
+	static const struct scope_stack none = { 0 };
+	struct scopes_fill to = { build->arena, build->secrets, build->diags };
+	const struct config_node *section = scopes->section;
+	const char *lacking = NULL;
+	int r = scopes_fill(scopes, &none, &to, &entry->settings, &entry->enabled,
+	    scopes->count > 0 ? &lacking : NULL);
 
-	settings_fill(build->tree, config->id, section, section ? section->mark : config->mark,
-	    module->settings ? module->settings : none, module->option_size, module->settings_size,
-	    build->arena, build->secrets, build->diags, &entry->settings);
+	if (r < 0 || !lacking)
+		return r == 0;
+	if (config_node_get(section, "enabled") && entry->enabled)
+		diag_add(build->diags, DIAG_ERROR, section->mark,
+		    "%s is missing, and there is no default", lacking);
+	else if (entry->enabled)
+		diag_add(build->diags, DIAG_WARNING, section->mark,
+		    "%s is missing, so %s is off for everybody whose scope does not give it; "
+		    "enabled: no says that it is meant so",
+		    lacking, entry->config->id);
+	entry->enabled = false;
+	return false;
 }
 
 static void
@@ -53,6 +65,32 @@ check(const struct entry_build *build, struct chain_entry *entry)
 	if (r < 0 && build->diags->errors == errors)
 		diag_add(build->diags, DIAG_ERROR, entry->config->mark,
 		    "%s: cannot be prepared: %s", entry->config->id, strerror(-r));
+}
+
+static void
+read_settings(const struct entry_build *build, struct chain_entry *entry)
+{
+	static const struct pn_option none[] = { PN_OPT_END };
+	const struct pn_module *module = entry->module;
+	struct scopes_how how = { .tree = build->tree,
+		.directory = &generation_core(build->generation)->directory,
+		.where = entry->config->id,
+		.mark = entry->config->mark,
+		.rows = module->settings ? module->settings : none,
+		.row_size = module->option_size,
+		.size = module->settings_size,
+		.arena = build->arena };
+	struct scopes scopes;
+
+	scopes_read(&how, build->diags, &scopes);
+	if (fill(build, entry, &scopes))
+		check(build, entry);
+	if (scopes.count == 0)
+		return;
+	entry->scopes = entry_scopes_new(&scopes, entry);
+	if (!entry->scopes)
+		abort(); /* as arena.h */
+	entry_scopes_check(entry->scopes, build->secrets, build->how->role == 0, build->diags);
 }
 
 /* ---- conditions ------------------------------------------------------------------------------ */
@@ -116,12 +154,18 @@ count_hook(struct chain_entry *entry, int32_t at)
 	entry->hook_faults[at] = metric_own(&hook_faults, id, module, stage, NULL);
 }
 
+bool
+entry_may_run(const struct chain_entry *entry)
+{
+	return entry->enabled || (entry->scopes && entry_scopes_any_enabled(entry->scopes));
+}
+
 static void
 set_hooks(struct chain_entry *entry)
 {
 	const struct pn_hook *hook = entry->module->hooks;
 
-	if (!entry->config->enabled)
+	if (!entry_may_run(entry))
 		return;
 	for (; hook && hook->stage != PN_STAGE_END; hook++) {
 		entry->hooks[hook->stage] = hook->run;
@@ -135,18 +179,15 @@ entry_load(
     const struct entry_build *build, const struct config_entry *config, struct chain_entry *ret)
 {
 	struct pn_error err = { 0 };
-	size_t errors = build->diags->errors;
 
-	*ret = (struct chain_entry){ .config = config };
+	*ret = (struct chain_entry){ .config = config, .enabled = config->enabled };
 	if (loader_open(config->module, build->how->module_path, &ret->module, &err) < 0) {
 		diag_add(build->diags, DIAG_ERROR, config->mark, "pipeline: %s", err.text);
 		return;
 	}
+	read_settings(build, ret);
 	set_hooks(ret);
 	warn_of_idle_hooks(build, ret);
-	fill(build, ret);
-	if (build->diags->errors == errors)
-		check(build, ret);
 }
 
 /* ---- states ---------------------------------------------------------------------------------- */
@@ -156,7 +197,7 @@ wanted_here(const struct entry_build *build, const struct chain_entry *entry)
 {
 	uint32_t roles = entry->module->roles ? entry->module->roles : PN_ROLE_RELAY;
 
-	return entry->config->enabled && entry->module->start && (roles & build->how->role);
+	return entry_may_run(entry) && entry->module->start && (roles & build->how->role);
 }
 
 static int
@@ -249,6 +290,7 @@ entry_free(struct chain_entry *entry)
 		entry->module->release(entry->derived);
 	entry->derived = NULL;
 	clients_release(&entry->clients);
+	entry_scopes_free(&entry->scopes);
 	if (!shared || __atomic_sub_fetch(&shared->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	entry_stop(entry);

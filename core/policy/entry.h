@@ -21,6 +21,8 @@ struct entry_build {
 /* Loads the module and fills the entry's section; then the module's own check and prepare. */
 void entry_load(
     const struct entry_build *build, const struct config_entry *config, struct chain_entry *ret);
+/* Switched on for anybody: by the section, or by a scope. */
+bool entry_may_run(const struct chain_entry *entry);
 /* Tables, then the state of the entry before, or a new one. 0, or negative after a complaint. */
 int entry_start(
     const struct entry_build *build, struct chain_entry *entry, const struct chain_entry *before);

@@ -31,9 +31,10 @@ static bool
 runs_before(const struct generation *generation, size_t index, struct pn_slice module)
 {
 	for (size_t i = 0; i < index; i++) {
-		const struct config_entry *config = generation->entries[i].config;
+		const struct chain_entry *entry = &generation->entries[i];
 
-		if (config->enabled && pn_slice_equals(pn_slice_of(config->module), module))
+		if (entry_may_run(entry) &&
+		    pn_slice_equals(pn_slice_of(entry->config->module), module))
 			return true;
 	}
 	return false;
@@ -44,7 +45,7 @@ static void
 check_needs(const struct generation *generation, size_t index, struct diags *diags)
 {
 	const struct chain_entry *entry = &generation->entries[index];
-	const char *needs = entry->module && entry->config->enabled ? entry->module->needs : NULL;
+	const char *needs = entry->module && entry_may_run(entry) ? entry->module->needs : NULL;
 
 	while (needs && *needs) {
 		size_t len = strcspn(needs, " ");
@@ -163,6 +164,7 @@ fill(struct generation *generation, const struct generation_how *how, struct dia
 	config_core_fill(
 	    &generation->tree, &generation->arena, &generation->secrets, diags, &generation->core);
 	load_entries(generation, &build);
+	generation->tree.source = NULL; /* borrowed; what it gave is kept with the tree */
 	if (diags->errors == 0 && how->role)
 		start_entries(generation, &build);
 }

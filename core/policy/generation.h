@@ -37,11 +37,15 @@ uint64_t generation_number(const struct generation *generation);
 struct clients;
 struct entry_state; /* what `start` made, shared by the generations that use it */
 
+struct entry_scopes;
+
 struct chain_entry {
 	const struct config_entry *config;
 	const struct pn_module *module;
-	struct settings settings;
+	bool enabled;             /* for whoever has no overrides */
+	struct settings settings; /* the same */
 	void *derived;
+	struct entry_scopes *scopes; /* NULL: nobody has overrides */
 	void *state;
 	struct pn_verdict (*hooks[PN_STAGE_COUNT])(struct pn_call *, struct pn_txn *);
 	uint32_t hook_flags[PN_STAGE_COUNT];
@@ -49,7 +53,7 @@ struct chain_entry {
 	struct entry_state *shared; /* NULL: nothing was started */
 	struct clients *clients;    /* NULL: only checked */
 };
-/* In the order of the pipeline; a disabled entry has no hooks. */
+/* In the order of the pipeline; one that is switched off for everybody has no hooks. */
 size_t generation_entries(const struct generation *generation, const struct chain_entry **ret);
 /* True if any entry has a hook at that stage. */
 bool generation_has(const struct generation *generation, enum pn_stage stage);

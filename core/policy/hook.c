@@ -159,6 +159,10 @@ call_hook(struct pn_call *call)
 		set_fault(call, "no time is left for it");
 		return;
 	}
+	if (call->effective && call->effective->fault) {
+		set_fault(call, call->effective->fault);
+		return;
+	}
 	judge(call, call->entry->hooks[call->stage](call, call->txn));
 	account(call, began);
 	if (call->kind != VERDICT_FAULT && call_overdue(call))
@@ -180,18 +184,37 @@ reason(struct pn_call *call)
 	return arena_printf(&call->arena, "%d %s %s", call->code, call->enhanced, call->text);
 }
 
+bool
+hook_hears_of_end(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage)
+{
+	for (size_t i = 0; stage_is(stage, STAGE_EFFECTS) && i < txn->effect_count; i++)
+		if (!strcmp(txn->effects[i].entry, entry->config->id))
+			return true;
+	return false;
+}
+
 enum hook_step
 hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn, int32_t stage,
     bool may_block, struct ruling *ret)
 {
 	struct pn_call call;
+	struct effective *effective;
 	enum hook_step step = HOOK_HOP;
+	enum effective_step is = effective_find(entry, txn, stage, may_block, &effective);
 
+	if (is == EFFECTIVE_HOP)
+		return HOOK_HOP;
+	if (is == EFFECTIVE_OFF && !hook_hears_of_end(entry, txn, stage)) {
+		trace_off(txn, entry, effective, stage);
+		effective_release(&effective);
+		return HOOK_NEXT;
+	}
 	call_begin(&call, txn->generation, entry, txn, stage, may_block);
+	call.effective = effective; /* the call lets go of it */
 	call_hook(&call);
 	if (call.kind != VERDICT_NOT_QUICK) {
 		step = rule(&call, run, ret);
-		trace_add(txn, entry, stage, verdicts[call.kind].name, reason(&call));
+		trace_add(txn, entry, effective, stage, verdicts[call.kind].name, reason(&call));
 	}
 	call_end(&call);
 	if (call.kind == VERDICT_CHALLENGE)

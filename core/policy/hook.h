@@ -11,14 +11,17 @@
 enum hook_step {
 	HOOK_NEXT, /* the next entry's turn */
 	HOOK_END,  /* `ret` is the stage's ruling */
-	HOOK_HOP   /* a quick hook asked for a thread */
+	HOOK_HOP   /* a thread is needed: a quick hook asked for one, or settings are to be made */
 };
 
 /*
- * Calls the hook (there must be one), rules on what it meant, leaves a line in the trace. What it
- * staged is in the transaction if it passed.
+ * Calls the hook (there must be one) with the sender's settings, rules on what it meant, leaves a
+ * line in the trace. What it staged is in the transaction if it passed. An entry that is switched
+ * off for the sender is passed over.
  */
 enum hook_step hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn,
     int32_t stage, bool may_block, struct ruling *ret);
+/* Who staged something hears of the end, whatever was edited or switched off since. */
+bool hook_hears_of_end(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage);
 
 #endif

@@ -9,7 +9,7 @@
  */
 #include <core/base/buf.h>
 #include <core/base/text.h>
-#include <core/config/settings.h>
+#include <core/config/scopes.h>
 #include <core/policy/loader.h>
 #include <dirent.h>
 #include <dlfcn.h>
@@ -257,6 +257,8 @@ description_fault(const struct pn_module *module)
 		fault = commands_fault(module->commands);
 	if (!fault && module->settings)
 		fault = settings_table_fault(module->settings, module->option_size);
+	if (!fault && module->settings)
+		fault = scopes_table_fault(module->settings, module->option_size);
 	return fault;
 }
 

@@ -11,6 +11,7 @@ core_libcore_a_SOURCES += \
 	core/policy/api_verdict.c \
 	core/policy/call.c core/policy/call.h \
 	core/policy/chain.c core/policy/chain.h \
+	core/policy/effective.c core/policy/effective.h \
 	core/policy/entry.c core/policy/entry.h \
 	core/policy/generation.c core/policy/generation.h \
 	core/policy/hook.c core/policy/hook.h \
@@ -20,13 +21,17 @@ core_libcore_a_SOURCES += \
 	core/policy/txn.c core/policy/txn.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_store
+UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_scopes \
+	tests/unit/policy_store
 tests_unit_policy_load_SOURCES = tests/unit/policy_load.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_load_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_chain_SOURCES = tests/unit/policy_chain.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_chain_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+tests_unit_policy_scopes_SOURCES = tests/unit/policy_scopes.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_scopes_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_store_SOURCES = tests/unit/policy_store.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_store_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)

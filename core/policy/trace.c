@@ -11,6 +11,8 @@
 
 #define TEXT_MOST 2000 /* a log line has 4096 */
 
+static const char trace_is_off[] = "off";
+
 static struct trace_line *
 new_line(struct pn_txn *txn)
 {
@@ -27,8 +29,8 @@ new_line(struct pn_txn *txn)
 }
 
 void
-trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage, const char *verdict,
-    const char *reason)
+trace_add(struct pn_txn *txn, const struct chain_entry *entry, const struct effective *effective,
+    int32_t stage, const char *verdict, const char *reason)
 {
 	bool about_one = stage_is(stage, STAGE_RECIPIENT) && txn->recipient >= 0;
 
@@ -38,7 +40,20 @@ trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage, co
 		.recipient = about_one ? txn->envelope.recipients[txn->recipient].address : NULL,
 		.verdict = verdict,
 		.reason = reason ? arena_text(&txn->arena, reason) : NULL,
+		.scope = effective ? arena_text(&txn->arena, effective->scope) : NULL,
 	};
+}
+
+void
+trace_off(struct pn_txn *txn, const struct chain_entry *entry, const struct effective *effective,
+    int32_t stage)
+{
+	for (size_t i = 0; i < txn->trace_count; i++)
+		if (strcmp(txn->trace[i].entry, entry->config->id) == 0 &&
+		    strcmp(txn->trace[i].verdict, trace_is_off) == 0)
+			return;
+	if (!stage_is(stage, STAGE_IN_SESSION))
+		trace_add(txn, entry, effective, stage, trace_is_off, NULL);
 }
 
 /* Passes without a reason are told once per message, not once per recipient. */
@@ -64,6 +79,8 @@ chain_trace_text(struct pn_txn *txn)
 		    line->verdict, line->recipient ? " " : "",
 		    line->recipient ? line->recipient : "", line->reason ? " " : "",
 		    line->reason ? line->reason : "");
+		if (r == 0 && line->scope)
+			r = buf_printf(&text, " [%s]", line->scope);
 	}
 	ret = arena_printf(
 	    &txn->arena, "%s%s", text.len ? buf_text(&text) : "", r < 0 ? "; ..." : "");

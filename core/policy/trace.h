@@ -5,8 +5,11 @@
 
 #include <core/policy/call.h>
 
-/* `reason` is copied; NULL: none. */
-void trace_add(struct pn_txn *txn, const struct chain_entry *entry, int32_t stage,
-    const char *verdict, const char *reason);
+/* `reason` is copied; NULL: none. `effective` NULL: nobody's overrides held. */
+void trace_add(struct pn_txn *txn, const struct chain_entry *entry,
+    const struct effective *effective, int32_t stage, const char *verdict, const char *reason);
+/* An entry that is off because of whose mail it is; said once per transaction. */
+void trace_off(struct pn_txn *txn, const struct chain_entry *entry,
+    const struct effective *effective, int32_t stage);
 
 #endif

@@ -21,6 +21,7 @@ struct trace_line {
 	const char *recipient; /* NULL: not about one */
 	const char *verdict;   /* "pass", "reject" ...; static */
 	const char *reason;    /* NULL: none */
+	const char *scope;     /* whose overrides held, NULL: nobody's */
 };
 
 struct pn_txn {
@@ -42,6 +43,10 @@ struct pn_txn {
 	size_t effect_count;
 	struct item_effect *effects;
 	size_t effect_bytes;
+
+	/* whose mail it is, once anybody asked, and the sender that this was found for */
+	struct config_scope *scope;
+	const char *scope_sender;
 
 	struct trace_line *trace;
 	size_t trace_count, trace_capacity;

@@ -13,6 +13,7 @@ check_LTLIBRARIES += tests/modules/counter.la \
 	tests/modules/sneaky.la \
 	tests/modules/stamper.la \
 	tests/modules/talker.la \
+	tests/modules/tuner.la \
 	tests/modules/twice.la \
 	tests/modules/webhook.la \
 	tests/modules/wrong-abi.la \
@@ -54,6 +55,9 @@ tests_modules_stamper_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_talker_la_SOURCES = tests/modules/talker.c
 tests_modules_talker_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_tuner_la_SOURCES = tests/modules/tuner.c
+tests_modules_tuner_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_twice_la_SOURCES = tests/modules/twice.c
 tests_modules_twice_la_LDFLAGS = $(test_module_flags)

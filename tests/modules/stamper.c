@@ -6,10 +6,10 @@ struct stamper {
 	const char *name, *value;
 };
 
-static const struct pn_option stamper_options[] = {
-	PN_OPT_STRING("name", struct stamper, name, "X-Stamp", 0, "Name of the field."),
-	PN_OPT_STRING("value", struct stamper, value, NULL, PN_REQUIRED, "Its value."), PN_OPT_END
-};
+static const struct pn_option stamper_options[] = { PN_OPT_STRING("name", struct stamper, name,
+							"X-Stamp", 0, "Name of the field."),
+	PN_OPT_STRING("value", struct stamper, value, NULL, PN_REQUIRED | PN_SCOPED, "Its value."),
+	PN_OPT_END };
 
 /* Counts the stamps it finds, so that a test sees whether an edit reached the next entry. */
 static struct pn_verdict

@@ -3,7 +3,7 @@
 #include "config_memory.h"
 #include "run.h"
 #include <check.h>
-#include <core/config/settings.h>
+#include <core/config/scopes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -175,6 +175,10 @@ static const struct pn_option flag_options[] = { PN_OPT_BOOL("flag", struct flag
 						     "A flag."),
 	PN_OPT_BOOL("again", struct flagged, flag, "no", 0, "The same field."), PN_OPT_END };
 
+static const struct pn_option scoped_options[] = {
+	PN_OPT_BOOL("flag", struct flagged, flag, "no", PN_SCOPED, "A flag."), PN_OPT_END
+};
+
 #define ROW(...) \
 	{ \
 		{ __VA_ARGS__ }, PN_OPT_END \
@@ -186,6 +190,12 @@ static const struct {
 } faults[] = {
 	{ ROW(.name = "x", .help = "X.", .type = PN_TYPE_STRING), NULL },
 	{ ROW(.name = "x", .type = PN_TYPE_STRING), "x: no help" },
+	{ ROW(.name = "x", .help = "X.", .type = PN_TYPE_GROUP, .nested = scoped_options,
+	      .nested_size = sizeof(struct flagged)),
+	    NULL },
+	{ ROW(.name = "x", .help = "X.", .type = PN_TYPE_MAP, .nested = scoped_options,
+	      .nested_size = sizeof(struct flagged)),
+	    "flag: PN_SCOPED, but the list or map is one as a whole" },
 	{ ROW(.name = "X", .help = "X.", .type = PN_TYPE_STRING),
 	    "X: not a key: a-z, 0-9, _ and - after a letter" },
 	{ ROW(.name = "x", .help = "X.", .type = 99),
@@ -234,6 +244,40 @@ static const struct {
 	    "x: no nested rows" },
 	{ { { .name = "x", .help = "X.", .type = PN_TYPE_BOOL } }, NULL },
 };
+
+/* Where scopes stand in a section no option can, but in a group of options it may. */
+START_TEST(tables_keep_clear_of_scopes)
+{
+	static const struct pn_option groups[] = {
+		PN_OPT_BOOL("groups", struct flagged, flag, "no", 0, "A flag."), PN_OPT_END
+	};
+	static const struct pn_option nested[] = { { .name = "map",
+						       .help = "A map.",
+						       .type = PN_TYPE_MAP,
+						       .nested = groups,
+						       .nested_size = sizeof(struct flagged) },
+		PN_OPT_END };
+
+	ck_assert_ptr_nonnull(scopes_table_fault(groups, sizeof(struct pn_option)));
+	ck_assert_ptr_null(scopes_table_fault(flag_options, sizeof(struct pn_option)));
+	ck_assert_ptr_null(scopes_table_fault(nested, sizeof(struct pn_option)));
+}
+END_TEST
+
+/* Help says which keys are scoped, and what that means. */
+START_TEST(help_says_what_is_scoped)
+{
+	struct buf text = BUF_INIT(65536);
+
+	ck_assert_int_eq(settings_help(scoped_options, sizeof(struct pn_option), &text), 0);
+	ck_assert_ptr_nonnull(strstr(buf_text(&text), "flag: yes or no; default no; scoped\n"));
+	ck_assert_ptr_nonnull(strstr(buf_text(&text), "What is scoped may be overridden"));
+	buf_reset(&text);
+	ck_assert_int_eq(settings_help(flag_options, sizeof(struct pn_option), &text), 0);
+	ck_assert_ptr_null(strstr(buf_text(&text), "scoped"));
+	buf_free(&text);
+}
+END_TEST
 
 START_TEST(table_faults)
 {
@@ -286,6 +330,8 @@ main(void)
 	tcase_add_test(tc, bundle_round_trip);
 	tcase_add_test(tc, bundle_damaged);
 	tcase_add_loop_test(tc, table_faults, 0, COUNT(faults));
+	tcase_add_test(tc, tables_keep_clear_of_scopes);
+	tcase_add_test(tc, help_says_what_is_scoped);
 	tcase_add_test(tc, tables_of_other_versions);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scopes.h - one entry's settings for accounts, domains, groups and users.
+ *
+ *	legal:
+ *	  text: "for everybody"
+ *	  users: { "ada@clinic.example": { text: "for Ada" } }
+ *
+ * What a scope overrides is a layer over the section; layers lie over one another, weakest below:
+ * account, domain, groups, user. Maps merge by key, scalars and lists replace. Only keys that the
+ * table flags PN_SCOPED can be overridden, and `enabled`.
+ *
+ * Read once per configuration on one thread; from then on read-only, and any thread may fill.
+ */
+#ifndef CORE_CONFIG_SCOPES_H
+#define CORE_CONFIG_SCOPES_H
+
+#include <core/config/directory.h>
+#include <core/config/settings.h>
+
+/* Weakest first. */
+enum config_scope_kind {
+	SCOPE_DEFAULT,
+	SCOPE_ACCOUNT,
+	SCOPE_DOMAIN,
+	SCOPE_GROUP,
+	SCOPE_USER,
+	SCOPE_KINDS
+};
+/* "account"; "default" for the section itself. */
+const char *scope_word(enum config_scope_kind kind);
+/* "accounts"; NULL for SCOPE_DEFAULT. */
+const char *scope_key(enum config_scope_kind kind);
+/* The name in the form in which layers are compared. -EINVAL: not a domain, not an address. */
+int scope_name(enum config_scope_kind kind, const char *name, char ret[MAIL_ADDRESS_SIZE]);
+
+/*
+ * May a row be overridden per scope? `inherited`: a PN_SCOPED group of options stands above it.
+ * For whoever writes help, man pages or schemas out of tables.
+ */
+static inline bool
+scope_allows(const struct pn_option *row, bool inherited)
+{
+	return inherited || row->flags & PN_SCOPED;
+}
+/* What makes a row's place in a table a wrong one: a key named like a scope. NULL when sound. */
+const char *scopes_table_fault(const struct pn_option *rows, size_t row_size);
+
+struct scope_layer {
+	enum config_scope_kind kind;
+	const char *name;               /* as scope_name() gives it */
+	const char *where;              /* "legal.users.ada@clinic.example", in diagnostics */
+	const char *text;               /* "user ada@clinic.example", in the trace */
+	const struct config_node *node; /* a map of what it overrides */
+};
+
+struct scopes_how {
+	const struct config_tree *tree;
+	const struct config_directory *directory;
+	const char *where;       /* the entry's id */
+	struct config_mark mark; /* of the entry, where it has no section */
+	const struct pn_option *rows;
+	size_t row_size, size;
+	struct arena *arena; /* the tree's life, or longer */
+};
+
+struct scopes {
+	struct scopes_how how;
+	const struct config_node *section; /* without the scopes; NULL: none, or empty */
+	size_t count;
+	struct scope_layer *layers; /* by kind and name */
+};
+
+/* Reads the section of the tree and the scopes in it. Complains; what is left is sound. */
+void scopes_read(const struct scopes_how *how, struct diags *diags, struct scopes *ret);
+
+/* Indexes of layers, weakest first: what applies to a sender. */
+#define SCOPES_DEEP (SCOPE_KINDS - 2 + 256) /* groups that have overrides in one section: 256 */
+struct scope_stack {
+	size_t count;
+	uint32_t layers[SCOPES_DEEP];
+};
+void scopes_match(
+    const struct scopes *scopes, const struct config_scope *sender, struct scope_stack *ret);
+
+/* Where to fill to. */
+struct scopes_fill {
+	struct arena *arena;
+	struct settings_secrets **secrets;
+	struct diags *diags;
+};
+/*
+ * The effective settings of a stack, an empty one for the default. `ret_enabled`: the switch.
+ * `ret_lacking` is for the default: the path of a required key that only scopes may give, with
+ * which the settings are not to be used; NULL where the key must be there. 0, or -EINVAL where an
+ * error was added.
+ */
+int scopes_fill(const struct scopes *scopes, const struct scope_stack *stack,
+    const struct scopes_fill *to, struct settings *ret, bool *ret_enabled,
+    const char **ret_lacking);
+
+/* Every stack that the configuration itself can tell: each layer with what lies below it, each
+ * member of a group. */
+void scopes_each(const struct scopes *scopes,
+    void (*each)(void *arg, const struct scope_stack *stack), void *arg);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * effective.c - finds or makes the settings that hold for a sender.
+ *
+ * Called by chain.c before each hook, on event loops and policy threads; by entry.c when a
+ * generation is made. Must never run a module's `prepare` on an event loop.
+ */
+#include <core/base/log.h>
+#include <core/policy/effective.h>
+#include <core/policy/stage.h>
+#include <errno.h>
+#include <glib.h>
+#include <stdlib.h>
+
+#define KEPT_MOST 4096 /* per entry and generation; what nobody uses goes first */
+
+struct entry_scopes {
+	struct scopes scopes;
+	const struct pn_module *module;
+	const char *id;
+	bool any_enabled;
+	GMutex lock;      /* of `made` */
+	GMutex bench;     /* held while something is prepared, so that no two threads do the same */
+	GHashTable *made; /* GBytes of layers -> struct effective */
+};
+
+struct entry_scopes *
+entry_scopes_new(const struct scopes *scopes, const struct chain_entry *entry)
+{
+	struct entry_scopes *own = calloc(1, sizeof(*own));
+
+	if (!own)
+		return NULL;
+	own->scopes = *scopes;
+	own->module = entry->module;
+	own->id = entry->config->id;
+	g_mutex_init(&own->lock);
+	g_mutex_init(&own->bench);
+	own->made = g_hash_table_new_full(
+	    g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+	return own;
+}
+
+void
+entry_scopes_free(struct entry_scopes **scopes)
+{
+	struct entry_scopes *old = *scopes;
+	GHashTableIter iter;
+	gpointer value;
+
+	*scopes = NULL;
+	if (!old)
+		return;
+	g_hash_table_iter_init(&iter, old->made);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct effective *effective = value;
+
+		effective_release(&effective);
+	}
+	g_hash_table_destroy(old->made);
+	g_mutex_clear(&old->lock);
+	g_mutex_clear(&old->bench);
+	free(old);
+}
+
+struct effective *
+effective_hold(struct effective *effective)
+{
+	__atomic_fetch_add(&effective->references, 1, __ATOMIC_RELAXED);
+	return effective;
+}
+
+void
+effective_release(struct effective **effective)
+{
+	struct effective *old = *effective;
+
+	*effective = NULL;
+	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	if (old->derived)
+		old->module->release(old->derived);
+	arena_free(&old->arena);
+	free(old);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+/* "user ada@clinic.example, group doctors" */
+static const char *
+scope_text(const struct scopes *scopes, const struct scope_stack *stack, struct arena *arena)
+{
+	const char *text = "";
+
+	for (size_t i = stack->count; i-- > 0;)
+		text = arena_printf(arena, "%s%s%s", text, *text ? ", " : "",
+		    scopes->layers[stack->layers[i]].text);
+	return text;
+}
+
+static void
+run_check(const struct entry_scopes *own, struct effective *effective, const char *where,
+    struct diags *diags)
+{
+	struct pn_check check = { &effective->settings, where, diags };
+	size_t errors = diags->errors;
+	int r;
+
+	if (own->module->check)
+		own->module->check(&check, effective->settings.values);
+	if (!own->module->prepare || diags->errors > errors)
+		return;
+	r = own->module->prepare(&check, effective->settings.values, &effective->derived);
+	if (r < 0 && diags->errors == errors)
+		pn_complain(&check, "", "cannot be prepared: %s", strerror(-r));
+}
+
+/* New ones, not kept. `secrets` NULL: all have been read. */
+static struct effective *
+make(struct entry_scopes *own, const struct scope_stack *stack, struct settings_secrets **secrets,
+    bool thorough, struct diags *diags)
+{
+	const struct scope_layer *top = &own->scopes.layers[stack->layers[stack->count - 1]];
+	struct effective *effective = calloc(1, sizeof(*effective));
+	struct settings_secrets *none = NULL;
+	struct scopes_fill to;
+
+	if (!effective)
+		abort(); /* as arena.h */
+	effective->references = 1;
+	effective->module = own->module;
+	effective->scope = scope_text(&own->scopes, stack, &effective->arena);
+	to = (struct scopes_fill){ &effective->arena, secrets ? secrets : &none, diags };
+	if (scopes_fill(
+		&own->scopes, stack, &to, &effective->settings, &effective->enabled, NULL) == 0 &&
+	    thorough)
+		run_check(own, effective, top->where, diags);
+	return effective;
+}
+
+/* What nobody found while the configuration was checked: a combination of overrides. */
+static struct effective *
+make_lasting(struct entry_scopes *own, const struct scope_stack *stack)
+{
+	struct diags diags = { 0 };
+	struct effective *effective = make(own, stack, NULL, true, &diags);
+	struct arena *arena = &effective->arena;
+
+	diags_sort(&diags);
+	for (size_t i = 0; i < diags.count && !effective->fault; i++)
+		if (diags.items[i].kind == DIAG_ERROR)
+			effective->fault = arena_printf(arena, "its settings for %s do not fit: %s",
+			    effective->scope, diag_format(&diags.items[i], arena));
+	if (effective->fault)
+		log_event(
+		    PN_LOG_ERROR, "settings", "entry", own->id, "error", effective->fault, NULL);
+	diags_free(&diags);
+	return effective;
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+static struct effective *
+look_up(struct entry_scopes *own, const struct scope_stack *stack)
+{
+	GBytes *key = g_bytes_new_static(stack->layers, stack->count * sizeof(stack->layers[0]));
+	struct effective *found;
+
+	g_mutex_lock(&own->lock);
+	found = g_hash_table_lookup(own->made, key);
+	if (found)
+		effective_hold(found);
+	g_mutex_unlock(&own->lock);
+	g_bytes_unref(key);
+	return found;
+}
+
+static gboolean
+is_idle(gpointer key, gpointer value, gpointer arg)
+{
+	struct effective *effective = value;
+
+	if (__atomic_load_n(&effective->references, __ATOMIC_ACQUIRE) > 1)
+		return FALSE;
+	effective_release(&effective); /* none can take hold of it: the lock is ours */
+	return TRUE;
+}
+
+/* Takes `fresh`; gives the one that everybody uses, held. */
+static struct effective *
+keep(struct entry_scopes *own, const struct scope_stack *stack, struct effective *fresh)
+{
+	GBytes *key = g_bytes_new(stack->layers, stack->count * sizeof(stack->layers[0]));
+	struct effective *found;
+
+	g_mutex_lock(&own->lock);
+	found = g_hash_table_lookup(own->made, key);
+	if (!found) {
+		if (g_hash_table_size(own->made) >= KEPT_MOST)
+			g_hash_table_foreach_remove(own->made, is_idle, NULL);
+		g_hash_table_insert(own->made, g_bytes_ref(key), effective_hold(fresh));
+		found = fresh;
+		fresh = NULL;
+	} else {
+		effective_hold(found);
+	}
+	g_mutex_unlock(&own->lock);
+	effective_release(&fresh);
+	g_bytes_unref(key);
+	return found;
+}
+
+static struct effective *
+find_or_make(struct entry_scopes *own, const struct scope_stack *stack)
+{
+	struct effective *found = look_up(own, stack);
+
+	if (found)
+		return found;
+	if (!own->module->prepare)
+		return keep(own, stack, make_lasting(own, stack));
+	g_mutex_lock(&own->bench);
+	found = look_up(own, stack);
+	if (!found)
+		found = keep(own, stack, make_lasting(own, stack));
+	g_mutex_unlock(&own->bench);
+	return found;
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+/* Found once per transaction: whose mail it is does not change with what hooks edit. */
+static const struct config_scope *
+sender_of(struct pn_txn *txn)
+{
+	if (!txn->scope || txn->scope_sender != txn->envelope.original_sender) {
+		txn->scope = arena_alloc(&txn->arena, sizeof(*txn->scope));
+		txn->scope_sender = txn->envelope.original_sender;
+		config_scope_find(&generation_core(txn->generation)->directory, txn->facts.user,
+		    txn->envelope.original_sender, txn->scope);
+	}
+	return txn->scope;
+}
+
+enum effective_step
+effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage, bool may_block,
+    struct effective **ret)
+{
+	struct entry_scopes *own = entry->scopes;
+	bool always = stage_is(stage, STAGE_ALWAYS); /* nobody's mail, or chosen by another */
+	struct scope_stack stack = { 0 };
+
+	*ret = NULL;
+	/* Before MAIL, and where there is no sender at all, the default speaks. */
+	if (own && !stage_is(stage, STAGE_IN_SESSION) && txn->id[0])
+		scopes_match(&own->scopes, sender_of(txn), &stack);
+	if (stack.count == 0)
+		return entry->enabled || always ? EFFECTIVE_ON : EFFECTIVE_OFF;
+	*ret = look_up(own, &stack);
+	if (!*ret && own->module->prepare && !may_block)
+		return EFFECTIVE_HOP;
+	if (!*ret)
+		*ret = find_or_make(own, &stack);
+	return (*ret)->enabled || (*ret)->fault || always ? EFFECTIVE_ON : EFFECTIVE_OFF;
+}
+
+/* ---- checking -------------------------------------------------------------------------------- */
+
+struct checking {
+	struct entry_scopes *own;
+	struct settings_secrets **secrets;
+	bool thorough;
+	struct diags *diags;
+};
+
+/* At the same place, among the first `count`: by the section's own check, or by a stack before. */
+static bool
+was_said(const struct diags *diags, size_t count, const struct diag *diag)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct diag *old = &diags->items[i];
+
+		if (old->kind == diag->kind && old->mark.line == diag->mark.line &&
+		    old->mark.column == diag->mark.column &&
+		    g_strcmp0(old->mark.file, diag->mark.file) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_stack(void *arg, const struct scope_stack *stack)
+{
+	struct checking *checking = arg;
+	struct diags found = { 0 };
+	size_t before = checking->diags->count;
+	struct effective *effective = make(
+	    checking->own, stack, checking->secrets, checking->thorough, &found);
+
+	for (size_t i = 0; i < found.count; i++)
+		if (!was_said(checking->diags, before, &found.items[i]))
+			diag_add(checking->diags, found.items[i].kind, found.items[i].mark, "%s",
+			    found.items[i].text);
+	checking->own->any_enabled |= effective->enabled;
+	effective_release(&effective);
+	diags_free(&found);
+}
+
+void
+entry_scopes_check(struct entry_scopes *scopes, struct settings_secrets **secrets, bool thorough,
+    struct diags *diags)
+{
+	struct checking checking = { scopes, secrets, thorough, diags };
+
+	scopes_each(&scopes->scopes, check_stack, &checking);
+}
+
+bool
+entry_scopes_any_enabled(const struct entry_scopes *scopes)
+{
+	return scopes->any_enabled;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * effective.h - an entry's settings as they are for one sender, with what `prepare` made of them.
+ *
+ * Made when they are first asked for and kept with the generation, one per distinct set of
+ * overrides: two senders whom the same overrides concern share one. Counted by reference, so that
+ * a call may go on with them whatever else happens. Any thread.
+ */
+#ifndef CORE_POLICY_EFFECTIVE_H
+#define CORE_POLICY_EFFECTIVE_H
+
+#include <core/config/scopes.h>
+#include <core/policy/generation.h>
+#include <core/policy/txn.h>
+
+struct effective {
+	uint32_t references; /* atomic */
+	const struct pn_module *module;
+	struct arena arena;
+	struct settings settings;
+	void *derived;
+	bool enabled;
+	const char *scope; /* "user ada@clinic.example, group doctors": strongest first */
+	const char *fault; /* NULL, or why these settings cannot be used */
+};
+
+/* The scopes of one entry and what was made of them so far. */
+struct entry_scopes;
+
+/*
+ * Takes a copy of `scopes`, whose memory lives as long as the generation. `entry`'s module and id
+ * are known. NULL: no memory.
+ */
+struct entry_scopes *entry_scopes_new(const struct scopes *scopes, const struct chain_entry *entry);
+void entry_scopes_free(struct entry_scopes **scopes);
+/*
+ * Fills in every set of overrides that the configuration can tell, follows all that is to be read
+ * from files, and complains of what does not fit; what was complained of at the same place before
+ * is not said twice. `thorough`: with `check` and `prepare`.
+ */
+void entry_scopes_check(struct entry_scopes *scopes, struct settings_secrets **secrets,
+    bool thorough, struct diags *diags);
+/* After the check: does any set of overrides leave the entry switched on? */
+bool entry_scopes_any_enabled(const struct entry_scopes *scopes);
+
+enum effective_step {
+	EFFECTIVE_ON,  /* the hook is to run; `ret` is what it sees, NULL: the entry's own */
+	EFFECTIVE_OFF, /* switched off for this sender, by `ret` or (NULL) by the section */
+	EFFECTIVE_HOP  /* `prepare` has to run first, which needs a thread that may block */
+};
+/* What holds for the transaction's sender at this stage. `ret` is held for the caller. */
+enum effective_step effective_find(const struct chain_entry *entry, struct pn_txn *txn,
+    int32_t stage, bool may_block, struct effective **ret);
+struct effective *effective_hold(struct effective *effective);
+void effective_release(struct effective **effective);
+
+#endif
