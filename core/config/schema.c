@@ -7,6 +7,7 @@
  */
 #include <core/config/option.h>
 #include <core/config/schema.h>
+#include <core/config/scopes.h>
 
 static json_t *
 typed(const char *type)
@@ -224,32 +225,50 @@ schema_table(const struct pn_option *rows, size_t row_size)
 
 /* What a scope may say: the keys that are its own, none of them required. */
 static json_t *
-scope(const struct pn_option *rows, size_t row_size)
+scope(const struct pn_option *rows, size_t row_size, bool inherited)
 {
-	json_t *properties = json_pack("{s:o}", "enabled", truth());
+	json_t *properties = json_object(), *group;
 	struct pn_option row;
 
-	for (size_t i = 0; (row = option_row(rows, row_size, i)).type != PN_TYPE_END; i++)
-		if (row.name && row.flags & PN_SCOPED)
+	for (size_t i = 0; (row = option_row(rows, row_size, i)).type != PN_TYPE_END; i++) {
+		bool scoped = scope_allows(&row, inherited);
+
+		if (row.type == PN_TYPE_GROUP) {
+			group = scope(row.nested, row_size, scoped);
+			if (json_object_size(json_object_get(group, "properties")) > 0)
+				json_object_set(properties, row.name, group);
+			json_decref(group);
+		} else if (row.name && scoped) {
 			json_object_set_new(properties, row.name, described(&row, row_size));
+		}
+	}
 	return json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties,
 	    "additionalProperties", 0);
+}
+
+/* The same for a whole section, which has its switch. */
+static json_t *
+section_scope(const struct pn_option *rows, size_t row_size)
+{
+	json_t *ret = scope(rows, row_size, false);
+
+	json_object_set_new(json_object_get(ret, "properties"), "enabled", truth());
+	return ret;
 }
 
 json_t *
 schema_section(const struct pn_option *rows, size_t row_size)
 {
-	static const char *const scopes[] = { "accounts", "domains", "groups", "users" };
 	json_t *ret = schema_table(rows, row_size);
 	json_t *properties = json_object_get(ret, "properties");
 
 	if (!properties)
 		return ret;
 	json_object_set_new(properties, "enabled", truth());
-	for (size_t i = 0; i < sizeof(scopes) / sizeof(*scopes); i++)
-		json_object_set_new(properties, scopes[i],
+	for (int kind = SCOPE_ACCOUNT; kind < SCOPE_KINDS; kind++)
+		json_object_set_new(properties, scope_key((enum config_scope_kind)kind),
 		    json_pack("{s:[s,s], s:o, s:s}", "type", "object", "null",
-			"additionalProperties", scope(rows, row_size), "description",
+			"additionalProperties", section_scope(rows, row_size), "description",
 			"What differs for some: by name of the scope, the settings."));
 	/* A required setting may come from the scopes alone. */
 	json_object_del(ret, "required");
