@@ -3,13 +3,12 @@
  * client.c - one SMTP client session: connects, secures, authenticates, sends, measures.
  *
  * Called by load.c when its socket is ready or its turn has come. A refusal of any kind costs the
- * connection; that is no polite client's way, but keeps what is measured simple. TLS never resumes.
+ * connection; that is no polite client's way, but keeps what is measured simple.
  */
 #include "client.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -36,13 +35,10 @@ hang_up(struct client *client)
 {
 	if (client->fd >= 0)
 		close(client->fd);
-	SSL_free(client->tls);
-	ERR_clear_error();
-	client->tls = NULL;
 	client->fd = -1;
 	client->events = 0;
 	client->step = STEP_NONE;
-	client->handshaken = client->offers_pipelining = false;
+	client->secure = client->handshaken = client->offers_pipelining = false;
 	client->offers_size = client->offers_starttls = false;
 	client->sent_here = client->asked = client->answered = 0;
 	client->in_len = client->out_len = 0;
@@ -70,35 +66,45 @@ fail(struct client *client, const char *reason)
 	client->waits = true;
 }
 
+/* All of the output goes into records at once; 1 sent, 0 the rest later, -1. */
+static int
+push_sealed(struct client *client)
+{
+	if (client->handshaken && client->out_len > 0) {
+		if (tls13_write(client->tls, client->out, client->out_len) < 0)
+			return -1;
+		client->out_len = 0;
+	}
+	return tls13_send(client->tls, client->fd);
+}
+
+static int
+push_clear(struct client *client)
+{
+	while (client->out_len > 0) {
+		ssize_t n = send(client->fd, client->out, client->out_len, MSG_NOSIGNAL);
+
+		if (n < 0)
+			return errno == EAGAIN ? 0 : -1;
+		client->out += n;
+		client->out_len -= (size_t)n;
+	}
+	return 1;
+}
+
 /* Writes what is left of the output. */
 static void
 push(struct client *client)
 {
-	while (client->out_len > 0) {
-		ssize_t n;
+	int r = client->secure ? push_sealed(client) : push_clear(client);
 
-		if (client->tls) {
-			size_t done = 0;
-			int r = SSL_write_ex(client->tls, client->out, client->out_len, &done);
-
-			if (r == 0 && SSL_get_error(client->tls, r) == SSL_ERROR_WANT_WRITE)
-				break;
-			n = r == 0 ? -1 : (ssize_t)done;
-		} else {
-			n = send(client->fd, client->out, client->out_len, MSG_NOSIGNAL);
-			if (n < 0 && errno == EAGAIN)
-				break;
-		}
-		if (n < 0) {
-			fail(client, "connection lost while writing");
-			return;
-		}
-		client->out += n;
-		client->out_len -= (size_t)n;
+	if (r < 0) {
+		fail(client, "connection lost while writing");
+		return;
 	}
-	if (client->out_len == 0 && client->step == STEP_BODY)
+	if (r == 1 && client->step == STEP_BODY)
 		client->body_sent = figures_now();
-	watch(client, client->out_len > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	watch(client, r == 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
 static void
@@ -173,7 +179,7 @@ after_ehlo(struct client *client)
 {
 	struct plan *plan = client->plan;
 
-	if (plan->starttls && !client->tls) {
+	if (plan->starttls && !client->secure) {
 		if (!client->offers_starttls)
 			fail(client, "STARTTLS is not offered");
 		else
@@ -186,35 +192,14 @@ after_ehlo(struct client *client)
 }
 
 static void
-handshake(struct client *client)
-{
-	int r = SSL_do_handshake(client->tls), why;
-
-	if (r == 1) {
-		client->handshaken = true;
-		say_text(client, STEP_EHLO, "EHLO load.test\r\n");
-		return;
-	}
-	why = SSL_get_error(client->tls, r);
-	if (why == SSL_ERROR_WANT_READ)
-		watch(client, EPOLLIN);
-	else if (why == SSL_ERROR_WANT_WRITE)
-		watch(client, EPOLLIN | EPOLLOUT);
-	else
-		fail(client, "TLS handshake failed");
-}
-
-static void
 start_tls(struct client *client)
 {
 	client->step = STEP_HANDSHAKE;
-	client->tls = SSL_new(client->plan->tls);
-	if (!client->tls || SSL_set_fd(client->tls, client->fd) != 1) {
+	client->secure = true;
+	if (tls13_begin(client->tls) < 0)
 		fail(client, "no TLS session");
-		return;
-	}
-	SSL_set_connect_state(client->tls);
-	handshake(client);
+	else
+		push(client);
 }
 
 static void
@@ -316,22 +301,44 @@ read_lines(struct client *client)
 		fail(client, "endless reply");
 }
 
+/* Text that came: `n` bytes are behind what was there. */
+static void
+take(struct client *client, size_t n)
+{
+	client->in_len += n;
+	read_lines(client);
+}
+
+/* What TLS has made of the records that are there, as long as this connection lasts. */
+static void
+read_records(struct client *client)
+{
+	const char *text, *why = NULL;
+	size_t len;
+	int r;
+
+	while (client->secure && (r = tls13_next(client->tls, &text, &len, &why)) != 0) {
+		if (r < 0 || len > sizeof(client->in) - client->in_len) {
+			fail(client, r < 0 ? why : "endless reply");
+			return;
+		}
+		memcpy(client->in + client->in_len, text, len);
+		take(client, len);
+	}
+	if (client->secure && !client->handshaken && tls13_is_ready(client->tls)) {
+		/* Leaves together with the client's Finished. */
+		client->handshaken = true;
+		say_text(client, STEP_EHLO, "EHLO load.test\r\n");
+	}
+}
+
 static ssize_t
 pull(struct client *client)
 {
-	char *to = client->in + client->in_len;
-	size_t room = sizeof(client->in) - client->in_len, got;
-
-	if (!client->tls)
-		return recv(client->fd, to, room, 0);
-	int r = SSL_read_ex(client->tls, to, room, &got);
-	if (r == 1)
-		return (ssize_t)got;
-	if (SSL_get_error(client->tls, r) == SSL_ERROR_WANT_READ) {
-		errno = EAGAIN;
-		return -1;
-	}
-	return 0;
+	if (client->secure)
+		return tls13_receive(client->tls, client->fd);
+	return recv(
+	    client->fd, client->in + client->in_len, sizeof(client->in) - client->in_len, 0);
 }
 
 static void
@@ -339,16 +346,17 @@ on_readable(struct client *client)
 {
 	ssize_t n = pull(client);
 
-	if (n > 0) {
-		client->in_len += (size_t)n;
-		read_lines(client);
-	} else if (n < 0 && errno == EAGAIN) {
+	if (n < 0 && errno == EAGAIN)
 		return;
-	} else if (client->step == STEP_QUIT) {
+	if (n <= 0 && client->step == STEP_QUIT) {
 		hang_up(client);
 		client_next(client);
-	} else {
+	} else if (n <= 0) {
 		fail(client, n < 0 ? strerror(errno) : "connection closed by the server");
+	} else if (client->secure) {
+		read_records(client);
+	} else {
+		take(client, (size_t)n);
 	}
 }
 
@@ -357,17 +365,9 @@ client_on_event(struct client *client, uint32_t events)
 {
 	if (client->fd < 0)
 		return;
-	if (client->step == STEP_HANDSHAKE) {
-		handshake(client);
-		return;
-	}
 	if (events & EPOLLOUT)
 		push(client);
-	if (client->fd < 0 || !(events & ~(uint32_t)EPOLLOUT))
-		return;
-	on_readable(client);
-	/* What OpenSSL has already decrypted shows in no event. */
-	while (client->fd >= 0 && client->handshaken && SSL_pending(client->tls) > 0)
+	if (client->fd >= 0 && events & ~(uint32_t)EPOLLOUT)
 		on_readable(client);
 }
 
@@ -429,6 +429,8 @@ client_init(struct client *client, struct plan *plan)
 	memset(client, 0, sizeof(*client));
 	client->plan = plan;
 	client->fd = -1;
+	if (plan->starttls && !(client->tls = tls13_new()))
+		return -ENOMEM;
 	if (plan->idle)
 		return 0;
 	client->commands = malloc(512 + (64 + strlen(plan->domain)) * (plan->recipients + 1));
@@ -443,6 +445,7 @@ void
 client_free(struct client *client)
 {
 	hang_up(client);
+	tls13_free(client->tls);
 	free(client->commands);
 	free(client->message);
 }

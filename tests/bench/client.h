@@ -6,9 +6,9 @@
 #define TESTS_BENCH_CLIENT_H
 
 #include "figures.h"
+#include "tls13.h"
 
 #include <netinet/in.h>
-#include <openssl/ssl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +23,6 @@ struct plan {
 	double reconnect; /* seconds without any 250 to go on through failures; 0: not at all */
 	bool starttls, pipelining, idle;
 	const char *user, *password, *from, *domain, *tag;
-	SSL_CTX *tls;
 	FILE *acked; /* ids that got their 250 */
 	char *auth;  /* the AUTH command */
 	char *message;
@@ -55,7 +54,8 @@ struct client {
 	struct plan *plan;
 	int fd;
 	enum client_step step;
-	SSL *tls;
+	struct tls13 *tls; /* where the plan wants it; for all its connections */
+	bool secure;       /* in TLS, or on the way into it */
 	bool handshaken, offers_pipelining, offers_size, offers_starttls;
 	bool busy;  /* a message is its own */
 	bool waits; /* for its turn: the next intended time, or the end of a pause */
@@ -71,7 +71,7 @@ struct client {
 	char in[CLIENT_INPUT];
 };
 
-/* Fills plan->message, plan->auth, plan->tls. */
+/* Fills plan->message, plan->auth. */
 int plan_prepare(struct plan *plan);
 void plan_free(struct plan *plan);
 /* When the next message is due; 0 when it is now, negative when there is none left. */

@@ -96,22 +96,12 @@ plan_prepare(struct plan *plan)
 
 	if (r == 0 && plan->user)
 		r = make_auth(plan);
-	if (r < 0 || !plan->starttls)
-		return r;
-	plan->tls = SSL_CTX_new(TLS_client_method());
-	if (!plan->tls)
-		return -ENOMEM;
-	SSL_CTX_set_session_cache_mode(plan->tls, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_mode(plan->tls, SSL_MODE_ENABLE_PARTIAL_WRITE |
-					SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
-					SSL_MODE_RELEASE_BUFFERS);
-	return 0;
+	return r;
 }
 
 void
 plan_free(struct plan *plan)
 {
-	SSL_CTX_free(plan->tls);
 	free(plan->message);
 	free(plan->auth);
 	figures_free(&plan->figures);

@@ -2,8 +2,9 @@
 # The load generator and the sink are used by tests as well; `make bench` runs the comparison.
 check_PROGRAMS += tests/bench/load tests/bench/sink
 tests_bench_load_SOURCES = tests/bench/load.c tests/bench/client.c tests/bench/client.h \
-	tests/bench/figures.c tests/bench/figures.h
-tests_bench_load_LDADD = $(OPENSSL_LIBS)
+	tests/bench/figures.c tests/bench/figures.h \
+	tests/bench/tls13.c tests/bench/tls13.h tests/bench/tls13_keys.c tests/bench/tls13_keys.h
+tests_bench_load_LDADD = $(OPENSSL_LIBS) $(SODIUM_LIBS)
 tests_bench_sink_SOURCES = tests/bench/sink.c tests/bench/sink_talk.c tests/bench/sink.h
 tests_bench_sink_LDADD =
 

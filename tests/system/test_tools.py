@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tools that other tests believe: load generator, sink, the private Postfix, CPU of a tree."""
 import os
+import re
 import smtplib
 import subprocess
 import tempfile
 import unittest
 
 from tests.lib import proc
+from tests.lib.case import PASSWORD, USER, RelayCase
 from tests.lib.postfix import Postfix
 from tests.lib.traffic import Idle, Load, Sink
 
@@ -66,6 +68,27 @@ class Traffic(unittest.TestCase):
     def test_a_delay_delays(self):
         got, _ = self.load(self.sink("--fault", "dot:1:delay50"), messages=3, sessions=1)
         self.assertGreaterEqual(got["reply_us"]["p50"], 50000)
+
+
+class Secure(RelayCase):
+    """The generator's own TLS client, against a server that has OpenSSL's."""
+
+    def setUp(self):
+        super().setUp()
+        self.server = self.relay_with_user().start()
+
+    def test_messages_of_many_records_arrive_whole(self):
+        got = Load(self.builddir, self.server.port("submission"), starttls=True,
+                   auth=f"{USER}:{PASSWORD}", sessions=1, messages=30, per_connection=3,
+                   size=100000).finish()
+        self.assertEqual((got["accepted"], got["failed"], got["connections"]), (30, 0, 10))
+        bodies = {re.split(rb"\r?\n\r?\n", message, maxsplit=1)[1] for message in self.delivered(30)}
+        self.assertEqual(len(bodies), 1)
+        self.assertEqual(len(re.findall(rb"(?m)^[A-Za-z0-9+/]{76}\r?$", bodies.pop())), 1278)
+
+    def test_idle_sessions_stand(self):
+        idle = Idle(self.builddir, self.server.port("submission"), 20, starttls=True)
+        self.assertEqual((idle.standing, idle.close()), (20, 20))
 
 
 class Cpu(unittest.TestCase):
