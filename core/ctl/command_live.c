@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command_live.c - posternctl status, metrics, queue list, trace, reload: asks the running relay.
+ * command_live.c - posternctl status, metrics, queue list, trace, reload, upgrade: asks the running
+ * relay.
  *
  * The answers' shapes are made by core/master/relay_control.c.
  */
@@ -143,25 +144,38 @@ run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 }
 
 static int
-run_reload(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+ask_change(struct ctl *ctl, const char *command, const char *result, const char *number,
+    struct pn_error *err)
 {
 	json_t *answer;
 	const char *text;
 	bool ok;
-	int code = ask(ctl, json_pack("{s:s}", "command", "reload"), &answer, err);
+	int code = ask(ctl, json_pack("{s:s}", "command", command), &answer, err);
 
 	if (code != EXIT_OK)
 		return code;
 	ok = json_is_true(json_object_get(answer, "ok"));
 	text = json_string_value(json_object_get(answer, "text"));
 	if (ok)
-		console_add(&ctl->console,
-		    json_pack("{s:s, s:s?}", "result", "reloaded", "generation", text));
+		console_add(
+		    &ctl->console, json_pack("{s:s, s:s?}", "result", result, number, text));
 	else
 		pn_error_set(
 		    err, -EINVAL, "the configuration in force stays: %s", text ? text : "");
 	json_decref(answer);
 	return ok ? EXIT_OK : EXIT_REFUSED;
+}
+
+static int
+run_reload(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	return ask_change(ctl, "reload", "reloaded", "generation", err);
+}
+
+static int
+run_upgrade(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	return ask_change(ctl, "upgrade", "upgraded", "relay", err);
 }
 
 const struct ctl_command ctl_live_commands[] = {
@@ -173,5 +187,7 @@ const struct ctl_command ctl_live_commands[] = {
 	    run_trace },
 	{ "reload", "", "Check the configuration and, if it is good, put it in force.", 0, 0,
 	    run_reload },
+	{ "upgrade", "", "Replace the relay: new code and configuration, no connection refused.", 0,
+	    0, run_upgrade },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

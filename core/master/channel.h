@@ -2,18 +2,21 @@
 /*
  * channel.h - typed frames between the master and its children, over a unix stream socket.
  *
- * A frame is a type, a length and bytes, with up to CHANNEL_FDS descriptors beside them. Both ends
- * are of one build, but a child is less trusted than the master: lengths are bounded, what a child
- * may say is a fixed list. Sending and receiving block; a reader on an event loop waits for the
- * descriptor to be readable and then takes one frame.
+ * A frame is a type, a length and bytes, with up to CHANNEL_FDS descriptors beside them. After an
+ * upgrade a child is of a later build than the master, which tells it the version it speaks; both
+ * being right, a child is still less trusted: lengths are bounded, what it may say is a fixed list.
+ * Sending and receiving block; a reader on an event loop waits for the descriptor to be readable
+ * and then takes one frame.
  */
 #ifndef CORE_MASTER_CHANNEL_H
 #define CORE_MASTER_CHANNEL_H
 
 #include <core/base/buf.h>
 
-#define CHANNEL_MOST (64u * 1024 * 1024)
-#define CHANNEL_FDS  64
+/* Greater with each change that the other end would not understand, save CHANNEL_RESULT's `why`. */
+#define CHANNEL_VERSION 1
+#define CHANNEL_MOST    (64u * 1024 * 1024)
+#define CHANNEL_FDS     64
 
 enum channel_type {
 	/* checker to master */
@@ -26,12 +29,16 @@ enum channel_type {
 	CHANNEL_ANSWER, /* i32 result, u32 mode, bytes (or the error's text) */
 	/* master to relay */
 	CHANNEL_CONFIG,  /* JSON, NUL, bundle; descriptors of the listeners in JSON's order */
-	CHANNEL_OUTCOME, /* what came of a reload that was asked for: JSON */
+	CHANNEL_OUTCOME, /* what came of a reload or upgrade that was asked for: JSON */
 	/* relay to master */
 	CHANNEL_READY,   /* mail is accepted */
 	CHANNEL_RELOAD,  /* posternctl asks for a reload */
 	CHANNEL_REFUSED, /* text: the configuration could not be taken */
 	CHANNEL_APPLIED, /* text: number of the generation that is in force */
+	CHANNEL_UPGRADE, /* posternctl asks for an upgrade */
+	/* master to relay */
+	CHANNEL_LEAVE, /* another relay serves: end, without hurry */
+	CHANNEL_CODE,  /* text: paths of replaced posternd and modules, a line each */
 };
 
 struct channel_frame {

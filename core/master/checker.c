@@ -15,6 +15,7 @@
 #include <core/policy/generation.h>
 #include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -62,14 +63,29 @@ send_diags(int fd, struct diags *diags)
 	arena_free(&arena);
 }
 
+/* What the relay will load is found the same way. */
 static json_t *
-result_json(const struct generation *generation)
+modules_json(const struct generation *generation, const char *module_path)
+{
+	const struct chain_entry *entries;
+	size_t count = generation_entries(generation, &entries);
+	json_t *list = json_array();
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < count; i++)
+		if (loader_find(entries[i].config->module, module_path, path, sizeof(path)) == 0)
+			json_array_append_new(list, json_string(path));
+	return list;
+}
+
+static json_t *
+result_json(const struct generation *generation, const char *module_path)
 {
 	const struct config_relay *relay = &generation_core(generation)->relay;
 
-	return json_pack("{s:b, s:s*, s:s, s:s, s:i, s:o}", "ok", 1, "user", relay->user, "state",
-	    relay->state_directory, "run", relay->run_directory, "log", relay->log_level,
-	    "listeners", listeners_json(relay));
+	return json_pack("{s:b, s:s*, s:s, s:s, s:i, s:o, s:o}", "ok", 1, "user", relay->user,
+	    "state", relay->state_directory, "run", relay->run_directory, "log", relay->log_level,
+	    "listeners", listeners_json(relay), "modules", modules_json(generation, module_path));
 }
 
 /* The relay's user in a configuration that cannot be taken: it may not be our fault to find. */
@@ -107,7 +123,7 @@ check(const char *folder, const char *modules, int fd)
 		r = generation_build(&how, &diags, &generation);
 	send_diags(fd, &diags);
 	if (r == 0)
-		send_json(fd, CHANNEL_RESULT, result_json(generation));
+		send_json(fd, CHANNEL_RESULT, result_json(generation, modules));
 	else
 		send_json(fd, CHANNEL_RESULT, refusal_json(&how, diags.errors));
 	generation_release(&generation);
@@ -163,16 +179,32 @@ take_listeners(json_t *list, struct checker_answer *ret, struct pn_error *err)
 	return 0;
 }
 
+static void
+take_modules(json_t *list, struct checker_answer *ret)
+{
+	size_t i;
+	json_t *item;
+
+	ret->modules = arena_alloc(
+	    &ret->arena, (json_array_size(list) + 1) * sizeof(*ret->modules));
+	json_array_foreach(list, i, item)
+	{
+		if (json_is_string(item))
+			ret->modules[ret->module_count++] = arena_text(
+			    &ret->arena, json_string_value(item));
+	}
+}
+
 static int
 take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
 {
-	json_t *result = json_loads(text, 0, NULL), *listeners = NULL;
+	json_t *result = json_loads(text, 0, NULL), *listeners = NULL, *modules = NULL;
 	const char *user = NULL, *state = NULL, *run = NULL, *why = NULL;
 	int ok = 0, errors = 0, log_level = 0, r;
 
-	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?o, s?s}", "ok", &ok, "errors",
-		&errors, "user", &user, "state", &state, "run", &run, "log", &log_level,
-		"listeners", &listeners, "why", &why) < 0) {
+	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?o, s?o, s?s}", "ok", &ok,
+		"errors", &errors, "user", &user, "state", &state, "run", &run, "log", &log_level,
+		"listeners", &listeners, "modules", &modules, "why", &why) < 0) {
 		r = pn_error_set(err, -EPROTO, "the checker's answer makes no sense");
 	} else if (why) {
 		r = pn_error_set(err, -EPERM, "%s", why);
@@ -185,6 +217,7 @@ take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
 		ret->state_directory = arena_text(&ret->arena, state);
 		ret->run_directory = arena_text(&ret->arena, run);
 		ret->log_level = log_level;
+		take_modules(modules, ret);
 		r = take_listeners(listeners, ret, err);
 	}
 	json_decref(result);
@@ -281,8 +314,8 @@ keep_path(void *arg, const char *path)
 }
 
 static int
-run_as(const char *user, const char *folder, const char *modules, struct checker_answer *ret,
-    struct pn_error *err)
+run_as(int program, const char *user, const char *folder, const char *modules,
+    struct checker_answer *ret, struct pn_error *err)
 {
 	struct source *files = NULL, *recording = NULL;
 	struct child child;
@@ -291,7 +324,7 @@ run_as(const char *user, const char *folder, const char *modules, struct checker
 	memset(ret, 0, sizeof(*ret));
 	ret->bundle = BUF_INIT(CHANNEL_MOST);
 	ret->diagnostics = BUF_INIT(4u * 1024 * 1024);
-	r = child_start("checker", ANSWER_MS / 1000, &child, err);
+	r = child_start(program, "checker", ANSWER_MS / 1000, &child, err);
 	if (r < 0)
 		return r;
 	r = source_files(&files);
@@ -321,15 +354,15 @@ run_as(const char *user, const char *folder, const char *modules, struct checker
  * where nobody finds mistakes, those count that the relay's user finds.
  */
 int
-checker_run(
-    const char *folder, const char *modules, struct checker_answer *ret, struct pn_error *err)
+checker_run(int program, const char *folder, const char *modules, struct checker_answer *ret,
+    struct pn_error *err)
 {
-	int r = run_as(NULL, folder, modules, ret, err);
+	int r = run_as(program, NULL, folder, modules, ret, err);
 	char *user = r == -EINVAL && ret->user && geteuid() == 0 ? strdup(ret->user) : NULL;
 
 	if (user) {
 		checker_answer_free(ret);
-		r = run_as(user, folder, modules, ret, err);
+		r = run_as(program, user, folder, modules, ret, err);
 		free(user);
 	}
 	return r;

@@ -27,16 +27,18 @@ struct checker_answer {
 	size_t listener_count;
 	const char **files; /* every file that was read */
 	size_t file_count;
+	const char **modules; /* the files that they were loaded from */
+	size_t module_count;
 	struct buf diagnostics; /* errors and warnings, a line each; also when checker_run fails */
 	struct buf bundle; /* every file that was read; the master wipes it when it is replaced */
 };
 
 /*
- * Forks, execs, answers its questions. 0, -EINVAL when the configuration has errors (their number
- * is in `err`), or another negative errno. `ret` is to be freed in every case.
+ * Starts `program`, a posternd, and answers its questions. 0, -EINVAL when the configuration has
+ * errors (their number is in `err`), or another negative errno. `ret` is to be freed in every case.
  */
-int checker_run(
-    const char *folder, const char *modules, struct checker_answer *ret, struct pn_error *err);
+int checker_run(int program, const char *folder, const char *modules, struct checker_answer *ret,
+    struct pn_error *err);
 void checker_answer_free(struct checker_answer *answer);
 
 /* The child: posternd --child=checker, channel on descriptor 3. Exit status. */

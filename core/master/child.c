@@ -5,6 +5,7 @@
  * Executed, not only forked: a child keeps none of the master's memory and gets its own address
  * layout. All descriptors are close-on-exec, so a child has what it is handed and no more.
  */
+#include <core/master/channel.h>
 #include <core/master/child.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,24 +17,25 @@
 #include <unistd.h>
 
 static _Noreturn void
-become(const char *role, int fd)
+become(int program, const char *role, int fd)
 {
-	char option[64];
+	char option[64], version[32];
 	char name[] = "posternd";
-	char *args[] = { name, option, NULL };
+	char *args[] = { name, option, version, NULL };
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	snprintf(option, sizeof(option), "--child=%s", role);
+	snprintf(version, sizeof(version), "--channel=%d", CHANNEL_VERSION);
 	/* dup2 onto itself would leave close-on-exec set */
 	if (fd == CHILD_CHANNEL ? fcntl(fd, F_SETFD, 0) == 0 : dup2(fd, CHILD_CHANNEL) >= 0)
-		execv("/proc/self/exe", args);
+		fexecve(program, args, environ);
 	_exit(127);
 }
 
 int
-child_start(const char *role, int patience_s, struct child *ret, struct pn_error *err)
+child_start(int program, const char *role, int patience_s, struct child *ret, struct pn_error *err)
 {
 	const struct timeval patience = { .tv_sec = patience_s };
 	int ends[2];
@@ -45,7 +47,7 @@ child_start(const char *role, int patience_s, struct child *ret, struct pn_error
 		    err, -errno, "cannot make a channel for the %s: %s", role, strerror(errno));
 	pid = fork();
 	if (pid == 0)
-		become(role, ends[1]);
+		become(program, role, ends[1]);
 	close(ends[1]);
 	if (pid < 0) {
 		int r = pn_error_set(err, -errno, "cannot start the %s: %s", role, strerror(errno));

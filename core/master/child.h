@@ -15,11 +15,13 @@ struct child {
 };
 
 /*
- * Runs "posternd --child=ROLE" with fresh memory and no descriptors but 0-2 and the channel. A
- * child that neither takes nor says anything for `patience_s` in the middle of a frame is not
- * waited for: sending and receiving fail with -EAGAIN or -EPROTO.
+ * Runs `program`, a posternd's descriptor, as "posternd --child=ROLE" with fresh memory and no
+ * descriptors but 0-2 and the channel. A child that neither takes nor says anything for
+ * `patience_s` in the middle of a frame is not waited for: sending and receiving fail with -EAGAIN
+ * or -EPROTO.
  */
-int child_start(const char *role, int patience_s, struct child *ret, struct pn_error *err);
+int child_start(
+    int program, const char *role, int patience_s, struct child *ret, struct pn_error *err);
 /* Closes the channel and waits; for children that end by themselves when it closes. */
 void child_end(struct child *child);
 

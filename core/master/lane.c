@@ -13,6 +13,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#define GRACE_MS 5000 /* for sessions that have not said MAIL yet, when nobody waits for the end \
+		       */
+
 struct door {
 	struct acceptor acceptor;
 	struct lane *lane;
@@ -29,6 +32,8 @@ struct lane {
 	size_t door_count;
 	pthread_t thread;
 	bool running;
+	struct loop_timer last_attempts;
+	bool draining_queue, sessions_gone, queue_drained;
 	void (*drained)(void *arg);
 	void *drained_arg;
 };
@@ -242,12 +247,24 @@ lane_start(struct lane *lane, struct pn_error *err)
 	return 0;
 }
 
+/* A session that ends later leaves its message in the spool. */
 static void
 queue_is_empty_handed(void *arg)
 {
 	struct lane *lane = arg;
 
-	lane->drained(lane->drained_arg);
+	lane->queue_drained = true;
+	if (lane->sessions_gone)
+		lane->drained(lane->drained_arg);
+}
+
+static void
+no_more_attempts(struct loop_timer *timer)
+{
+	struct lane *lane = (struct lane *)((char *)timer - offsetof(struct lane, last_attempts));
+
+	lane->draining_queue = true;
+	queue_drain(lane->queue, queue_is_empty_handed, lane);
 }
 
 static void
@@ -255,16 +272,23 @@ sessions_are_gone(void *arg)
 {
 	struct lane *lane = arg;
 
-	queue_drain(lane->queue, queue_is_empty_handed, lane);
+	lane->sessions_gone = true;
+	loop_timer_cancel(lane->loop, &lane->last_attempts);
+	if (!lane->draining_queue)
+		no_more_attempts(&lane->last_attempts);
+	else if (lane->queue_drained)
+		lane->drained(lane->drained_arg);
 }
 
 void
-lane_drain(struct lane *lane, void (*drained)(void *arg), void *arg)
+lane_drain(struct lane *lane, int64_t within_ms, bool hurry, void (*drained)(void *arg), void *arg)
 {
 	lane->drained = drained;
 	lane->drained_arg = arg;
+	lane->last_attempts.fire = no_more_attempts;
+	loop_timer_set(lane->loop, &lane->last_attempts, within_ms * 2 / 3);
 	close_doors(lane);
-	server_drain(lane->server, sessions_are_gone, lane);
+	server_drain(lane->server, hurry ? 0 : GRACE_MS, sessions_are_gone, lane);
 }
 
 void

@@ -3,13 +3,16 @@ core_libcore_a_SOURCES += \
 	core/master/channel.c core/master/channel.h \
 	core/master/checker.c core/master/checker.h \
 	core/master/child.c core/master/child.h \
+	core/master/code.c core/master/code.h \
 	core/master/lane.c core/master/lane.h \
-	core/master/master.c core/master/master.h \
+	core/master/master.c core/master/master.h core/master/master_state.h \
 	core/master/privileges.c core/master/privileges.h \
 	core/master/relay.c core/master/relay.h \
 	core/master/relay_control.c core/master/relay_state.h \
 	core/master/relay_metrics.c core/master/relay_metrics.h \
 	core/master/relay_spool.c \
+	core/master/relays.c \
+	core/master/reload.c \
 	core/master/remote_source.c core/master/remote_source.h \
 	core/master/settled.c core/master/settled.h \
 	core/master/sockets.c core/master/sockets.h \

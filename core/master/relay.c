@@ -100,6 +100,8 @@ struct switch_task {
 	struct relay *relay;
 	struct lane *lane;
 	struct settled *settled;
+	int64_t within_ms; /* of a drain */
+	bool hurry;
 };
 
 static void
@@ -231,23 +233,30 @@ drain_lane(struct loop_task *task)
 {
 	struct switch_task *change = (struct switch_task *)task;
 
-	lane_drain(change->lane, say_drained, change);
+	lane_drain(change->lane, change->within_ms, change->hurry, say_drained, change);
 }
 
 static void
-drain(struct relay *relay, int64_t within_ms)
+drain(struct relay *relay, int64_t within_ms, bool hurry)
 {
-	if (relay->draining)
+	int64_t until = loop_now(relay->loop) + within_ms;
+
+	if (relay->draining && until >= relay->drained_by_ms)
 		return;
+	relay->drained_by_ms = until;
+	loop_timer_set(relay->loop, &relay->deadline, within_ms);
+	if (relay->draining)
+		return; /* the master has gone since: there is less time */
 	relay->draining = true;
 	relay->undrained = relay->lane_count;
-	loop_timer_set(relay->loop, &relay->deadline, within_ms);
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
 
 		if (!change)
 			abort();
 		change->task.run = drain_lane;
+		change->within_ms = within_ms;
+		change->hurry = hurry;
 		change->relay = relay;
 		change->lane = relay->lanes[i];
 		loop_post(lane_loop(relay->lanes[i]), &change->task);
@@ -270,6 +279,25 @@ on_deadline(struct loop_timer *timer)
 
 /* ---- events of the main loop ---- */
 
+/* Another relay has the sockets too, and serves. */
+static void
+leave(struct relay *relay)
+{
+	log_event(PN_LOG_NOTICE, "leaving", NULL);
+	relay_control_outcome(
+	    relay, "{\"ok\": false, \"text\": \"the relay was replaced meanwhile; ask again\"}");
+	drain(relay, DRAIN_MS, false);
+}
+
+static void
+take_code(struct relay *relay, const char *lines)
+{
+	free(relay->changed_code);
+	relay->changed_code = *lines ? strdup(lines) : NULL;
+	for (char *at = relay->changed_code; at && (at = strchr(at, '\n'));)
+		*at = at[1] ? ' ' : '\0';
+}
+
 static void
 on_channel(struct loop_io *io, uint32_t events)
 {
@@ -279,11 +307,15 @@ on_channel(struct loop_io *io, uint32_t events)
 	if (channel_receive(io->fd, &frame) != 1) {
 		log_text(PN_LOG_WARNING, "the master is gone; leaving");
 		loop_unwatch(relay->loop, io);
-		drain(relay, ORPHAN_MS);
+		drain(relay, ORPHAN_MS, true);
 		return;
 	}
 	if (frame.type == CHANNEL_CONFIG)
 		take_config(relay, &frame);
+	else if (frame.type == CHANNEL_LEAVE)
+		leave(relay);
+	else if (frame.type == CHANNEL_CODE)
+		take_code(relay, frame.bytes.data);
 	else if (frame.type == CHANNEL_OUTCOME)
 		relay_control_outcome(relay, frame.bytes.data);
 	channel_frame_free(&frame);
@@ -296,7 +328,7 @@ on_signal(struct loop_io *io, uint32_t events)
 	struct signalfd_siginfo info;
 
 	if (read(io->fd, &info, sizeof(info)) == sizeof(info))
-		drain(relay, DRAIN_MS);
+		drain(relay, DRAIN_MS, true);
 }
 
 /* SIGINT and SIGHUP of a terminal reach the whole group: they are the master's to act on. */
@@ -467,6 +499,7 @@ finish(struct relay *relay)
 	free(relay->modules);
 	free(relay->state_directory);
 	free(relay->user);
+	free(relay->changed_code);
 }
 
 /*
@@ -492,6 +525,7 @@ relay_main(void)
 	channel_frame_free(&frame);
 	if (r < 0) {
 		log_event(PN_LOG_ERROR, "relay-not-started", "reason", err.text, NULL);
+		channel_send(CHILD_CHANNEL, CHANNEL_REFUSED, pn_slice_of(err.text), NULL, 0);
 		_exit(EXIT_FAILURE); /* threads may run; nothing was accepted yet */
 	}
 	channel_send(CHILD_CHANNEL, CHANNEL_READY, pn_slice("", 0), NULL, 0);

@@ -145,6 +145,9 @@ finish_status(struct survey *survey)
 	    survey->answer, "spool_loading", json_boolean(atomic_load(&relay->loading) > 0));
 	set(survey->answer, "message_memory", mail_bytes_in_use());
 	set(survey->answer, "generation", generation_number(relay->generation));
+	if (relay->changed_code)
+		json_object_set_new(
+		    survey->answer, "changed_code", json_string(relay->changed_code));
 	set(survey->answer, "pid", (uint64_t)getpid());
 	set(survey->answer, "uptime_seconds",
 	    (uint64_t)((clock_wall_us() - relay->started_us) / 1000000));
@@ -289,18 +292,28 @@ run_trace(void *arg, struct control_request *request, json_t *body)
 /* ---- reload ---- */
 
 static void
-run_reload(void *arg, struct control_request *request, json_t *body)
+ask_master(struct relay *relay, struct control_request *request, enum channel_type what)
 {
-	struct relay *relay = arg;
-
 	if (relay->reloading || relay->draining) {
-		control_refuse(request, "a reload or a stop is under way");
+		control_refuse(request, "a reload, an upgrade or a stop is under way");
 		return;
 	}
 	relay->reloading = request;
-	if (channel_send(CHILD_CHANNEL, CHANNEL_RELOAD, pn_slice("", 0), NULL, 0) < 0)
+	if (channel_send(CHILD_CHANNEL, what, pn_slice("", 0), NULL, 0) < 0)
 		relay_control_outcome(
 		    relay, "{\"ok\": false, \"text\": \"the master does not answer\"}");
+}
+
+static void
+run_reload(void *arg, struct control_request *request, json_t *body)
+{
+	ask_master(arg, request, CHANNEL_RELOAD);
+}
+
+static void
+run_upgrade(void *arg, struct control_request *request, json_t *body)
+{
+	ask_master(arg, request, CHANNEL_UPGRADE);
 }
 
 void
@@ -311,7 +324,7 @@ relay_control_outcome(struct relay *relay, const char *json)
 
 	relay->reloading = NULL;
 	if (!request)
-		return; /* the reload was asked for by a signal */
+		return; /* it was asked for by a signal */
 	outcome = json_loads(json, 0, NULL);
 	control_reply(request, outcome ? outcome : json_object());
 }
@@ -323,5 +336,6 @@ const struct control_command relay_commands[] = {
 	{ "queue list", run_list },
 	{ "trace", run_trace },
 	{ "reload", run_reload },
+	{ "upgrade", run_upgrade },
 	{ NULL, NULL },
 };

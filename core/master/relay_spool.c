@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SPOOL_WAIT_MS 40000 /* for a relay that follows another one itself and is to be followed \
-			     */
+#define SPOOL_WAIT_MS \
+	40000 /* for a relay that follows another one itself and is to be followed \
+	       */
 #define SPOOL_RETRY_MS 20
 #define TURN_MOST      200 /* messages that a lane takes over in one turn */
 

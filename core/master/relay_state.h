@@ -27,11 +27,13 @@ struct relay {
 	struct generation *generation;  /* the newest */
 	char *folder, *modules, *state_directory, *user;
 	struct control *control;
-	struct control_request *reloading; /* who asked for the reload under way, or NULL */
+	struct control_request *reloading; /* who asked for a reload or upgrade, or NULL */
+	char *changed_code; /* files that were replaced since they were loaded, or NULL */
 	int64_t started_us;
 	size_t switching; /* lanes that have not yet taken a configuration */
 	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
+	int64_t drained_by_ms;
 };
 
 /* ---- relay_spool.c ---- */
@@ -44,7 +46,7 @@ void relay_spool_free(struct relay *relay);
 
 /* ---- relay_control.c ---- */
 extern const struct control_command relay_commands[];
-/* The master has said what came of a reload. */
+/* The master has said what came of a reload or an upgrade. */
 void relay_control_outcome(struct relay *relay, const char *json);
 
 #endif

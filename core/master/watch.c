@@ -18,15 +18,15 @@ changed_us(const struct stat *st)
 	return (int64_t)st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000;
 }
 
-static void
-look_at(const char *path, struct stat *ret)
+void
+watch_stat(const char *path, struct stat *ret)
 {
 	if (stat(path, ret) < 0)
 		memset(ret, 0, sizeof(*ret));
 }
 
-static bool
-same(const struct stat *a, const struct stat *b)
+bool
+watch_same(const struct stat *a, const struct stat *b)
 {
 	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
 	       changed_us(a) == changed_us(b);
@@ -54,7 +54,7 @@ watch_set(struct watch *watch, const struct checker_answer *answer, int64_t bega
 		if (is_yaml(answer->files[i]))
 			continue;
 		file->path = arena_text(&watch->arena, answer->files[i]);
-		look_at(file->path, &file->seen);
+		watch_stat(file->path, &file->seen);
 		/* Replaced while it was being read, perhaps: look again as if it were new. */
 		if (changed_us(&file->seen) >= began_us && changed_us(&file->seen) <= now_us)
 			memset(&file->seen, 0, sizeof(file->seen));
@@ -72,8 +72,8 @@ watch_look(struct watch *watch)
 		struct watch_file *file = &watch->files[i];
 		struct stat now;
 
-		look_at(file->path, &now);
-		if (same(&now, &file->seen))
+		watch_stat(file->path, &now);
+		if (watch_same(&now, &file->seen))
 			continue;
 		file->seen = now;
 		changed = file->path;

@@ -26,4 +26,8 @@ void watch_set(struct watch *watch, const struct checker_answer *answer, int64_t
 const char *watch_look(struct watch *watch);
 void watch_free(struct watch *watch);
 
+/* All zero where there is no such file. */
+void watch_stat(const char *path, struct stat *ret);
+bool watch_same(const struct stat *a, const struct stat *b);
+
 #endif

@@ -95,9 +95,8 @@ next_folder(const char **path, char *folder, size_t size)
 	return true;
 }
 
-/* 0, -ENOENT, or -EACCES with the file in `ret` that cannot be reached. */
-static int
-find_file(const char *name, const char *module_path, char *ret, size_t size)
+int
+loader_find(const char *name, const char *module_path, char *ret, size_t size)
 {
 	char folder[3000];
 
@@ -312,7 +311,7 @@ loader_open(
 	if (!name_valid(name))
 		return pn_error_set(err, -EINVAL,
 		    "\"%.64s\" is no name of a module; they have a to z, 0 to 9, - and _", name);
-	r = find_file(name, module_path, path, sizeof(path));
+	r = loader_find(name, module_path, path, sizeof(path));
 	if (r < 0)
 		return r == -EACCES ? out_of_reach(path, err) : not_found(name, module_path, err);
 	r = prepare(err);

@@ -13,6 +13,8 @@ int loader_open(
     const char *name, const char *module_path, const struct pn_module **ret, struct pn_error *err);
 /* The methods it provides, ended by one without a name; NULL: none. */
 const struct pn_provider *loader_providers(const struct pn_module *module);
+/* The file it is loaded from. 0, -ENOENT, or -EACCES with the path that cannot be reached. */
+int loader_find(const char *name, const char *module_path, char *ret, size_t size);
 /* Names of all modules found on the path, each with a NUL; for suggestions. */
 struct buf;
 int loader_names(const char *module_path, struct buf *ret);

@@ -262,8 +262,9 @@ tell_drained(struct server *server)
 {
 	void (*drained)(void *arg) = server->drained;
 
-	if (!drained || server->sessions)
+	if (!drained || server->sessions || server->proxied)
 		return;
+	loop_timer_cancel(server->parts.loop, &server->grace);
 	server->drained = NULL;
 	drained(server->drained_arg);
 }
@@ -279,20 +280,41 @@ server_forget(struct server *server, const struct address *peer)
 	tell_drained(server);
 }
 
-void
-server_drain(struct server *server, void (*done)(void *arg), void *arg)
+static void
+drain_sessions(struct server *server)
 {
 	struct session *next;
 
-	atomic_store(&server->draining, true);
-	server_proxy_close(server);
 	for (struct session *session = server->sessions; session; session = next) {
 		next = session_next(session);
 		session_drain(session);
 	}
+	tell_drained(server);
+}
+
+static void
+grace_ends(struct loop_timer *timer)
+{
+	struct server *server = (struct server *)((char *)timer - offsetof(struct server, grace));
+
+	atomic_store(&server->draining, true);
+	server_proxy_close(server);
+	drain_sessions(server);
+}
+
+void
+server_drain(struct server *server, int64_t grace_ms, void (*done)(void *arg), void *arg)
+{
 	server->drained = done;
 	server->drained_arg = arg;
-	tell_drained(server);
+	if (grace_ms == 0) {
+		grace_ends(&server->grace);
+		return;
+	}
+	atomic_store(&server->leaving, true);
+	server->grace.fire = grace_ends;
+	loop_timer_set(server->parts.loop, &server->grace, grace_ms);
+	drain_sessions(server);
 }
 
 void
@@ -303,6 +325,7 @@ server_free(struct server **server)
 	if (!*server)
 		return;
 	(*server)->drained = NULL;
+	loop_timer_cancel((*server)->parts.loop, &(*server)->grace);
 	server_proxy_close(*server);
 	for (struct session *session = (*server)->sessions; session; session = next) {
 		next = session_next(session);

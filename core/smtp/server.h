@@ -43,10 +43,11 @@ int server_configure(struct server *server, struct generation *generation, SSL_C
  */
 void server_accept(struct server *server, const char *listener, int fd, const struct address *peer);
 /*
- * No new sessions; messages in flight are finished, 421 at the next command boundary. `done` is
- * called when the last session is gone, possibly before this returns.
+ * No new sessions; messages in flight are finished, 421 at the next command boundary. With grace
+ * nobody is told before a first transaction or within one until so many milliseconds have passed.
+ * `done` is called when the last session is gone, possibly before this returns.
  */
-void server_drain(struct server *server, void (*done)(void *arg), void *arg);
+void server_drain(struct server *server, int64_t grace_ms, void (*done)(void *arg), void *arg);
 /* Closes what is left at once. Not before the jobs and the queue have ended. */
 void server_free(struct server **server);
 

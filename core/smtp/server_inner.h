@@ -30,8 +30,10 @@ struct server {
 	struct proxied *proxied; /* connections whose PROXY header has not come */
 	void (*drained)(void *arg);
 	void *drained_arg;
+	struct loop_timer grace;
 	/* Read and written by policy threads too. */
-	atomic_bool draining;
+	atomic_bool draining; /* 421 at every command boundary */
+	atomic_bool leaving;  /* at those between transactions */
 	_Atomic uint64_t open, connections, connections_refused;
 	_Atomic uint64_t messages, messages_refused, recipients_refused;
 	_Atomic uint64_t auth_succeeded, auth_failed;

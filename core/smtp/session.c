@@ -102,6 +102,17 @@ ask_chain(struct session *session, bool may_block)
 	return session->ruled(session, &ruling);
 }
 
+/* While the server only leaves, nobody goes before the first transaction or within one. */
+static bool
+has_to_go(const struct session *session)
+{
+	const struct server *server = session->server;
+
+	return atomic_load_explicit(&server->draining, memory_order_relaxed) ||
+	       (session->served && !session->begun && session->mode == MODE_COMMAND &&
+		   atomic_load_explicit(&server->leaving, memory_order_relaxed));
+}
+
 static enum session_step
 step_once(struct session *session)
 {
@@ -109,8 +120,7 @@ step_once(struct session *session)
 		return session->begun ? session_abandon(session) : STEP_CLOSE;
 	if (session->out.len > OUT_FLUSH)
 		return STEP_FLUSH;
-	if (session->mode <= MODE_AUTH &&
-	    atomic_load_explicit(&session->server->draining, memory_order_relaxed))
+	if (session->mode <= MODE_AUTH && has_to_go(session))
 		return session_bye(session, 421, "4.3.2", "The relay is going down, try again");
 	switch ((enum session_mode)session->mode) {
 	case MODE_GREETING:

@@ -31,7 +31,10 @@ struct session_client {
 /* Takes the descriptor, also on failure. `generation` has `listener`. The greeting follows. */
 int session_open(struct server *server, struct generation *generation,
     const struct config_listener *listener, int fd, const struct session_client *client);
-/* Says 421 at the next command boundary: at once where nothing is under way. */
+/*
+ * The server drains or leaves: says 421 at the next command boundary that this ends, at once where
+ * nothing is under way.
+ */
 void session_drain(struct session *session);
 /* Ends at once: no reply, no hook. Only when no policy thread and no queue can know of it. */
 void session_close(struct session *session);

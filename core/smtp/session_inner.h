@@ -83,6 +83,7 @@ struct session {
 	uint32_t errors;
 	uint8_t mode, place;
 	bool begun;        /* MAIL was given: a transaction that ends in acceptance or `aborted` */
+	bool served;       /* there was a transaction before */
 	bool chunking;     /* the transaction uses BDAT */
 	bool chunk_last;   /* the chunk under way is the last */
 	bool chunk_failed; /* until RSET or MAIL */

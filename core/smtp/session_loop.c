@@ -451,6 +451,10 @@ fail:
 void
 session_drain(struct session *session)
 {
+	if (!atomic_load(&session->server->draining)) {
+		drive(session);
+		return;
+	}
 	if (session->finishing)
 		set_deadline(session, linger_ms(session));
 	if (session->handshaking) {

@@ -19,6 +19,7 @@ session_reset(struct session *session)
 {
 	mail_bytes_release(&session->scanner.bytes);
 	txn_reset(session->txn, session->generation);
+	session->served |= session->begun;
 	session->begun = session->chunking = false;
 	session->mode = MODE_COMMAND;
 }

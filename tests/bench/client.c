@@ -235,6 +235,20 @@ on_envelope_reply(struct client *client, int code, const char *text)
 	}
 }
 
+/* A greeting that is none and a message not taken are something else than a refused command. */
+static void
+fail_in_step(struct client *client, const char *text)
+{
+	char reason[600];
+
+	snprintf(reason, sizeof(reason), "%s%s",
+	    client->step == STEP_GREETING ? "at the greeting: "
+	    : client->step == STEP_BODY   ? "after the data: "
+					  : "",
+	    text);
+	fail(client, reason);
+}
+
 /* The last line of a reply. */
 static void
 on_reply(struct client *client, int code, const char *text)
@@ -250,8 +264,10 @@ on_reply(struct client *client, int code, const char *text)
 	} else if (client->step == STEP_QUIT) {
 		hang_up(client);
 		client_next(client);
-	} else if (client->step == STEP_READY || code != wanted[client->step]) {
+	} else if (client->step == STEP_READY) {
 		fail(client, text);
+	} else if (code != wanted[client->step]) {
+		fail_in_step(client, text);
 	} else if (client->step == STEP_GREETING) {
 		say_text(client, STEP_EHLO, "EHLO load.test\r\n");
 	} else if (client->step == STEP_EHLO) {

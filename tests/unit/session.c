@@ -588,7 +588,7 @@ START_TEST(drain)
 	int drained = 0;
 
 	talk_run(talk, _i ? script : idle);
-	server_drain(talk_server(talk), count, &drained);
+	server_drain(talk_server(talk), 0, count, &drained);
 	ck_assert_int_eq(drained, 0);
 	talk_run(talk, _i ? rest : bye);
 	talk_hang_up(talk);

@@ -100,7 +100,7 @@ START_TEST(drain)
 	struct talk *talk = talk_open(CONFIG, "front", PROXY);
 	int drained = 0;
 
-	server_drain(talk_server(talk), count, &drained);
+	server_drain(talk_server(talk), 0, count, &drained);
 	ck_assert_int_eq(drained, 1);
 	talk_run(talk, gone);
 	talk_close(&talk);
