@@ -9,15 +9,24 @@ core_libcore_a_SOURCES += \
 	core/mail/fixups.c core/mail/fixups.h \
 	core/mail/header.c \
 	core/mail/message.c core/mail/message.h \
+	core/mail/part_edit.c \
+	core/mail/part_fields.c core/mail/part_fields.h \
+	core/mail/part_lines.c core/mail/part_lines.h \
+	core/mail/part_qp.c \
+	core/mail/part_scan.c \
+	core/mail/part_stream.c core/mail/part_stream.h \
+	core/mail/part_text.c \
+	core/mail/part_tree.c core/mail/part.h \
 	core/mail/plan.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \
-	tests/unit/mail_message
+	tests/unit/mail_message tests/unit/mail_part
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
 tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
 tests_unit_mail_fixups_SOURCES = tests/unit/mail_fixups.c
 tests_unit_mail_message_SOURCES = tests/unit/mail_message.c
+tests_unit_mail_part_SOURCES = tests/unit/mail_part.c
 endif
 
 EXTRA_DIST += tests/data/README tests/data/mail

@@ -53,6 +53,7 @@ call_end(struct pn_call *call)
 		txn->kept = call->kept;
 		txn->drop = call->drop;
 	}
+	mail_parts_release(&call->parts);
 	arena_free(&call->arena);
 	effective_release(&call->effective);
 }

@@ -42,6 +42,7 @@ struct pn_call {
 	bool may_block;
 	int64_t due_ms; /* monotonic */
 	struct arena arena;
+	struct mail_parts *parts; /* held: what the hook got from pn_parts() stays readable */
 
 	/* the last verdict that was made; `serial` tells it from those made before it */
 	int32_t kind, serial;

@@ -144,6 +144,7 @@ chain_committed(struct generation *generation, const struct item *item, struct m
 		mail_header_index(
 		    pn_slice(txn.view->data, txn.view->len), SIZE_MAX, &txn.arena, &txn.header);
 	chain_run(&run, &txn, PN_STAGE_COMMITTED, true, &ruling);
+	mail_parts_release(&txn.parts);
 	arena_free(&txn.arena);
 	return run.faults > 0 ? -EAGAIN : 0;
 }

@@ -5,6 +5,7 @@ core_libcore_a_SOURCES += \
 	core/policy/api_edit.c \
 	core/policy/api_http.c \
 	core/policy/api_metric.c \
+	core/policy/api_part.c \
 	core/policy/api_stage.c \
 	core/policy/api_store.c \
 	core/policy/api_txn.c \

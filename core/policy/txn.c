@@ -31,6 +31,7 @@ drop_transaction(struct pn_txn *txn)
 {
 	mail_bytes_release(&txn->original);
 	mail_bytes_release(&txn->view);
+	mail_parts_release(&txn->parts);
 	arena_free(&txn->arena);
 }
 
@@ -113,6 +114,7 @@ txn_apply(struct pn_txn *txn, const struct mail_edits *edits)
 		mail_bytes_release(&bytes);
 		return r;
 	}
+	mail_parts_release(&txn->parts);
 	mail_bytes_release(&txn->view);
 	txn->view = bytes;
 	return 0;

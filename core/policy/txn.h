@@ -11,6 +11,7 @@
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
 #include <core/mail/message.h>
+#include <core/mail/part.h>
 #include <core/policy/generation.h>
 #include <core/queue/item.h>
 
@@ -35,6 +36,7 @@ struct pn_txn {
 	struct mail_bytes *original; /* held; NULL before the message is in hand */
 	struct mail_bytes *view;     /* held; the original until something is edited */
 	struct mail_header header;   /* of the view */
+	struct mail_parts *parts;    /* held; of the view, once a hook has asked */
 	size_t size;     /* of the message where only the spool has its bytes (view is NULL) */
 	int64_t hook_ms; /* spent in hooks since MAIL: the chain has one deadline for them all */
 

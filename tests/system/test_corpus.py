@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real mail passes to the byte: with an empty chain and `fixups: no`, only the trace header is added."""
-import pathlib
 import re
 
-from tests.lib.case import TREE, RelayCase
+from tests.lib.case import RelayCase
+from tests.lib.driver import corpus
 from tests.lib.nexthop import NextHop
 from tests.lib.talk_tests import Peer
-
-CORPUS = TREE / "tests" / "data" / "corpus"
 
 # What SMTP itself does not allow (RFC 5321 section 2.3.8): a CR that is not followed by LF.
 REFUSED = {
@@ -16,15 +14,6 @@ REFUSED = {
 
 # A message whose first line is neither a field, nor the empty line, nor an mbox line has no header.
 HEADER_BEGINS = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|>?From ")
-
-
-def load():
-    """name -> bytes with CRLF line ends, as a client would send them."""
-    mails = {}
-    for path in sorted(CORPUS.rglob("*.eml")):
-        data = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
-        mails[str(path.relative_to(CORPUS))] = data if data.endswith(b"\r\n") else data + b"\r\n"
-    return mails
 
 
 def stuffed(data):
@@ -49,7 +38,7 @@ class Corpus(RelayCase):
         return code, text[0]
 
     def round(self, chunking):
-        mails, refused, kept = load(), {}, []
+        mails, refused, kept = corpus(), {}, []
         self.assertGreater(len(mails), 500)
         with NextHop(chunking=chunking) as hop:
             relay = self.relay({"in": {"tls": "none", "auth": "off", "fixups": False,

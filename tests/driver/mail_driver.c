@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mail_driver.c - runs thousands of messages through the parts reader or through a pipeline, for
+ * tests that judge the outcome by a parser that is not ours.
+ *
+ *	mail_driver parts                      what each message consists of, as JSON
+ *	mail_driver run PIPELINE SECTIONS      what the message stage makes of each message
+ *
+ * In and out are frames: a decimal length, a line feed, so many bytes. `run` answers each message
+ * with two: the ruling ("pass", "451 4.7.1 ..."), then the message.
+ */
+#include "../unit/policy_world.h"
+#include <core/mail/part.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MESSAGE_MOST (256u << 20)
+
+static struct mail_bytes *
+read_frame(void)
+{
+	struct mail_bytes *bytes;
+	size_t len;
+
+	if (scanf("%zu", &len) != 1 || getchar() != '\n' || len > MESSAGE_MOST ||
+	    mail_bytes_new(len, &bytes) < 0)
+		return NULL;
+	if (len > 0 && fread(bytes->data, 1, len, stdin) != len)
+		exit(2);
+	bytes->len = len;
+	return bytes;
+}
+
+static void
+write_frame(const char *data, size_t len)
+{
+	printf("%zu\n", len);
+	if (len > 0)
+		fwrite(data, 1, len, stdout);
+	fflush(stdout);
+}
+
+/* ---- parts ----------------------------------------------------------------------------------- */
+
+static json_t *
+part_json(const struct pn_part *part)
+{
+	struct pn_slice text;
+	json_t *object = json_pack("{s:s, s:i, s:i, s:i, s:i, s:i, s:s, s:s*, s:s*, s:s*}", "type",
+	    part->type, "index", (int)part->index, "behind", (int)part->behind, "start",
+	    (int)part->start, "body", (int)part->body, "end", (int)part->end, "encoding",
+	    part->encoding_name, "charset", part->charset, "disposition", part->disposition,
+	    "filename", part->filename);
+
+	if (object && mail_part_text(part, SIZE_MAX, &text) == 0)
+		json_object_set_new(object, "text", json_stringn_nocheck(text.data, text.len));
+	return object;
+}
+
+static void
+show_parts(struct mail_bytes *bytes)
+{
+	struct mail_parts *parts = NULL;
+	struct pn_error err = { 0 };
+	json_t *list = json_array();
+	char *text;
+
+	if (mail_parts_read(bytes, &parts, &err) < 0)
+		json_array_append_new(list, json_string(err.text));
+	for (size_t i = 0; parts && i < parts->count; i++)
+		json_array_append_new(list, part_json(parts->parts[i]));
+	text = json_dumps(list, JSON_COMPACT);
+	write_frame(text, strlen(text));
+	free(text);
+	json_decref(list);
+	mail_parts_release(&parts);
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+static void
+run_message(struct world *world, struct mail_bytes *bytes)
+{
+	char ruling[300] = "pass";
+
+	world_begin(world);
+	if (txn_set_message(world->txn, mail_bytes_hold(bytes), 100000) < 0)
+		exit(2);
+	if (world_stage(world, PN_STAGE_MESSAGE) != RULING_PASS)
+		snprintf(ruling, sizeof(ruling), "%d %s %s", world->ruling.code,
+		    world->ruling.enhanced, world->ruling.text);
+	write_frame(ruling, strlen(ruling));
+	write_frame(world->txn->view->data, world->txn->view->len);
+}
+
+int
+main(int argc, char **argv)
+{
+	bool run = argc == 4 && !strcmp(argv[1], "run");
+	struct mail_bytes *bytes;
+	struct world world;
+
+	if (!run && (argc != 2 || strcmp(argv[1], "parts") != 0))
+		return 2;
+	if (run) {
+		world_open(&world);
+		world_run(&world, argv[2], argv[3]);
+	}
+	while ((bytes = read_frame())) {
+		if (run)
+			run_message(&world, bytes);
+		else
+			show_parts(bytes);
+		mail_bytes_release(&bytes);
+	}
+	if (run)
+		world_close(&world);
+	return 0;
+}
