@@ -43,6 +43,12 @@ mail_demand_equal(const struct mail_demand *one, const struct mail_demand *other
 	return one->bits == other->bits && one->level == other->level;
 }
 
+static inline bool
+mail_demand_is_any(const struct mail_demand *demand)
+{
+	return demand->bits > 0 || demand->level > 0;
+}
+
 /* "none" and so on. */
 static inline const char *
 mail_plan_method(const struct mail_plan *plan)

@@ -197,7 +197,7 @@ take_config(struct relay *relay, struct channel_frame *frame)
 	if (r == 0)
 		r = check_same_run(relay, &generation, &err);
 	if (r == 0)
-		r = settled_new(generation, frame, &settled, &err);
+		r = settled_new(generation, relay->capability, frame, &settled, &err);
 	if (r == 0)
 		apply(relay, settled);
 	else
@@ -464,7 +464,8 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 		goto out;
 	relay->generation = generation_hold(generation);
 	log_setup("relay", (enum pn_level)generation_core(generation)->relay.log_level);
-	r = settled_new(generation, frame, &settled, err);
+	relay->capability = capability_new();
+	r = settled_new(generation, relay->capability, frame, &settled, err);
 	if (r == 0)
 		r = start_mail(relay, settled, err);
 	if (r == 0)
@@ -490,6 +491,7 @@ finish(struct relay *relay)
 	relay_spool_free(relay);
 	server_shared_free(&relay->shared);
 	resolver_free(&relay->resolver);
+	capability_release(&relay->capability);
 	if (relay->generation)
 		generation_stop(relay->generation);
 	generation_release(&relay->generation);

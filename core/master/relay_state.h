@@ -16,6 +16,7 @@ struct relay {
 	struct loop_timer deadline;
 	struct jobs *jobs;
 	struct resolver *resolver;
+	struct capability *capability;
 	struct spool *spool;
 	struct db *db;
 	struct server_shared *shared;

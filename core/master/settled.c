@@ -58,8 +58,8 @@ set_queue(const struct config_relay *relay, struct queue_settings *ret)
 }
 
 int
-settled_new(struct generation *generation, struct channel_frame *frame, struct settled **ret,
-    struct pn_error *err)
+settled_new(struct generation *generation, struct capability *capability,
+    struct channel_frame *frame, struct settled **ret, struct pn_error *err)
 {
 	const struct config_core *core = generation_core(generation);
 	struct settled *settled = calloc(1, sizeof(*settled));
@@ -74,7 +74,7 @@ settled_new(struct generation *generation, struct channel_frame *frame, struct s
 	set_queue(&core->relay, &settled->queue);
 	r = make_tls(&core->relay, &settled->tls, err);
 	if (r == 0)
-		r = routes_new(core, &settled->routes, err);
+		r = routes_new(core, capability, &settled->routes, err);
 	if (r == 0 && frame->fd_count != core->relay.listeners.count)
 		r = pn_error_set(err, -EPROTO, "%zu sockets for %zu listeners", frame->fd_count,
 		    core->relay.listeners.count);

@@ -24,8 +24,8 @@ struct settled {
 };
 
 /* Takes the generation's reference and, on success, the descriptors (the frame's become -1). */
-int settled_new(struct generation *generation, struct channel_frame *frame, struct settled **ret,
-    struct pn_error *err);
+int settled_new(struct generation *generation, struct capability *capability,
+    struct channel_frame *frame, struct settled **ret, struct pn_error *err);
 struct settled *settled_hold(struct settled *settled);
 void settled_release(struct settled **settled);
 

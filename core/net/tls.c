@@ -322,8 +322,11 @@ load_trust(SSL_CTX *ctx, enum tls_level level, const char *ca_file, struct pn_er
 {
 	if (ca_file && SSL_CTX_load_verify_file(ctx, ca_file) != 1)
 		return openssl_error(err, -EINVAL, ca_file);
-	if (!ca_file && level == TLS_LEVEL_VERIFY && SSL_CTX_set_default_verify_paths(ctx) != 1)
-		return openssl_error(err, -EINVAL, "the system's trust store");
+	if (!ca_file && SSL_CTX_set_default_verify_paths(ctx) != 1) {
+		if (level == TLS_LEVEL_VERIFY)
+			return openssl_error(err, -EINVAL, "the system's trust store");
+		ERR_clear_error();
+	}
 	return 0;
 }
 
@@ -364,22 +367,30 @@ is_ip(const char *name)
 	return inet_pton(AF_INET, name, &bytes) == 1 || inet_pton(AF_INET6, name, &bytes) == 1;
 }
 
+/* RFC 6066 section 3: without a trailing dot. -EINVAL: no name. */
+static int
+clean_name(const char *name, char ret[NAME_MOST + 1])
+{
+	size_t len = name ? strlen(name) : 0;
+
+	if (len > 0 && name[len - 1] == '.')
+		len--;
+	if (len == 0 || len > NAME_MOST)
+		return -EINVAL;
+	memcpy(ret, name, len);
+	ret[len] = '\0';
+	return 0;
+}
+
 int
 tls_expect(SSL *tls, const char *name)
 {
 	bool verify = SSL_get_verify_mode(tls) & SSL_VERIFY_PEER;
 	X509_VERIFY_PARAM *param = SSL_get0_param(tls);
 	char host[NAME_MOST + 1];
-	size_t len = name ? strlen(name) : 0;
 
-	if (len > 0 && name[len - 1] == '.')
-		len--; /* RFC 6066 section 3: without a trailing dot */
-	if (len == 0)
-		return verify ? -EINVAL : 0;
-	if (len > NAME_MOST)
-		return -EINVAL;
-	memcpy(host, name, len);
-	host[len] = '\0';
+	if (clean_name(name, host) < 0)
+		return verify || (name && strlen(name) > NAME_MOST) ? -EINVAL : 0;
 	if (is_ip(host))
 		return verify && X509_VERIFY_PARAM_set1_ip_asc(param, host) != 1 ? -EINVAL : 0;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -402,10 +413,24 @@ tls_explain(SSL *tls, struct pn_error *ret)
 	ERR_clear_error();
 }
 
+static bool
+has_name(X509 *certificate, const char *name)
+{
+	char host[NAME_MOST + 1];
+
+	if (clean_name(name, host) < 0)
+		return false;
+	if (is_ip(host))
+		return X509_check_ip_asc(certificate, host, 0) == 1;
+	return X509_check_host(certificate, host, 0, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, NULL) ==
+	       1;
+}
+
 void
-tls_facts_of(SSL *tls, struct tls_facts *ret)
+tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 {
 	const SSL_CIPHER *cipher = tls ? SSL_get_current_cipher(tls) : NULL;
+	X509 *peer = cipher && name ? SSL_get0_peer_certificate(tls) : NULL;
 
 	*ret = (struct tls_facts){ 0 };
 	if (!cipher)
@@ -413,6 +438,6 @@ tls_facts_of(SSL *tls, struct tls_facts *ret)
 	ret->version = SSL_get_version(tls);
 	ret->cipher = SSL_CIPHER_get_name(cipher);
 	ret->bits = SSL_CIPHER_get_bits(cipher, NULL);
-	ret->verified = SSL_get_verify_mode(tls) & SSL_VERIFY_PEER &&
-			SSL_get0_peer_certificate(tls) && SSL_get_verify_result(tls) == X509_V_OK;
+	ret->trusted = peer && SSL_get_verify_result(tls) == X509_V_OK;
+	ret->verified = ret->trusted && has_name(peer, name);
 }

@@ -33,7 +33,10 @@ enum tls_level {
 	TLS_LEVEL_ENCRYPT, /* TLS or nothing, any certificate */
 	TLS_LEVEL_VERIFY,  /* TLS with a valid chain for the host's name, or nothing */
 };
-/* `ca_file` NULL: the system's trust store. */
+/*
+ * `ca_file` NULL: the system's trust store. Below TLS_LEVEL_VERIFY it decides nothing, but facts
+ * tell what it thinks of the peer.
+ */
 int tls_client_new(enum tls_level level, const char *ca_file, enum tls_version minimum,
     SSL_CTX **ret, struct pn_error *err);
 
@@ -49,8 +52,10 @@ struct tls_facts {
 	const char *version; /* "TLSv1.3"; NULL in clear */
 	const char *cipher;  /* OpenSSL's name; static */
 	int bits;            /* 0, 128, 256 */
-	bool verified;       /* chain and name were checked and good */
+	bool trusted;        /* the peer's chain leads to a trusted root, whether or not it must */
+	bool verified;       /* and its certificate has the name that we asked for */
 };
-void tls_facts_of(SSL *tls, struct tls_facts *ret);
+/* `name`: whom a client talks to, as for tls_expect; NULL: nothing is said of the peer. */
+void tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret);
 
 #endif

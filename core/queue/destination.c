@@ -32,6 +32,7 @@ struct destination {
 	char *key;
 	struct routes *routes; /* keeps `route` */
 	const struct route *route;
+	bool demanding; /* for the route's `demanded` */
 	struct delivery *head, **tail;
 	uint32_t waiting; /* in that list */
 	uint32_t loading; /* taken off it while their bytes are read */
@@ -153,6 +154,14 @@ set_idle(struct lane *lane, bool idle)
 		g_queue_unlink(list, &lane->link);
 }
 
+static const struct courier_target *
+target_of(const struct destination *destination)
+{
+	const struct route *route = destination->route;
+
+	return destination->demanding ? &route->demanded : &route->target;
+}
+
 static void
 lane_ready(struct courier *courier)
 {
@@ -160,6 +169,9 @@ lane_ready(struct courier *courier)
 	struct destination *destination = lane->destination;
 
 	lane->ready = true;
+	if (target_of(destination)->level != TLS_LEVEL_NONE)
+		capability_note(routes_capability(destination->routes), destination->key,
+		    courier_tls(courier)->bits);
 	destination->connecting--;
 	destination->failures = 0;
 	destination->blocked_until_ms = 0;
@@ -249,7 +261,7 @@ open_lane(struct destination *destination)
 	struct courier_parts parts = {
 		.loop = queue->parts.loop,
 		.resolver = queue->parts.resolver,
-		.target = &destination->route->target,
+		.target = target_of(destination),
 		.limits = &courier_limits_standard,
 		.relay_name = queue->settings.relay_name,
 		.idle_ms = queue->settings.idle_connection_ms,
@@ -417,6 +429,18 @@ destination_job_ended(struct destination *destination, struct delivery *delivery
 	queue_end(destination->queue);
 }
 
+/* What nobody receives cannot be said to have been delivered as it was demanded. */
+static void
+discard(struct delivery *delivery)
+{
+	if (mail_demand_is_any(&delivery->letter.demand))
+		outcome_settle(delivery, COURIER_WEAK,
+		    "503 5.7.0 encryption demanded and mail discarded here");
+	else
+		outcome_settle(delivery, COURIER_DELIVERED, "250 2.0.0 discarded");
+	outcome_note(delivery);
+}
+
 void
 destination_push(struct destination *destination, struct delivery *delivery)
 {
@@ -424,8 +448,7 @@ destination_push(struct destination *destination, struct delivery *delivery)
 	struct queue *queue = destination->queue;
 
 	if (destination->route->kind == ROUTE_DISCARD) {
-		outcome_settle(delivery, COURIER_DELIVERED, "250 2.0.0 discarded");
-		outcome_note(delivery);
+		discard(delivery);
 		return;
 	}
 	if (is_blocked(destination) && established(destination) == 0) {
@@ -449,14 +472,16 @@ pump_again(struct loop_timer *timer)
 }
 
 struct destination *
-destination_get(struct queue *queue, const struct route *route)
+destination_get(struct queue *queue, const struct route *route, bool demanding)
 {
-	struct destination *destination = g_hash_table_lookup(queue->destinations, route->key);
+	const char *key = demanding && route->demanded_key ? route->demanded_key : route->key;
+	struct destination *destination = g_hash_table_lookup(queue->destinations, key);
 
 	if (!destination) {
 		destination = g_new0(struct destination, 1);
 		destination->queue = queue;
-		destination->key = g_strdup(route->key);
+		destination->key = g_strdup(key);
+		destination->demanding = key == route->demanded_key && key != route->key;
 		destination->tail = &destination->head;
 		destination->again.fire = pump_again;
 		destination->lanes = g_ptr_array_new();

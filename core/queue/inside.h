@@ -76,6 +76,7 @@ struct delivery {
 	struct arena arena; /* the letter's */
 	struct courier_letter letter;
 	bool pinned, retried;
+	uint32_t rendering; /* of its recipients' plans */
 	uint32_t count;
 	uint32_t *indices;
 	struct courier_result results[];
@@ -122,7 +123,8 @@ void load_start(struct queued *queued, struct load_waiter *waiter);
 void load_cancel_waiting(struct queue *queue);
 
 /* ---- destination.c ---- */
-struct destination *destination_get(struct queue *queue, const struct route *route);
+/* `demanding`: for letters that demand something of TLS. */
+struct destination *destination_get(struct queue *queue, const struct route *route, bool demanding);
 /* Takes the delivery; its end is outcome_note() or outcome_take_back(), possibly at once. */
 void destination_push(struct destination *destination, struct delivery *delivery);
 void destination_drain(struct destination *destination);

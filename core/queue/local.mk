@@ -19,6 +19,7 @@ core_libcore_a_SOURCES += \
 	core/queue/takeover.c core/queue/takeover.h
 
 core_libcore_a_SOURCES += \
+	core/queue/capability.c core/queue/capability.h \
 	core/queue/destination.c core/queue/inside.h \
 	core/queue/load.c \
 	core/queue/notice.c \

@@ -165,10 +165,13 @@ queue_settle(struct queued *queued)
  */
 
 static struct delivery *
-new_delivery(struct queued *queued, struct destination *destination, size_t room)
+new_delivery(struct queued *queued, struct destination *destination, size_t index)
 {
 	const struct item *item = queued->item;
-	size_t size = sizeof(struct delivery) +
+	const struct mail_plan *plan = &item->recipients[index].plan;
+	struct mail_rendering rendering = item_rendering(item, (uint32_t)index);
+	size_t room = item->envelope.count - index,
+	       size = sizeof(struct delivery) +
 		      room * (sizeof(struct courier_result) + sizeof(uint32_t));
 	struct delivery *delivery = g_malloc0(size);
 
@@ -180,10 +183,15 @@ new_delivery(struct queued *queued, struct destination *destination, size_t room
 		.arena = &delivery->arena,
 		.indices = delivery->indices,
 		.results = delivery->results,
-		.needs_utf8 = item->needs_utf8,
-		.has_eightbit = item->has_eightbit,
-		.binary = item->facts.binary,
+		.needs_utf8 = rendering.needs_utf8,
+		.has_eightbit = rendering.has_eightbit,
+		.binary = rendering.binary,
+		.offset = rendering.offset,
+		.len = rendering.len,
+		.sender = rendering.sender,
+		.demand = plan->demand,
 	};
+	delivery->rendering = plan->rendering;
 	if (queued->deliveries++ == 0)
 		queued->queue->figures.sending++;
 	return delivery;
@@ -205,18 +213,30 @@ find_route(const struct queue *queue, const struct item *item, size_t index)
 	return routes_find(queue->routes, &subject);
 }
 
+/* One letter has one destination, one body and one demand. */
+static bool
+belongs(const struct delivery *delivery, const struct destination *destination,
+    const struct mail_plan *plan)
+{
+	return delivery->destination == destination && delivery->rendering == plan->rendering &&
+	       mail_demand_equal(&delivery->letter.demand, &plan->demand);
+}
+
 static void
 add_recipient(struct queued *queued, struct delivery **list, size_t index)
 {
 	struct item *item = queued->item;
 	const struct route *route = find_route(queued->queue, item, index);
-	struct destination *destination = route ? destination_get(queued->queue, route) : NULL;
+	const struct mail_plan *plan = &item->recipients[index].plan;
+	struct destination *destination = route ? destination_get(queued->queue, route,
+						      mail_demand_is_any(&plan->demand))
+						: NULL;
 	struct delivery *delivery = *list;
 
-	while (delivery && delivery->destination != destination)
+	while (delivery && !belongs(delivery, destination, plan))
 		delivery = delivery->next;
 	if (!delivery) {
-		delivery = new_delivery(queued, destination, item->envelope.count - index);
+		delivery = new_delivery(queued, destination, index);
 		delivery->next = *list;
 		*list = delivery;
 	}
@@ -225,7 +245,9 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 	delivery->letter.count = delivery->count;
 }
 
-/* Recipients that are due are grouped by destination and handed over. The item may be gone after.
+/*
+ * Recipients that are due are grouped by destination, rendering and demand, and handed over. The
+ * item may be gone after.
  */
 static void
 send_due(struct queued *queued)
@@ -454,6 +476,16 @@ queue_free(struct queue **queue_at)
 	routes_release(&queue->routes);
 	g_free(queue->relay_name);
 	g_free(queue);
+}
+
+int
+queue_tls_bits(const struct routes *routes, const struct config_subject *subject)
+{
+	const struct route *route = routes_find(routes, subject);
+
+	if (!route || route->kind != ROUTE_SMARTHOST)
+		return -ENOENT;
+	return capability_bits(routes_capability(routes), route->demanded_key);
 }
 
 void

@@ -15,6 +15,7 @@
 struct routes {
 	atomic_uint references;
 	struct arena arena, secrets;
+	struct capability *capability;
 	size_t count;
 	struct config_when *when;
 	struct route *routes;
@@ -87,6 +88,23 @@ read_host(struct arena *arena, const char *text, struct courier_target *ret, str
 }
 
 static int
+fill_demanded(
+    struct arena *arena, const struct config_route *config, struct route *ret, struct pn_error *err)
+{
+	struct courier_target *target = &ret->demanded;
+
+	*target = ret->target;
+	ret->demanded_key = ret->key;
+	if (target->level != TLS_LEVEL_NONE) {
+		SSL_CTX_up_ref(target->tls);
+		return 0;
+	}
+	target->level = TLS_LEVEL_MAY;
+	ret->demanded_key = arena_printf(arena, "%s demanded", ret->key);
+	return tls_client_new(target->level, config->ca_file, TLS_MIN_1_2, &target->tls, err);
+}
+
+static int
 fill_smarthost(struct routes *routes, const struct config_route *config, struct route *ret,
     struct pn_error *err)
 {
@@ -113,7 +131,7 @@ fill_smarthost(struct routes *routes, const struct config_route *config, struct 
 	ret->name = arena_printf(arena, "smarthost:%s:%u", target->host, (unsigned)target->port);
 	ret->key = arena_printf(arena, "%s tls=%s ca=%s user=%s", ret->name, levels[config->tls],
 	    config->ca_file ? config->ca_file : "", target->user ? target->user : "");
-	return 0;
+	return fill_demanded(arena, config, ret, err);
 }
 
 static int
@@ -140,7 +158,8 @@ fill_route(struct routes *routes, const struct config_route *config, struct rout
 }
 
 int
-routes_new(const struct config_core *config, struct routes **ret, struct pn_error *err)
+routes_new(const struct config_core *config, struct capability *capability, struct routes **ret,
+    struct pn_error *err)
 {
 	const struct config_route *from = config->routes.items;
 	struct routes *routes = calloc(1, sizeof(*routes));
@@ -149,6 +168,7 @@ routes_new(const struct config_core *config, struct routes **ret, struct pn_erro
 	if (!routes)
 		return pn_error_set(err, -ENOMEM, "routes: out of memory");
 	atomic_init(&routes->references, 1);
+	routes->capability = capability_hold(capability);
 	routes->when = arena_alloc(&routes->arena, config->routes.count * sizeof(*routes->when));
 	routes->routes = arena_alloc(
 	    &routes->arena, config->routes.count * sizeof(*routes->routes));
@@ -184,11 +204,20 @@ routes_release(struct routes **routes_at)
 	*routes_at = NULL;
 	if (!routes || atomic_fetch_sub(&routes->references, 1) > 1)
 		return;
-	for (size_t i = 0; i < routes->count; i++)
+	for (size_t i = 0; i < routes->count; i++) {
 		SSL_CTX_free(routes->routes[i].target.tls);
+		SSL_CTX_free(routes->routes[i].demanded.tls);
+	}
+	capability_release(&routes->capability);
 	arena_wipe(&routes->secrets);
 	arena_free(&routes->arena);
 	free(routes);
+}
+
+struct capability *
+routes_capability(const struct routes *routes)
+{
+	return routes->capability;
 }
 
 const struct route *

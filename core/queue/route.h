@@ -9,6 +9,7 @@
 #define CORE_QUEUE_ROUTE_H
 
 #include <core/config/relay.h>
+#include <core/queue/capability.h>
 #include <core/queue/item.h>
 #include <core/smtp/courier.h>
 
@@ -19,12 +20,20 @@ struct route {
 	const char *name; /* for logs: "smarthost:host:port", "maildir:/path", "discard" */
 	const char *key;  /* routes of one key share a destination's connections */
 	struct courier_target target; /* SMARTHOST */
-	const char *path;             /* MAILDIR; with {user} and {domain} */
+	/*
+	 * For letters that demand something of TLS: the same, but where `target` goes without TLS
+	 * it is used where it is offered, on connections of their own.
+	 */
+	struct courier_target demanded;
+	const char *demanded_key;
+	const char *path; /* MAILDIR; with {user} and {domain} */
 };
 
 struct routes;
 /* Everything is copied or held; `err` says which route is wrong and why. */
-int routes_new(const struct config_core *config, struct routes **ret, struct pn_error *err);
+int routes_new(const struct config_core *config, struct capability *capability, struct routes **ret,
+    struct pn_error *err);
+struct capability *routes_capability(const struct routes *routes);
 struct routes *routes_hold(struct routes *routes);
 void routes_release(struct routes **routes);
 /*

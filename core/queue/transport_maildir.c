@@ -4,6 +4,7 @@
  *
  * Started by destination.c; the work is done on a job thread, which owns the delivery meanwhile.
  * Must never follow an address out of the configured path, nor call delivered what is not durable.
+ * A demand on TLS is met: the mail crosses no network on its way here.
  */
 #include <core/base/clock.h>
 #include <core/mail/address.h>
@@ -174,9 +175,9 @@ write_file(const char *path, const struct courier_letter *letter, const char *re
 	if (fd < 0)
 		return -errno;
 	snprintf(head, sizeof(head), "Return-Path: <%s>\r\nDelivered-To: %s\r\n",
-	    letter->envelope->sender, recipient);
+	    letter->sender ? letter->sender : letter->envelope->sender, recipient);
 	parts[0] = (struct iovec){ head, strlen(head) };
-	parts[1] = (struct iovec){ letter->bytes->data, letter->bytes->len };
+	parts[1] = (struct iovec){ letter->bytes->data + letter->offset, letter->len };
 	r = write_all(fd, parts, 2);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;

@@ -438,6 +438,12 @@ courier_is_ready(const struct courier *courier)
 	return courier->state == COURIER_READY && !courier->quitting;
 }
 
+const struct tls_facts *
+courier_tls(const struct courier *courier)
+{
+	return &courier->tls;
+}
+
 uint32_t
 courier_letters(const struct courier *courier)
 {

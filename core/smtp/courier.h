@@ -72,6 +72,22 @@ struct courier_letter {
 	bool dsn_passed; /* the next hop took over the duty of RFC 3461 */
 };
 
+/* What of the bytes is sent. */
+static inline struct pn_slice
+courier_letter_body(const struct courier_letter *letter)
+{
+	return pn_slice(letter->bytes->data + letter->offset, letter->len);
+}
+/* enum pn_tls_level that a connection of these facts reaches. */
+static inline int32_t
+courier_level(const struct tls_facts *tls)
+{
+	return !tls->version   ? PN_TLS_NONE
+	       : tls->verified ? PN_TLS_NAME
+	       : tls->trusted  ? PN_TLS_TRUSTED
+			       : PN_TLS_ENCRYPTED;
+}
+
 struct courier;
 struct courier_events {
 	/* Connected, greeted, secured and authenticated: fit for the first letter. */
@@ -111,7 +127,8 @@ void *courier_arg(const struct courier *courier);
 bool courier_is_ready(const struct courier *courier);
 /*
  * Sends a letter. False: the results are there already, without a word to the next hop (it lacks
- * an extension that the message needs); `finished` is not called.
+ * an extension that the message needs, or TLS does not show what the letter demands); `finished` is
+ * not called.
  */
 bool courier_send(struct courier *courier, struct courier_letter *letter);
 /* Says QUIT once no letter is under way, then `ended`. */
@@ -119,6 +136,8 @@ void courier_quit(struct courier *courier);
 /* Everyone of the letter without a result gets this one; `text` is copied. */
 void courier_settle_open(
     struct courier_letter *letter, enum courier_outcome outcome, const char *text);
+/* Of the connection as it is now. */
+const struct tls_facts *courier_tls(const struct courier *courier);
 /* Letters sent on this connection so far, that under way included. */
 uint32_t courier_letters(const struct courier *courier);
 

@@ -37,6 +37,32 @@ is_word(const char *text, bool utf8)
 	return true;
 }
 
+static const char *
+sender_of(const struct courier_letter *letter)
+{
+	return letter->sender ? letter->sender : letter->envelope->sender;
+}
+
+/* The first one is what partners' administrators know and look for; the others name the level. */
+const char *
+courier_weakness(const struct courier *courier, const struct courier_letter *letter)
+{
+	const struct mail_demand *demand = &letter->demand;
+	int32_t level = courier_level(&courier->tls);
+
+	if (courier->tls.bits < demand->bits)
+		return arena_printf(letter->arena, "503 5.7.0 encryption too weak %d less than %d",
+		    courier->tls.bits, (int)demand->bits);
+	if (level >= demand->level)
+		return NULL;
+	if (level < PN_TLS_ENCRYPTED)
+		return "503 5.7.0 encryption demanded and not offered";
+	if (level < PN_TLS_TRUSTED)
+		return "503 5.7.0 certificate not trusted";
+	return arena_printf(
+	    letter->arena, "503 5.7.0 certificate not valid for %s", courier->parts.target->host);
+}
+
 const char *
 courier_objection(const struct courier *courier, const struct courier_letter *letter)
 {
@@ -49,9 +75,9 @@ courier_objection(const struct courier *courier, const struct courier_letter *le
 		return "554 5.6.3 BINARYMIME is needed and the next hop does not offer it";
 	if (letter->has_eightbit && !(courier->offers & COURIER_OFFERS_8BITMIME))
 		return "554 5.6.3 8BITMIME is needed and the next hop does not offer it";
-	if (courier->size_most > 0 && letter->bytes->len > courier->size_most)
+	if (courier->size_most > 0 && letter->len > courier->size_most)
 		return "552 5.3.4 larger than the next hop's limit";
-	if (!courier_address_is_sound(letter->envelope->sender))
+	if (!courier_address_is_sound(sender_of(letter)))
 		return "553 5.1.7 the sender's address cannot be sent";
 	return NULL;
 }
@@ -72,13 +98,13 @@ courier_say_mail(struct courier *courier)
 	const char *body = "";
 
 	if (courier->offers & COURIER_OFFERS_SIZE)
-		snprintf(size, sizeof(size), " SIZE=%zu", letter->bytes->len);
+		snprintf(size, sizeof(size), " SIZE=%zu", letter->len);
 	if (letter->binary)
 		body = " BODY=BINARYMIME";
 	else if (letter->has_eightbit)
 		body = " BODY=8BITMIME";
 	/* AUTH=<>: we vouch for nobody else's login (RFC 4954 section 5). */
-	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s\r\n", envelope->sender, size, body,
+	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s\r\n", sender_of(letter), size, body,
 	    letter->needs_utf8 ? " SMTPUTF8" : "", dsn ? ret[envelope->ret] : "",
 	    envid ? " ENVID=" : "", envid ? envelope->envid : "",
 	    courier->parts.target->user ? " AUTH=<>" : "");

@@ -310,7 +310,7 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 		courier_break(courier, "451 4.7.5", "TLS: %s", err->text);
 		return;
 	}
-	tls_facts_of(courier->stream.tls, &courier->tls);
+	tls_facts_of(courier->stream.tls, target->host, &courier->tls);
 	if (target->level == TLS_LEVEL_VERIFY && !courier->tls.verified) {
 		courier_break(
 		    courier, "451 4.7.5", "TLS: the certificate is not valid for %s", target->host);

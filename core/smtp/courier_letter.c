@@ -156,11 +156,10 @@ courier_body_go_on(struct courier *courier)
 static void
 say_bdat(struct courier *courier)
 {
-	struct mail_bytes *bytes = courier->letter->bytes;
+	struct pn_slice body = courier_letter_body(courier->letter);
 
-	courier_say(courier, "BDAT %zu LAST\r\n", bytes->len);
-	if (courier->letter && bytes->len > 0 &&
-	    write_range(courier, pn_slice(bytes->data, bytes->len), true) < 0)
+	courier_say(courier, "BDAT %zu LAST\r\n", body.len);
+	if (courier->letter && body.len > 0 && write_range(courier, body, true) < 0)
 		courier_break(courier, "451 4.3.0", "out of memory");
 	courier->body_written = true;
 }
@@ -234,7 +233,7 @@ say_rest_ahead(struct courier *courier)
 		return;
 	if (!courier->chunked)
 		courier_say(courier, "DATA\r\n");
-	else if (letter->bytes->len <= EARLY_MOST)
+	else if (letter->len <= EARLY_MOST)
 		say_bdat(courier);
 }
 
@@ -394,10 +393,9 @@ void
 courier_on_data(struct courier *courier, const struct reply *reply)
 {
 	struct courier_letter *letter = courier->letter;
-	struct pn_slice message = pn_slice(letter->bytes->data, letter->bytes->len);
 
 	if (reply->code == 354 && courier->accepted > 0) {
-		dot_writer_begin(&courier->writer, message);
+		dot_writer_begin(&courier->writer, courier_letter_body(letter));
 		courier->state = COURIER_FINAL;
 		courier_body_go_on(courier);
 	} else if (reply->code == 354) {
@@ -434,24 +432,35 @@ courier_on_final(struct courier *courier, const struct reply *reply)
 		end_transaction(courier, reply->code / 100 == 2 || !courier->chunked);
 }
 
+/* What can be decided without the next hop. */
+static void
+settle_ahead(const struct courier *courier, struct courier_letter *letter)
+{
+	const char *weakness = courier_weakness(courier, letter);
+	const char *objection = weakness ? NULL : courier_objection(courier, letter);
+
+	if (weakness)
+		courier_settle_open(letter, COURIER_WEAK, weakness);
+	if (objection)
+		courier_settle_open(letter, COURIER_FAILED, objection);
+	for (size_t i = 0; i < letter->count; i++) {
+		struct courier_result *result = &letter->results[i];
+		uint32_t index = letter->indices[i];
+
+		if (result->outcome == COURIER_OPEN &&
+		    !courier_address_is_sound(letter->envelope->recipients[index].address)) {
+			result->outcome = COURIER_FAILED;
+			result->reply = "553 5.1.3 the address cannot be sent";
+		}
+	}
+}
+
 bool
 courier_send(struct courier *courier, struct courier_letter *letter)
 {
-	const char *objection = courier_objection(courier, letter);
-
-	for (size_t i = 0; !objection && i < letter->count; i++) {
-		const struct mail_recipient *recipient = &letter->envelope
-							      ->recipients[letter->indices[i]];
-
-		if (!courier_address_is_sound(recipient->address)) {
-			letter->results[i].outcome = COURIER_FAILED;
-			letter->results[i].reply = "553 5.1.3 the address cannot be sent";
-		}
-	}
-	if (objection)
-		courier_settle_open(letter, COURIER_FAILED, objection);
+	settle_ahead(courier, letter);
 	courier->letters++;
-	if (objection || next_open(letter) == letter->count) {
+	if (next_open(letter) == letter->count) {
 		letter->remote = arena_text(letter->arena, courier->remote);
 		letter->tls = courier->tls;
 		return false;

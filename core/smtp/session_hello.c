@@ -184,7 +184,7 @@ session_secured(struct session *session)
 {
 	struct tls_facts tls;
 
-	tls_facts_of(session->stream.tls, &tls);
+	tls_facts_of(session->stream.tls, NULL, &tls);
 	session->facts.tls_version = tls.version;
 	session->facts.tls_cipher = tls.cipher;
 	session->facts.tls_bits = tls.bits;

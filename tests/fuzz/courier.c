@@ -158,6 +158,7 @@ fill_letter(struct talk *talk, uint8_t how)
 	talk->letter = (struct courier_letter){
 		.envelope = &talk->envelope,
 		.bytes = talk->world->bytes[how >> 7],
+		.len = talk->world->bytes[how >> 7]->len,
 		.arena = &talk->arena,
 		.indices = talk->indices,
 		.count = count,

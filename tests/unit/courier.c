@@ -27,6 +27,7 @@ struct talk {
 	size_t recipients;
 	unsigned letters; /* still to be sent */
 	bool needs_utf8, has_eightbit;
+	struct mail_demand demand; /* of the first letter */
 	bool last_stale, secure;
 	char outcomes[2000]; /* a letter each per recipient, "," between messages */
 	char last_reply[COURIER_TEXT];
@@ -45,7 +46,7 @@ note_letter(struct talk *talk)
 	if (at > 0)
 		talk->outcomes[at++] = ',';
 	for (size_t i = 0; i < talk->recipients; i++) {
-		talk->outcomes[at++] = "?DFT"[talk->results[i].outcome];
+		talk->outcomes[at++] = "?DFTW"[talk->results[i].outcome];
 		if (talk->results[i].reply)
 			snprintf(talk->last_reply, sizeof(talk->last_reply), "%s",
 			    talk->results[i].reply);
@@ -64,13 +65,16 @@ send_next(struct talk *talk)
 		talk->letter = (struct courier_letter){
 			.envelope = &talk->envelope,
 			.bytes = talk->bytes,
+			.len = talk->bytes->len,
 			.arena = &talk->arena,
 			.indices = talk->indices,
 			.count = talk->recipients,
 			.results = talk->results,
 			.needs_utf8 = talk->needs_utf8,
 			.has_eightbit = talk->has_eightbit,
+			.demand = talk->demand,
 		};
+		talk->demand = (struct mail_demand){ 0 };
 		if (courier_send(talk->courier, &talk->letter))
 			return;
 		note_letter(talk);
@@ -637,6 +641,76 @@ START_TEST(verified_name)
 }
 END_TEST
 
+/* ---- demands ----------------------------------------------------------------------------------
+ */
+
+#define SECURED "S 250-hop\r\n250 STARTTLS", "C STARTTLS", "S 220 go", "T", "C EHLO", BARE
+
+static const struct {
+	struct mail_demand demand;
+	const char *names; /* of the hop's certificate; it is trusted where ... */
+	bool trusted;
+	const char *const *script; /* without MAIL where the demand is not met */
+	const char *outcomes, *reply;
+} demands[] = {
+	{ { 112, 0 }, "DNS:localhost", true, LIST(HELLO, BARE, BYE), "W",
+	    "503 5.7.0 encryption too weak 0 less than 112" },
+	{ { 0, PN_TLS_ENCRYPTED }, "DNS:localhost", true, LIST(HELLO, BARE, BYE), "W",
+	    "503 5.7.0 encryption demanded and not offered" },
+	{ { 112, 0 }, "DNS:localhost", true,
+	    LIST(HELLO, "S 250-hop\r\n250 STARTTLS", "C STARTTLS", "S 454 not now", BYE), "W",
+	    "503 5.7.0 encryption too weak 0 less than 112" },
+	{ { 112, 0 }, "DNS:localhost", true,
+	    LIST(HELLO, "S 250-hop\r\n250 STARTTLS", "C STARTTLS", "S 220 go", HELLO, BARE, BYE),
+	    "W", "503 5.7.0 encryption too weak 0 less than 112" },
+	{ { 128, PN_TLS_ENCRYPTED }, "DNS:localhost", false, LIST(HELLO, SECURED, ONE, BYE), "D",
+	    "250 2.0.0 queued" },
+	{ { 512, 0 }, "DNS:localhost", true, LIST(HELLO, SECURED, BYE), "W",
+	    "503 5.7.0 encryption too weak 256 less than 512" },
+	{ { 112, PN_TLS_TRUSTED }, "DNS:localhost", false, LIST(HELLO, SECURED, BYE), "W",
+	    "503 5.7.0 certificate not trusted" },
+	{ { 112, PN_TLS_TRUSTED }, "DNS:other.example", true, LIST(HELLO, SECURED, ONE, BYE), "D",
+	    "250 2.0.0 queued" },
+	{ { 112, PN_TLS_NAME }, "DNS:other.example", true, LIST(HELLO, SECURED, BYE), "W",
+	    "503 5.7.0 certificate not valid for localhost" },
+	{ { 112, PN_TLS_NAME }, "DNS:localhost", true, LIST(HELLO, SECURED, ONE, BYE), "D",
+	    "250 2.0.0 queued" },
+	/* The next letter, without a demand, goes on the same connection. */
+	{ { 112, 0 }, "DNS:localhost", true, LIST(HELLO, BARE, ONE, BYE), "W,D",
+	    "250 2.0.0 queued" },
+};
+
+/* The script is all that the next hop hears: no MAIL where TLS is too weak. */
+START_TEST(demand)
+{
+	char pem[] = "/tmp/courier-test-XXXXXX";
+	int fd = mkstemp(pem);
+	SSL_CTX *server = next_hop_tls(demands[_i].names, pem);
+	struct next_hop *hop = next_hop_new(demands[_i].script, false, server);
+	struct talk talk;
+	const char *fault;
+
+	talk_begin(&talk, 1, strlen(demands[_i].outcomes) > 1 ? 2 : 1, MESSAGE);
+	talk.demand = demands[_i].demand;
+	talk.target.host = "localhost";
+	talk.target.level = TLS_LEVEL_MAY;
+	ck_assert_int_eq(tls_client_new(TLS_LEVEL_MAY, demands[_i].trusted ? pem : NULL,
+			     TLS_MIN_1_2, &talk.target.tls, NULL),
+	    0);
+	talk_run(&talk, next_hop_port(hop));
+	fault = next_hop_end(hop);
+	ck_assert_msg(!fault, "%s", fault);
+	ck_assert_str_eq(talk.outcomes, demands[_i].outcomes);
+	ck_assert_str_eq(talk.last_reply, demands[_i].reply);
+	ck_assert_str_eq(talk.ended, "-");
+	next_hop_free(&hop);
+	talk_end(&talk);
+	SSL_CTX_free(server);
+	close(fd);
+	unlink(pem);
+}
+END_TEST
+
 START_TEST(parameters)
 {
 	static const char *const script[] = { HELLO, PIPED,
@@ -726,6 +800,7 @@ main(void)
 	tcase_add_test(tc, next_address);
 	tcase_add_test(tc, no_such_host);
 	tcase_add_loop_test(tc, verified_name, 0, (int)(sizeof(verified) / sizeof(*verified)));
+	tcase_add_loop_test(tc, demand, 0, (int)(sizeof(demands) / sizeof(*demands)));
 	tcase_add_test(tc, parameters);
 	tcase_add_test(tc, freed_early);
 	suite_add_tcase(suite, tc);

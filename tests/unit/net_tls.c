@@ -59,12 +59,12 @@ START_TEST(verify_accepts)
 
 	world_shake(world.server, world.verify, good_names[_i]);
 	ck_assert_msg(world.scene.client.secured == 0, "%s", world.scene.client.why);
-	tls_facts_of(world.scene.client.stream.tls, &facts);
-	ck_assert(facts.verified);
+	tls_facts_of(world.scene.client.stream.tls, good_names[_i], &facts);
+	ck_assert(facts.trusted && facts.verified);
 	ck_assert_str_eq(facts.version, "TLSv1.3");
 	ck_assert_int_ge(facts.bits, 128);
 	ck_assert_ptr_nonnull(facts.cipher);
-	tls_facts_of(world.scene.server.stream.tls, &facts);
+	tls_facts_of(world.scene.server.stream.tls, NULL, &facts);
 	ck_assert(!facts.verified);
 	ck_assert_str_eq(facts.version, "TLSv1.3");
 }
@@ -117,7 +117,7 @@ START_TEST(verify_refuses)
 	ck_assert_msg(
 	    strstr(world.scene.client.why, refused[_i].says) != NULL, "%s", world.scene.client.why);
 	ck_assert_int_lt(world.scene.server.secured, 0); /* it got the alert */
-	tls_facts_of(world.scene.client.stream.tls, &facts);
+	tls_facts_of(world.scene.client.stream.tls, refused[_i].name, &facts);
 	ck_assert(!facts.verified);
 	world_some_turns();
 	ck_assert_int_eq(world.scene.client.count[SCENE_SECURED], 1);
@@ -135,7 +135,7 @@ START_TEST(any_certificate_will_do)
 
 	world_shake(ctx, world.any, refused[_i].name);
 	ck_assert_int_eq(world.scene.client.secured, 0);
-	tls_facts_of(world.scene.client.stream.tls, &facts);
+	tls_facts_of(world.scene.client.stream.tls, refused[_i].name, &facts);
 	ck_assert(!facts.verified);
 	SSL_CTX_free(ctx);
 }
@@ -248,7 +248,7 @@ START_TEST(version_least)
 	world_shake(server, client, "mx.example");
 	ck_assert_int_eq(world.scene.server.secured == 0, versions[_i].good);
 	ck_assert_int_eq(world.scene.client.secured == 0, versions[_i].good);
-	tls_facts_of(world.scene.server.stream.tls, &facts);
+	tls_facts_of(world.scene.server.stream.tls, NULL, &facts);
 	if (versions[_i].most == TLS1_2_VERSION && versions[_i].good)
 		ck_assert_str_eq(facts.version, "TLSv1.2");
 	SSL_CTX_free(server);

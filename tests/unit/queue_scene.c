@@ -43,7 +43,8 @@ make_routes(struct scene *scene)
 	routes[0].when.given = !scene->all_to_maildir;
 	routes[2].host = hop;
 	routes[3].host = none;
-	ck_assert_msg(routes_new(&core, &scene->routes, &err) == 0, "%s", err.text);
+	ck_assert_msg(
+	    routes_new(&core, scene->capability, &scene->routes, &err) == 0, "%s", err.text);
 }
 
 /* ---- life -------------------------------------------------------------------------------------
@@ -102,6 +103,7 @@ scene_begin(struct scene *scene, const char *const *script)
 		.messages_per_connection = 100,
 		.idle_connection_ms = 20000,
 	};
+	scene->capability = capability_new();
 	if (script)
 		scene->hop = next_hop_new(script, false, NULL);
 	make_routes(scene);
@@ -213,6 +215,7 @@ scene_end(struct scene *scene)
 		next_hop_free(&scene->hop);
 	}
 	routes_release(&scene->routes);
+	capability_release(&scene->capability);
 	remove_all(scene->folder);
 	ck_assert_uint_eq(mail_bytes_in_use(), 0);
 }

@@ -23,6 +23,7 @@ struct scene {
 	struct spool *spool;
 	struct queue *queue;
 	struct queue_settings settings;
+	struct capability *capability;
 	struct routes *routes;
 	struct next_hop *hop;
 	uint64_t reserve; /* of the spool, when it is opened next */
