@@ -7,7 +7,8 @@
  *				AUTH, staged effects, database, commands
  *	2	2026-11-23	plans: stages select, protect, seal, outcome, tick; providers
  *				(plan.h); pn_is_trial; key-value store (store.h); metrics (metric.h);
- *				HTTP requests (http.h); parts, decoded text and text edits (part.h)
+ *				HTTP requests (http.h); LDAP look-ups (ldap.h); parts, decoded text
+ *				and text edits (part.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -48,6 +49,7 @@
 #include <postern/command.h>
 #include <postern/db.h>
 #include <postern/http.h>
+#include <postern/ldap.h>
 #include <postern/metric.h>
 #include <postern/part.h>
 #include <postern/plan.h>

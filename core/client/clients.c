@@ -10,6 +10,7 @@
 struct clients {
 	uint32_t references; /* atomic */
 	struct http_client *http;
+	struct ldap_client *ldap;
 };
 
 struct clients *
@@ -20,7 +21,7 @@ clients_new(void)
 	if (!clients)
 		return NULL;
 	clients->references = 1;
-	if (http_client_new(&clients->http) < 0)
+	if (http_client_new(&clients->http) < 0 || ldap_client_new(&clients->ldap) < 0)
 		clients_release(&clients);
 	return clients;
 }
@@ -41,6 +42,7 @@ clients_release(struct clients **clients)
 	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	http_client_free(&old->http);
+	ldap_client_free(&old->ldap);
 	free(old);
 }
 
@@ -48,4 +50,10 @@ struct http_client *
 clients_http(struct clients *clients)
 {
 	return clients->http;
+}
+
+struct ldap_client *
+clients_ldap(struct clients *clients)
+{
+	return clients->ldap;
 }

@@ -8,14 +8,16 @@
 #define CORE_CLIENT_CLIENTS_H
 
 #include <core/client/http.h>
+#include <core/client/ldap.h>
 
 struct clients;
 
-/* NULL: out of memory, or libcurl cannot be used here. */
+/* NULL: out of memory, or the libraries cannot be used here. */
 struct clients *clients_new(void);
 struct clients *clients_hold(struct clients *clients);
 void clients_release(struct clients **clients);
 
 struct http_client *clients_http(struct clients *clients);
+struct ldap_client *clients_ldap(struct clients *clients);
 
 #endif

@@ -7,12 +7,13 @@
  * whatever libcurl copied of them is overwritten when it frees it.
  */
 #include <core/base/buf.h>
+#include <core/client/forget.h>
 #include <core/client/http.h>
-#include <core/client/http_secret.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <glib.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #define IDLE_MOST   8     /* handles that wait, each with its connections */
@@ -31,7 +32,8 @@ struct transfer {
 	bool too_large;
 	struct curl_slist fields[FIELDS_MOST + 2]; /* libcurl reads the list, it does not copy it */
 	size_t field_count;
-	struct http_secrets secrets;
+	char *secrets[FIELDS_MOST + 1]; /* lines in guarded memory */
+	size_t secret_count;
 	char problem[CURL_ERROR_SIZE];
 };
 
@@ -117,6 +119,26 @@ link_field(struct transfer *transfer, char *line)
 		transfer->fields[transfer->field_count - 2].next = row;
 }
 
+/* "name: value<secret>"; NULL: out of memory. */
+static char *
+secret_line(
+    struct transfer *transfer, const char *name, struct pn_slice value, struct pn_slice secret)
+{
+	size_t len = strlen(name);
+	char *line = sodium_malloc(len + 2 + value.len + secret.len + 1), *at = line;
+
+	if (!line)
+		return NULL;
+	at = mempcpy(at, name, len);
+	at = mempcpy(at, ": ", 2);
+	if (value.len > 0)
+		at = mempcpy(at, value.data, value.len);
+	at = mempcpy(at, secret.data, secret.len);
+	*at = '\0';
+	transfer->secrets[transfer->secret_count++] = line;
+	return line;
+}
+
 static int
 add_field(struct transfer *transfer, const struct pn_http_field *field, struct arena *arena,
     struct pn_error *err)
@@ -134,7 +156,7 @@ add_field(struct transfer *transfer, const struct pn_http_field *field, struct a
 	else if (secret.len == 0)
 		line = arena_printf(arena, "%s: %s", field->name, field->value);
 	else
-		line = http_secret_line(&transfer->secrets, field->name, value, secret);
+		line = secret_line(transfer, field->name, value, secret);
 	if (!line)
 		return pn_error_set(err, -ENOMEM, "out of memory for a secret");
 	link_field(transfer, line);
@@ -336,7 +358,7 @@ http_client_new(struct http_client **ret)
 
 	if (!client)
 		return -ENOMEM;
-	if (http_secret_start() < 0) {
+	if (forget_start() < 0) {
 		free(client);
 		return -ENOTSUP;
 	}
@@ -408,7 +430,8 @@ http_client_do(struct http_client *client, const struct http_order *order, struc
 	}
 	if (curl)
 		give_handle(client, curl);
-	http_secrets_free(&transfer.secrets);
+	while (transfer.secret_count > 0)
+		sodium_free(transfer.secrets[--transfer.secret_count]);
 	buf_free(&transfer.head);
 	buf_wipe(&transfer.body);
 	return r;

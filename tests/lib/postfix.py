@@ -8,15 +8,13 @@ Postfix(directory, builddir, mode=...) makes an instance with its own queue, log
 Root runs it directly, an ordinary user in a user namespace with a mapped range of ids (uidmap);
 where neither works, CannotRun says why. Ends only processes that it started.
 """
-import fcntl
-import glob
 import os
-import shutil
 import subprocess
 
 from . import proc
 from .dovecot_auth import DovecotAuth
 from .proc import CannotRun, Failed
+from .unpack import libraries, unpack
 
 # Postfix insists on an owner of its own and a group that nobody else has. Debian's base-passwd
 # gives these two to every system, and no other daemon of a small machine uses them.
@@ -48,51 +46,6 @@ postlog    unix-dgram n - n - 1 postlogd
 """
 
 
-def _missing_libraries(deb):
-    fields = subprocess.run(["dpkg-deb", "-f", deb, "Depends", "Pre-Depends"],
-                            capture_output=True, text=True, check=True).stdout
-    names = set()
-    for line in fields.splitlines():
-        for choice in line.partition(":")[2].split(","):
-            names.add(choice.split("|")[0].split("(")[0].strip())
-    for name in sorted(n for n in names if n.startswith("lib")):
-        state = subprocess.run(["dpkg-query", "-W", "-f", "${Status}", name],
-                               capture_output=True, text=True)
-        if "install ok installed" not in state.stdout:
-            yield name
-
-
-def _download(package, directory):
-    done = subprocess.run(["apt-get", "download", "-q", package], cwd=directory,
-                          capture_output=True, text=True)
-    found = sorted(glob.glob(os.path.join(directory, f"{package}_*.deb")))
-    if done.returncode != 0 or not found:
-        raise CannotRun(f"apt-get download {package}: {done.stderr.strip()[-300:]}")
-    return found[-1]
-
-
-def unpack(builddir):
-    """BUILDDIR/unpacked/postfix, made at the first call and kept."""
-    if not shutil.which("dpkg-deb") or not shutil.which("apt-get"):
-        raise CannotRun("Postfix is unpacked from a Debian package, and this is not Debian")
-    top = os.path.join(os.path.abspath(builddir), "unpacked")
-    root, packages = os.path.join(top, "postfix"), os.path.join(top, "packages")
-    os.makedirs(packages, exist_ok=True)
-    with open(os.path.join(top, "postfix.lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.exists(os.path.join(root, ".complete")):
-            return root
-        shutil.rmtree(root, ignore_errors=True)
-        wanted = ["postfix"]
-        while wanted:
-            deb = _download(wanted.pop(), packages)
-            subprocess.run(["dpkg-deb", "-x", deb, root], check=True)
-            have = {os.path.basename(p).split("_")[0] for p in glob.glob(packages + "/*.deb")}
-            wanted += [name for name in _missing_libraries(deb) if name not in have]
-        open(os.path.join(root, ".complete"), "w").close()
-    return root
-
-
 def _namespace():
     """What to put in front of a command so that it may change owners: nothing for root."""
     if os.geteuid() == 0:
@@ -121,7 +74,7 @@ class Postfix:
         if mode not in ("sink", "relay", "discard") or (mode == "relay") != bool(relayhost):
             raise ValueError("mode is sink, discard or relay; a relay needs a relayhost")
         self.prefix = _namespace()
-        self.root = unpack(builddir)
+        self.root = unpack(builddir, "postfix")
         self.directory = os.path.abspath(directory)
         self.mode, self.relayhost, self.extra = mode, relayhost, main_cf
         self.tls, self.sasl, self.process_limit = tls, sasl, process_limit
@@ -131,10 +84,7 @@ class Postfix:
         self.submission_port = proc.free_port() if sasl else None
         self.process = None
         self.auth = None
-        libraries = [os.path.join(self.root, path) for path in
-                     ("usr/lib/postfix", "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu",
-                      "usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu")]
-        self.libraries = ":".join(filter(os.path.isdir, libraries))
+        self.libraries = libraries(self.root, "usr/lib/postfix")
         self.environment = dict(os.environ, LD_LIBRARY_PATH=self.libraries,
                                 MAIL_CONFIG=os.path.join(self.directory, "etc"))
 

@@ -8,6 +8,7 @@ check_LTLIBRARIES += tests/modules/counter.la \
 	tests/modules/ledger.la \
 	tests/modules/no-function.la \
 	tests/modules/no-symbol.la \
+	tests/modules/phonebook.la \
 	tests/modules/picky.la \
 	tests/modules/slow.la \
 	tests/modules/sneaky.la \
@@ -40,6 +41,9 @@ tests_modules_no_function_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_no_symbol_la_SOURCES = tests/modules/no-symbol.c
 tests_modules_no_symbol_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared -rpath /nowhere
+
+tests_modules_phonebook_la_SOURCES = tests/modules/phonebook.c
+tests_modules_phonebook_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_picky_la_SOURCES = tests/modules/picky.c
 tests_modules_picky_la_LDFLAGS = $(test_module_flags)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ldap.h - look-ups in a directory server that block, with connections that are kept.
+ *
+ * Any thread that may block, never an event loop. What is asked and answered is as postern/ldap.h
+ * says.
+ */
+#ifndef CORE_CLIENT_LDAP_H
+#define CORE_CLIENT_LDAP_H
+
+#include <core/base/buf.h>
+#include <postern/ldap.h>
+
+struct ldap_client; /* connections that wait for their next look-up */
+
+int ldap_client_new(struct ldap_client **ret);
+void ldap_client_free(struct ldap_client **client);
+
+struct ldap_order {
+	const struct pn_ldap_search *search;
+	int64_t timeout_ms;
+	bool (*stop)(const void *arg); /* asked a few times a second */
+	const void *arg;
+};
+
+int ldap_client_search(struct ldap_client *client, const struct ldap_order *order, pn_ldap_fn *each,
+    void *arg, struct pn_error *err);
+
+/* NULL if there can be such a server, or what is wrong with its address. */
+const char *ldap_uri_fault(const char *uri);
+
+/* ldap_filter.c: the filter with its values in it. -EINVAL: a value that is missing; -E2BIG. */
+int ldap_filter_fill(const char *filter, const struct pn_slice *values, size_t count,
+    struct buf *ret, struct pn_error *err);
+
+#endif
