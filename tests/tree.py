@@ -17,7 +17,7 @@ ARROWS = {
     "client": {"base"},
     "config": {"base", "mail", "net"},
     "queue": {"base", "config", "mail", "net", "smtp"},
-    "policy": {"base", "client", "config", "mail", "queue", "store"},
+    "policy": {"base", "client", "config", "mail", "net", "queue", "store"},
     "smtp": {"base", "config", "mail", "net", "policy", "queue"},
     "ctl": {"base", "config", "mail", "master", "net", "policy", "store"},
     "master": {"base", "config", "ctl", "mail", "net", "policy", "queue", "smtp", "store"},

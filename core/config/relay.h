@@ -93,9 +93,10 @@ enum config_fault { CONFIG_FAULT_DEFER, CONFIG_FAULT_SKIP, CONFIG_FAULT_REJECT }
 struct config_entry {
 	const char *module, *id;
 	struct config_when when;
-	int on_fault;    /* enum config_fault */
-	int64_t timeout; /* ms */
-	bool enabled;    /* from its section */
+	int on_fault;        /* enum config_fault */
+	int64_t timeout;     /* ms */
+	int64_t concurrency; /* 0: by policy_threads */
+	bool enabled;        /* from its section */
 	struct config_mark mark;
 };
 

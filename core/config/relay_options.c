@@ -287,6 +287,9 @@ const struct pn_option config_entry_options[] = {
 	    "What happens to a message that the module cannot decide on."),
 	PN_OPT_DURATION("timeout", ENTRY, timeout, "20s", 10, 60000, 0,
 	    "How long one call of the module may take before that is a fault."),
+	PN_OPT_INT("concurrency", ENTRY, concurrency, "0", 0, 1024, 0,
+	    "Calls of the module that may wait at one time, over all connections; others wait for "
+	    "one of them to end, within their `timeout`. 0: half of relay.policy_threads."),
 	PN_OPT_END
 };
 

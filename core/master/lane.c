@@ -7,7 +7,7 @@
 #include <core/base/log.h>
 #include <core/master/lane.h>
 #include <core/net/listener.h>
-#include <core/policy/chain.h>
+#include <core/policy/committed.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -40,53 +40,17 @@ struct lane {
 
 /* ---- committed hooks ---- */
 
-struct commit_job {
-	struct job job;
-	struct loop_timer timer;
-	struct lane *lane;
+struct commit {
 	struct queue *queue;
 	struct item *item;
-	struct mail_bytes
-	    *bytes; /* held: the queue may drop its own meanwhile; NULL after a restart */
-	struct generation *generation;
-	int64_t wait_ms;
-	int result;
 };
 
-#define COMMIT_RETRY_FIRST 1000
-#define COMMIT_RETRY_MOST  60000
-
 static void
-commit_work(struct job *job)
+commit_done(void *arg)
 {
-	struct commit_job *commit = (struct commit_job *)job;
+	struct commit *commit = arg;
 
-	commit->result = chain_committed(commit->generation, commit->item, commit->bytes);
-}
-
-static void
-commit_again(struct loop_timer *timer)
-{
-	struct commit_job *commit = (struct commit_job *)((char *)timer -
-							  offsetof(struct commit_job, timer));
-
-	jobs_submit(commit->lane->jobs, &commit->job);
-}
-
-static void
-commit_done(struct job *job)
-{
-	struct commit_job *commit = (struct commit_job *)job;
-
-	if (commit->result != 0) {
-		loop_timer_set(commit->lane->loop, &commit->timer, commit->wait_ms);
-		commit->wait_ms = commit->wait_ms * 2 < COMMIT_RETRY_MOST ? commit->wait_ms * 2
-									  : COMMIT_RETRY_MOST;
-		return;
-	}
 	queue_effects_done(commit->queue, commit->item, true);
-	mail_bytes_release(&commit->bytes);
-	generation_release(&commit->generation);
 	free(commit);
 }
 
@@ -94,7 +58,8 @@ static void
 on_committed(void *arg, struct queue *queue, struct item *item)
 {
 	struct lane *lane = arg;
-	struct commit_job *commit;
+	const struct away_place place = { lane->loop, lane->jobs };
+	struct commit *commit;
 
 	if (!chain_has(lane->settled->generation, PN_STAGE_COMMITTED)) {
 		queue_effects_done(queue, item, false);
@@ -103,15 +68,9 @@ on_committed(void *arg, struct queue *queue, struct item *item)
 	commit = calloc(1, sizeof(*commit));
 	if (!commit)
 		abort(); /* as arena.h: the master restarts us, the spool remembers the effects */
-	commit->job = (struct job){ .loop = lane->loop, .work = commit_work, .done = commit_done };
-	commit->timer.fire = commit_again;
-	commit->lane = lane;
 	commit->queue = queue;
 	commit->item = item;
-	commit->bytes = item->bytes ? mail_bytes_hold(item->bytes) : NULL;
-	commit->generation = generation_hold(lane->settled->generation);
-	commit->wait_ms = COMMIT_RETRY_FIRST;
-	jobs_submit(lane->jobs, &commit->job);
+	committed_start(&place, lane->settled->generation, item, commit_done, commit);
 }
 
 /* ---- life ---- */

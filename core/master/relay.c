@@ -392,9 +392,7 @@ static int
 make_parts(struct relay *relay, struct pn_error *err)
 {
 	const struct config_relay *config = &generation_core(relay->generation)->relay;
-	unsigned threads = config->policy_threads ? (unsigned)config->policy_threads
-						  : (unsigned)MAX(4, 2 * processors());
-	int r = jobs_new(threads, &relay->jobs, err);
+	int r = jobs_new(jobs_threads(config->policy_threads), &relay->jobs, err);
 
 	mail_bytes_budget((size_t)config->limits.memory);
 	if (r == 0)
@@ -481,11 +479,18 @@ out:
 static void
 finish(struct relay *relay)
 {
+	unsigned lost;
+
 	control_close(&relay->control);
 	for (size_t i = 0; i < relay->lane_count; i++)
 		lane_join(relay->lanes[i]);
 	spool_close(&relay->spool);
+	lost = jobs_lost(relay->jobs);
 	jobs_free(&relay->jobs);
+	if (lost > 0) { /* hooks that have not returned read what would be freed here */
+		log_text(PN_LOG_WARNING, "%u hooks have not returned; leaving without them", lost);
+		_exit(EXIT_SUCCESS);
+	}
 	for (size_t i = 0; i < relay->lane_count; i++)
 		lane_free(&relay->lanes[i]);
 	relay_spool_free(relay);

@@ -4,6 +4,9 @@
  *
  * job(pool, work, done): `work` runs on a thread of the pool, then `done` on the loop that gave the
  * job. Whatever the job carries belongs to `work` in between: the loop does not look at it.
+ *
+ * A thread whose job does not come back can be given up for lost: another one takes its place, so
+ * the pool keeps as many threads that work as it was made with.
  */
 #ifndef CORE_NET_JOBS_H
 #define CORE_NET_JOBS_H
@@ -21,9 +24,22 @@ struct job {
 };
 
 int jobs_new(unsigned threads, struct jobs **ret, struct pn_error *err);
+/* How many threads a setting of `wanted` means; 0: by the number of processors. */
+unsigned jobs_threads(int64_t wanted);
 /* From any thread. First come, first served. */
 void jobs_submit(struct jobs *jobs, struct job *job);
-/* Finishes what was submitted, then ends the threads. */
+/*
+ * A thread is lost in its job: another one is started. From any thread. The job itself says
+ * jobs_regain() on that thread if it comes back after all; the two may come in either order.
+ */
+void jobs_lose(struct jobs *jobs);
+void jobs_regain(struct jobs *jobs);
+/* Threads that are lost now. From any thread. */
+unsigned jobs_lost(struct jobs *jobs);
+/*
+ * Finishes what was submitted, then ends the threads. While any are lost nothing is freed, for they
+ * may still come back: the process is to end.
+ */
 void jobs_free(struct jobs **jobs);
 
 #endif

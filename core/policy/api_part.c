@@ -10,18 +10,15 @@
 
 /* ---- the tree -------------------------------------------------------------------------------- */
 
-/* The tree of the view, made once and shared by the entries that follow. */
+/*
+ * The tree of the view, made once and shared by the entries that follow: call_end() leaves it to
+ * them. The transaction itself may be its owner's again while this hook runs.
+ */
 static int
-tree_of(struct pn_txn *txn, struct mail_parts **ret, struct pn_error *err)
+tree_of(const struct pn_txn *txn, struct mail_parts **ret, struct pn_error *err)
 {
-	int r;
-
-	if (!txn->parts || txn->parts->bytes != txn->view) {
-		mail_parts_release(&txn->parts);
-		r = mail_parts_read(txn->view, &txn->parts, err);
-		if (r < 0)
-			return r;
-	}
+	if (!txn->parts || txn->parts->bytes != txn->view)
+		return mail_parts_read(txn->view, ret, err);
 	*ret = mail_parts_hold(txn->parts);
 	return 0;
 }

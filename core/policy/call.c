@@ -13,8 +13,8 @@
 #define CHAIN_MS   60000 /* all hooks from MAIL to the reply after DATA */
 #define SESSION_MS 10000 /* a hook before MAIL */
 
-static int64_t
-allowance(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage)
+int64_t
+call_due(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage, int64_t began_ms)
 {
 	int64_t own = entry->config->timeout, most = INT64_MAX;
 
@@ -22,7 +22,7 @@ allowance(const struct chain_entry *entry, const struct pn_txn *txn, int32_t sta
 		most = SESSION_MS;
 	else if (stage_is(stage, STAGE_IN_CHAIN))
 		most = txn->hook_ms < CHAIN_MS ? CHAIN_MS - txn->hook_ms : 0;
-	return own < most ? own : most;
+	return began_ms + (own < most ? own : most);
 }
 
 void
@@ -38,7 +38,7 @@ call_begin(struct pn_call *call, const struct generation *generation,
 		.due_ms = INT64_MAX,
 	};
 	if (txn)
-		call->due_ms = clock_monotonic_ms() + allowance(entry, txn, stage);
+		call->due_ms = call_due(entry, txn, stage, clock_monotonic_ms());
 }
 
 void
@@ -53,6 +53,20 @@ call_end(struct pn_call *call)
 		txn->kept = call->kept;
 		txn->drop = call->drop;
 	}
+	if (call->parts && !txn->parts && call->parts->bytes == txn->view) {
+		txn->parts = call->parts; /* for the entries that follow */
+		call->parts = NULL;
+	}
+	mail_parts_release(&call->parts);
+	arena_free(&call->arena);
+	effective_release(&call->effective);
+}
+
+void
+call_drop(struct pn_call *call)
+{
+	if (call->keep && call->drop && call->kept != call->txn->kept)
+		call->drop(call->kept);
 	mail_parts_release(&call->parts);
 	arena_free(&call->arena);
 	effective_release(&call->effective);

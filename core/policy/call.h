@@ -67,6 +67,13 @@ void call_begin(struct pn_call *call, const struct generation *generation,
 /* What was staged becomes the transaction's: all of it, or on an error nothing. */
 int call_apply(struct pn_call *call);
 void call_end(struct pn_call *call);
+/* Its transaction was taken away: nothing of what was staged stands. */
+void call_drop(struct pn_call *call);
+
+/* By when a call whose turn came then has to have answered: its own time, the stage's, the chain's.
+ */
+int64_t call_due(
+    const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage, int64_t began_ms);
 
 bool call_overdue(const struct pn_call *call);
 #define CALL_AT(stage) (1u << (stage))

@@ -6,9 +6,9 @@
  * threads. Must never block in a call with `may_block` false, and never talk to the client: it only
  * says what is to be said.
  */
+#include <core/base/clock.h>
 #include <core/policy/hook.h>
 #include <core/policy/stage.h>
-#include <errno.h>
 
 bool
 chain_has(const struct generation *generation, enum pn_stage stage)
@@ -90,6 +90,30 @@ run_undo(const struct chain_run *run, struct pn_txn *txn, int32_t stage)
 
 /* ---- stages ---------------------------------------------------------------------------------- */
 
+const struct chain_entry *
+chain_entry_next(const struct chain_run *run, const struct pn_txn *txn)
+{
+	const struct chain_entry *entries;
+
+	generation_entries(txn->generation, &entries);
+	return &entries[run->next];
+}
+
+int64_t
+chain_due(const struct chain_run *run, const struct pn_txn *txn, enum pn_stage stage)
+{
+	return call_due(chain_entry_next(run, txn), txn, stage, run->began_ms);
+}
+
+/* The next entry's time runs from now on, also while it waits for a thread. */
+static enum chain_step
+hop(struct chain_run *run)
+{
+	if (run->began_ms == 0)
+		run->began_ms = clock_monotonic_ms();
+	return CHAIN_HOP;
+}
+
 enum chain_step
 chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool may_block,
     struct ruling *ret)
@@ -101,50 +125,26 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 	*ret = (struct ruling){ .kind = RULING_PASS };
 	if (!run->begun)
 		run_begin(run, txn, stage);
-	for (; run->next < count && step == HOOK_NEXT; run->next++, run->hop = false) {
+	for (; run->next < count && step == HOOK_NEXT; run->next++) {
 		const struct chain_entry *entry = &entries[run->next];
 
 		if (!entry->hooks[stage] || !takes_part(entry, txn, stage))
 			continue;
-		if (!may_block && (run->hop || !(entry->hook_flags[stage] & PN_QUICK)))
-			return CHAIN_HOP;
-		step = hook_run(run, entry, txn, stage, may_block, ret);
-		if (step == HOOK_HOP) {
-			run->hop = true;
-			return CHAIN_HOP;
-		}
+		if (run->late)
+			step = hook_late(run, entry, txn, stage, ret);
+		else if (!may_block && (run->hop || !(entry->hook_flags[stage] & PN_QUICK)))
+			return hop(run);
+		else
+			step = hook_run(run, entry, txn, stage, may_block, ret);
+		if (step == HOOK_GONE)
+			return CHAIN_GONE;
+		run->hop = step == HOOK_HOP;
+		if (step == HOOK_HOP)
+			return hop(run);
+		run->began_ms = 0;
+		run->late = NULL;
 	}
 	if (ret->kind == RULING_REJECT || ret->kind == RULING_DEFER)
 		run_undo(run, txn, stage);
 	return CHAIN_DONE;
-}
-
-int
-chain_committed(struct generation *generation, const struct item *item, struct mail_bytes *bytes)
-{
-	struct pn_txn txn = {
-		.generation = generation,
-		.facts = item->facts,
-		.envelope = item->envelope,
-		.view = bytes,
-		.size = item->size,
-		.tags = item->tags,
-		.tag_count = item->tag_count,
-		.effects = item->effects,
-		.effect_count = item->effect_count,
-		.recipient = -1,
-	};
-	struct chain_run run = { 0 };
-	struct ruling ruling;
-
-	if (!chain_has(generation, PN_STAGE_COMMITTED))
-		return 0;
-	memcpy(txn.id, item->id, sizeof(txn.id));
-	if (txn.view)
-		mail_header_index(
-		    pn_slice(txn.view->data, txn.view->len), SIZE_MAX, &txn.arena, &txn.header);
-	chain_run(&run, &txn, PN_STAGE_COMMITTED, true, &ruling);
-	mail_parts_release(&txn.parts);
-	arena_free(&txn.arena);
-	return run.faults > 0 ? -EAGAIN : 0;
 }

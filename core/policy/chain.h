@@ -3,12 +3,14 @@
  * chain.h - runs the hooks of a stage, entry by entry, and says what came of it.
  *
  * A stage whose hooks are all quick runs on the loop, inside the call. When the next hook may block
- * and `may_block` is false, chain_run returns CHAIN_HOP: whoever owns the session takes it to a
- * policy thread and calls chain_run again with the same `run`, which goes on where it stopped.
+ * and `may_block` is false, chain_run returns CHAIN_HOP: whoever owns the transaction takes it to a
+ * policy thread (away.h) and calls chain_run again with the same `run`, which goes on where it
+ * stopped. There the transaction may be taken away from a hook that does not return in time.
  */
 #ifndef CORE_POLICY_CHAIN_H
 #define CORE_POLICY_CHAIN_H
 
+#include <core/policy/guard.h>
 #include <core/policy/txn.h>
 #include <postern/module.h>
 
@@ -31,35 +33,37 @@ struct ruling {
 };
 
 /*
- * Where a stage's run stands; all zero begins. The rest is what a refusal puts back: edits, tags
- * and effects of the entries that had passed fall with the stage.
+ * Where a stage's run stands; all zero but the guard begins. The rest is what a refusal puts back:
+ * edits, tags and effects of the entries that had passed fall with the stage.
  */
 struct chain_run {
 	size_t next;
-	bool hop; /* a quick hook asked for a thread */
+	bool hop; /* a quick hook asked for a thread, or there was no slot */
 	bool begun;
+	struct guard *guard; /* of the stay on a policy thread, over several stages; NULL: none */
+	const char *late;    /* why the next entry is not run: it had its time */
+	int64_t began_ms; /* since when the next entry has been waiting; 0: its turn begins now */
 	unsigned faults;
 	const char *sender;
 	size_t recipients, tags, effects, effect_bytes;
 	struct item_effect *effect_rows;
 };
 
-enum chain_step { CHAIN_DONE, CHAIN_HOP };
+enum chain_step {
+	CHAIN_DONE,
+	CHAIN_HOP,
+	CHAIN_GONE /* run and txn were taken away: touch neither again */
+};
 
 enum chain_step chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage,
     bool may_block, struct ruling *ret);
 
+/* After CHAIN_HOP: the entry whose turn it is, and by when it has to have answered. */
+const struct chain_entry *chain_entry_next(const struct chain_run *run, const struct pn_txn *txn);
+int64_t chain_due(const struct chain_run *run, const struct pn_txn *txn, enum pn_stage stage);
+
 /* True if any entry has a hook there: nothing to do otherwise. */
 bool chain_has(const struct generation *generation, enum pn_stage stage);
-
-/*
- * Committed hooks for an accepted item, on a policy thread; 0 when all passed, -EAGAIN: again
- * later. `bytes` are the message's, held by the caller, or NULL where they are not in memory (after
- * a restart). Meanwhile the item's facts, envelope and effects must not change; its recipients'
- * states may.
- */
-int chain_committed(
-    struct generation *generation, const struct item *item, struct mail_bytes *bytes);
 
 /* "auth identified a@b; stamp pass" - for the log and `posternctl trace`; in the txn's arena. */
 const char *chain_trace_text(struct pn_txn *txn);

@@ -7,13 +7,16 @@
  */
 #include <core/base/metric.h>
 #include <core/client/clients.h>
+#include <core/net/jobs.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
+#include <core/policy/slots.h>
 #include <core/policy/stage.h>
 #include <core/policy/trace.h>
 #include <core/store/db.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 struct entry_state {
 	uint32_t references; /* atomic */
@@ -246,6 +249,30 @@ share_clients(
 	return entry->clients ? 0 : -ENOMEM;
 }
 
+/* Half of the threads: one slow entry starves only itself. */
+static unsigned
+concurrency(const struct entry_build *build, const struct chain_entry *entry)
+{
+	if (entry->config->concurrency > 0)
+		return (unsigned)entry->config->concurrency;
+	return MAX(1, jobs_threads(generation_core(build->generation)->relay.policy_threads) / 2);
+}
+
+/* Those of the entry before, with what is still running in them. */
+static void
+take_slots(
+    const struct entry_build *build, struct chain_entry *entry, const struct chain_entry *before)
+{
+	unsigned limit = concurrency(build, entry);
+
+	if (before && before->slots) {
+		entry->slots = slots_hold(before->slots);
+		slots_limit(entry->slots, limit);
+	} else {
+		entry->slots = slots_new(limit);
+	}
+}
+
 int
 entry_start(
     const struct entry_build *build, struct chain_entry *entry, const struct chain_entry *before)
@@ -255,6 +282,7 @@ entry_start(
 
 	if (r == 0)
 		r = share_clients(build, entry, before);
+	take_slots(build, entry, before);
 	if (r == 0 && wanted_here(build, entry)) {
 		if (before && before->shared && before->module == entry->module) {
 			entry->shared = before->shared;
@@ -291,6 +319,7 @@ entry_free(struct chain_entry *entry)
 	entry->derived = NULL;
 	clients_release(&entry->clients);
 	entry_scopes_free(&entry->scopes);
+	slots_release(&entry->slots);
 	if (!shared || __atomic_sub_fetch(&shared->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	entry_stop(entry);

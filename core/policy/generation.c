@@ -246,6 +246,17 @@ generation_has(const struct generation *generation, enum pn_stage stage)
 	return generation->has[stage];
 }
 
+int64_t
+generation_shortest_timeout(const struct generation *generation)
+{
+	int64_t least = INT64_MAX;
+
+	for (size_t i = 0; i < generation->count; i++)
+		if (generation->entries[i].config->timeout < least)
+			least = generation->entries[i].config->timeout;
+	return least;
+}
+
 struct db *
 generation_db(const struct generation *generation)
 {

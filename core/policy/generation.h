@@ -52,11 +52,14 @@ struct chain_entry {
 	struct pn_metric *hook_seconds[PN_STAGE_COUNT], *hook_faults[PN_STAGE_COUNT];
 	struct entry_state *shared; /* NULL: nothing was started */
 	struct clients *clients;    /* NULL: only checked */
+	struct slots *slots;        /* calls that may block; NULL where nothing runs (a check) */
 };
 /* In the order of the pipeline; one that is switched off for everybody has no hooks. */
 size_t generation_entries(const struct generation *generation, const struct chain_entry **ret);
 /* True if any entry has a hook at that stage. */
 bool generation_has(const struct generation *generation, enum pn_stage stage);
+/* Milliseconds: the least of all entries' timeouts; INT64_MAX without entries. */
+int64_t generation_shortest_timeout(const struct generation *generation);
 struct db *generation_db(const struct generation *generation);
 bool generation_is_trial(const struct generation *generation);
 

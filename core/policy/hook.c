@@ -3,12 +3,14 @@
  * hook.c - one call of one hook: what its verdict means, what of its work stands, what is said.
  *
  * Called by chain.c for each entry that takes part in a stage. Must never block in a call with
- * `may_block` false.
+ * `may_block` false, nor touch a transaction that was taken away while the hook ran.
  */
+#include <assert.h>
 #include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/base/metric.h>
 #include <core/policy/hook.h>
+#include <core/policy/slots.h>
 #include <core/policy/stage.h>
 #include <core/policy/trace.h>
 #include <errno.h>
@@ -136,35 +138,45 @@ log_stall(const struct pn_call *call, int64_t took_ms)
 	    call->entry->module->name, "stage", stage_name(call->stage), "ms", took, NULL);
 }
 
+/* Waiting for a thread counts too: the client waits as well. */
 static void
-account(const struct pn_call *call, int64_t began_us)
+account(const struct pn_call *call, const struct chain_run *run, int64_t began_us)
 {
-	int64_t took_us = clock_monotonic_us() - began_us, took = took_us / 1000;
+	int64_t now_us = clock_monotonic_us(), took_us = now_us - began_us;
 
 	pn_metric_observe(call->entry->hook_seconds[call->stage], (double)took_us / 1e6);
 	if (stage_is(call->stage, STAGE_IN_CHAIN))
-		call->txn->hook_ms += took;
-	if (!call->may_block && took > STALL_MS)
-		log_stall(call, took);
+		call->txn->hook_ms += now_us / 1000 - run->began_ms;
+	if (!call->may_block && took_us / 1000 > STALL_MS)
+		log_stall(call, took_us / 1000);
 }
 
-/* Calls the hook; what it meant is in call->kind, and what it staged stands if it passed. */
-static void
-call_hook(struct pn_call *call)
+/*
+ * Calls the hook; what it meant is in call->kind, and what it staged stands if it passed. False:
+ * the transaction is not ours any more.
+ */
+static bool
+call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard)
 {
 	int64_t began = clock_monotonic_us();
+	struct pn_verdict verdict;
 	int r;
 
-	if (call_overdue(call)) {
+	if (began / 1000 >= call->due_ms) {
 		set_fault(call, "no time is left for it");
-		return;
+		return true;
 	}
 	if (call->effective && call->effective->fault) {
 		set_fault(call, call->effective->fault);
-		return;
+		return true;
 	}
-	judge(call, call->entry->hooks[call->stage](call, call->txn));
-	account(call, began);
+	if (guard)
+		guard_enter(guard, call->due_ms);
+	verdict = call->entry->hooks[call->stage](call, call->txn);
+	if (guard && !guard_leave(guard))
+		return false;
+	judge(call, verdict);
+	account(call, run, began);
 	if (call->kind != VERDICT_FAULT && call_overdue(call))
 		set_fault(call, "answered after its time was up");
 	if (call->kind == VERDICT_PASS) {
@@ -173,6 +185,7 @@ call_hook(struct pn_call *call)
 			set_fault(call, arena_printf(&call->arena, "its edits cannot be made: %s",
 					    strerror(-r)));
 	}
+	return true;
 }
 
 /* For the trace: with the code, where there is one. */
@@ -193,33 +206,92 @@ hook_hears_of_end(const struct chain_entry *entry, const struct pn_txn *txn, int
 	return false;
 }
 
+static enum hook_step
+conclude(struct pn_call *call, struct chain_run *run, struct ruling *ret)
+{
+	struct pn_txn *txn = call->txn;
+	enum hook_step step = HOOK_HOP;
+
+	if (call->kind != VERDICT_NOT_QUICK) {
+		step = rule(call, run, ret);
+		trace_add(txn, call->entry, call->effective, call->stage, verdicts[call->kind].name,
+		    reason(call));
+	}
+	call_end(call);
+	if (call->kind == VERDICT_CHALLENGE)
+		txn->challenger = run->next + 1;
+	else if (call->stage == PN_STAGE_AUTH && call->kind != VERDICT_NOT_QUICK)
+		txn_drop_kept(txn); /* the next entry must not find what this one kept */
+	return step;
+}
+
+/* A slot may have been waited for already. */
+static bool
+take_slot(struct guard *guard, const struct chain_entry *entry)
+{
+	if (guard->held == entry->slots)
+		return true;
+	assert(!guard->held);
+	if (!slots_try(entry->slots))
+		return false;
+	guard->held = entry->slots;
+	return true;
+}
+
+static void
+leave_slot(struct guard *guard)
+{
+	struct slots *held = guard ? guard->held : NULL;
+
+	if (!held)
+		return;
+	guard->held = NULL;
+	slots_leave(held);
+}
+
 enum hook_step
 hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn, int32_t stage,
     bool may_block, struct ruling *ret)
 {
+	struct guard *guard = may_block ? run->guard : NULL;
 	struct pn_call call;
 	struct effective *effective;
-	enum hook_step step = HOOK_HOP;
-	enum effective_step is = effective_find(entry, txn, stage, may_block, &effective);
+	enum effective_step is;
+	bool ours;
 
+	if (guard && !take_slot(guard, entry))
+		return HOOK_HOP;
+	is = effective_find(entry, txn, stage, may_block, &effective);
 	if (is == EFFECTIVE_HOP)
 		return HOOK_HOP;
 	if (is == EFFECTIVE_OFF && !hook_hears_of_end(entry, txn, stage)) {
 		trace_off(txn, entry, effective, stage);
 		effective_release(&effective);
+		leave_slot(guard);
 		return HOOK_NEXT;
 	}
 	call_begin(&call, txn->generation, entry, txn, stage, may_block);
 	call.effective = effective; /* the call lets go of it */
-	call_hook(&call);
-	if (call.kind != VERDICT_NOT_QUICK) {
-		step = rule(&call, run, ret);
-		trace_add(txn, entry, effective, stage, verdicts[call.kind].name, reason(&call));
-	}
-	call_end(&call);
-	if (call.kind == VERDICT_CHALLENGE)
-		txn->challenger = run->next + 1;
-	else if (stage == PN_STAGE_AUTH && call.kind != VERDICT_NOT_QUICK)
-		txn_drop_kept(txn); /* the next entry must not find what this one kept */
-	return step;
+	if (run->began_ms == 0)
+		run->began_ms = clock_monotonic_ms();
+	else
+		call.due_ms = call_due(entry, txn, stage, run->began_ms);
+	ours = call_hook(&call, run, guard);
+	leave_slot(guard);
+	if (ours)
+		return conclude(&call, run, ret);
+	call_drop(&call);
+	return HOOK_GONE;
+}
+
+enum hook_step
+hook_late(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn, int32_t stage,
+    struct ruling *ret)
+{
+	struct pn_call call;
+
+	call_begin(&call, txn->generation, entry, txn, stage, true);
+	set_fault(&call, run->late);
+	account(&call, run, run->began_ms * 1000);
+	return conclude(&call, run, ret);
 }

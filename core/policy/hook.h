@@ -11,7 +11,9 @@
 enum hook_step {
 	HOOK_NEXT, /* the next entry's turn */
 	HOOK_END,  /* `ret` is the stage's ruling */
-	HOOK_HOP   /* a thread is needed: a quick hook asked for one, or settings are to be made */
+	HOOK_HOP,  /* a thread, a slot is needed: asked for by the hook, or settings are to be made
+		    */
+	HOOK_GONE  /* it came back too late: run and txn are not ours any more */
 };
 
 /*
@@ -21,6 +23,9 @@ enum hook_step {
  */
 enum hook_step hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn,
     int32_t stage, bool may_block, struct ruling *ret);
+/* The entry had its time, `run->late` says how: a fault, without calling the hook. */
+enum hook_step hook_late(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn,
+    int32_t stage, struct ruling *ret);
 /* Who staged something hears of the end, whatever was edited or switched off since. */
 bool hook_hears_of_end(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage);
 

@@ -11,14 +11,18 @@ core_libcore_a_SOURCES += \
 	core/policy/api_store.c \
 	core/policy/api_txn.c \
 	core/policy/api_verdict.c \
+	core/policy/away.c core/policy/away.h \
 	core/policy/call.c core/policy/call.h \
 	core/policy/chain.c core/policy/chain.h \
 	core/policy/effective.c core/policy/effective.h \
 	core/policy/entry.c core/policy/entry.h \
 	core/policy/generation.c core/policy/generation.h \
+	core/policy/committed.c core/policy/committed.h \
+	core/policy/guard.c core/policy/guard.h \
 	core/policy/hook.c core/policy/hook.h \
 	core/policy/loader.c core/policy/loader.h \
 	core/policy/stage.c core/policy/stage.h \
+	core/policy/slots.c core/policy/slots.h \
 	core/policy/trace.c core/policy/trace.h \
 	core/policy/txn.c core/policy/txn.h
 

@@ -2,7 +2,7 @@
 /*
  * txn.c - the life of a transaction, and its end as an item of the queue.
  *
- * Called by the session, and by chain.c for accepted items. Must never keep a pointer into the
+ * Called by the session, and by committed.c for accepted items. Must never keep a pointer into the
  * session's memory in an item.
  */
 #include <core/base/clock.h>
@@ -19,6 +19,7 @@ txn_new(struct generation *generation, const struct mail_facts *facts)
 
 	if (!txn)
 		return NULL;
+	txn->references = 1;
 	txn->generation = generation_hold(generation);
 	txn->facts = *facts;
 	txn->recipient = -1;
@@ -33,19 +34,50 @@ drop_transaction(struct pn_txn *txn)
 	mail_bytes_release(&txn->view);
 	mail_parts_release(&txn->parts);
 	arena_free(&txn->arena);
+	txn_free(&txn->before);
 }
 
 void
 txn_free(struct pn_txn **txn)
 {
-	if (!*txn)
-		return;
-	txn_auth_end(*txn);
-	drop_transaction(*txn);
-	buf_free(&(*txn)->offers);
-	generation_release(&(*txn)->generation);
-	free(*txn);
+	struct pn_txn *old = *txn;
+
 	*txn = NULL;
+	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	txn_auth_end(old);
+	drop_transaction(old);
+	buf_free(&old->offers);
+	generation_release(&old->generation);
+	free(old);
+}
+
+struct pn_txn *
+txn_fork(struct pn_txn *txn)
+{
+	struct pn_txn *fork = malloc(sizeof(*fork));
+	const struct mail_envelope *envelope = &txn->envelope;
+
+	if (!fork)
+		abort(); /* as arena.h */
+	*fork = *txn;
+	__atomic_fetch_add(&txn->references, 1, __ATOMIC_RELAXED);
+	fork->references = 1;
+	fork->before = txn;
+	fork->arena = (struct arena){ 0 };
+	fork->generation = generation_hold(txn->generation);
+	fork->original = txn->original ? mail_bytes_hold(txn->original) : NULL;
+	fork->view = txn->view ? mail_bytes_hold(txn->view) : NULL;
+	fork->envelope.recipients = arena_copy(
+	    &fork->arena, envelope->recipients, envelope->count * sizeof(*envelope->recipients));
+	fork->envelope.capacity = envelope->count;
+	fork->offers = BUF_INIT(OFFERS_MOST);
+	if (buf_add(&fork->offers, txn->offers.data, txn->offers.len) < 0)
+		abort();
+	fork->parts = NULL; /* decodes as it is read: for one thread */
+	fork->kept = NULL;
+	fork->drop = NULL;
+	return fork;
 }
 
 void
@@ -58,6 +90,7 @@ void
 txn_reset(struct pn_txn *txn, struct generation *newest)
 {
 	struct pn_txn fresh = {
+		.references = 1,
 		.generation = txn->generation,
 		.facts = txn->facts,
 		.recipient_limit = txn->recipient_limit,
@@ -185,25 +218,40 @@ copy_facts(struct mail_facts *ret, const struct mail_facts *from, struct arena *
 	ret->tls_cipher = arena_text(arena, from->tls_cipher);
 }
 
+static const char **
+copy_tags(const char *const *tags, size_t count, struct arena *arena)
+{
+	const char **copies = arena_alloc(arena, count * sizeof(*copies));
+
+	for (size_t i = 0; i < count; i++)
+		copies[i] = arena_text(arena, tags[i]);
+	return copies;
+}
+
+static struct item_effect *
+copy_effects(const struct item_effect *effects, size_t count, struct arena *arena)
+{
+	struct item_effect *copies = arena_alloc(arena, count * sizeof(*copies));
+
+	for (size_t i = 0; i < count; i++)
+		copies[i] = (struct item_effect){
+			.entry = arena_text(arena, effects[i].entry),
+			.name = arena_text(arena, effects[i].name),
+			.bytes = pn_slice(
+			    arena_slice(arena, effects[i].bytes), effects[i].bytes.len),
+		};
+	return copies;
+}
+
 static void
 copy_policy(struct item *item, const struct pn_txn *txn)
 {
+	item->tag_count = txn->tag_count;
 	if (txn->tag_count > 0)
-		item->tags = arena_alloc(&item->arena, txn->tag_count * sizeof(item->tags[0]));
-	for (; item->tag_count < txn->tag_count; item->tag_count++)
-		item->tags[item->tag_count] = arena_text(&item->arena, txn->tags[item->tag_count]);
+		item->tags = copy_tags(txn->tags, txn->tag_count, &item->arena);
+	item->effect_count = txn->effect_count;
 	if (txn->effect_count > 0)
-		item->effects = arena_alloc(
-		    &item->arena, txn->effect_count * sizeof(item->effects[0]));
-	for (; item->effect_count < txn->effect_count; item->effect_count++) {
-		const struct item_effect *from = &txn->effects[item->effect_count];
-
-		item->effects[item->effect_count] = (struct item_effect){
-			.entry = arena_text(&item->arena, from->entry),
-			.name = arena_text(&item->arena, from->name),
-			.bytes = pn_slice(arena_slice(&item->arena, from->bytes), from->bytes.len),
-		};
-	}
+		item->effects = copy_effects(txn->effects, txn->effect_count, &item->arena);
 }
 
 struct item *
@@ -230,4 +278,27 @@ txn_to_item(struct pn_txn *txn)
 	item->has_eightbit = header_eightbit || any_eightbit(data + txn->header.body,
 						    txn->view->len - txn->header.body);
 	return item;
+}
+
+struct pn_txn *
+txn_of_item(struct generation *generation, const struct item *item, struct mail_bytes *bytes)
+{
+	struct pn_txn *txn = txn_new(generation, &item->facts);
+
+	if (!txn)
+		abort(); /* as arena.h */
+	memcpy(txn->id, item->id, sizeof(txn->id));
+	copy_facts(&txn->facts, &item->facts, &txn->arena);
+	mail_envelope_copy(&txn->envelope, &item->envelope, &txn->arena);
+	txn->size = item->size;
+	txn->tag_count = item->tag_count;
+	txn->tags = copy_tags(item->tags, item->tag_count, &txn->arena);
+	txn->effect_count = item->effect_count;
+	txn->effects = copy_effects(item->effects, item->effect_count, &txn->arena);
+	if (bytes) {
+		txn->view = mail_bytes_hold(bytes);
+		mail_header_index(
+		    pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &txn->header);
+	}
+	return txn;
 }

@@ -26,6 +26,9 @@ struct trace_line {
 };
 
 struct pn_txn {
+	uint32_t references; /* atomic: its owner, a hook that was left behind, forks of it */
+	struct pn_txn
+	    *before; /* held: what this one was forked from, whose memory it goes on using */
 	struct arena arena;
 	struct generation *generation; /* held */
 	char id[ITEM_ID_SIZE];         /* "" before MAIL */
@@ -65,7 +68,14 @@ struct pn_txn {
 };
 
 struct pn_txn *txn_new(struct generation *generation, const struct mail_facts *facts);
+/* Gives a reference back. */
 void txn_free(struct pn_txn **txn);
+/*
+ * The same transaction once more, for its owner to go on with while a hook goes on reading the old
+ * one, which nobody changes from then on. Rows that are changed in place are copied, all other
+ * memory stays that of the old one. What an AUTH hook kept, and the parts, stay there.
+ */
+struct pn_txn *txn_fork(struct pn_txn *txn);
 /* MAIL begins: a fresh id. */
 void txn_begin(struct pn_txn *txn);
 /*
@@ -85,6 +95,9 @@ int txn_apply(struct pn_txn *txn, const struct mail_edits *edits);
  * copied, the bytes held, so the session may reset at once.
  */
 struct item *txn_to_item(struct pn_txn *txn);
+/* An accepted item as its committed hooks see it; everything is copied or held. */
+struct pn_txn *txn_of_item(
+    struct generation *generation, const struct item *item, struct mail_bytes *bytes);
 /* Ends an AUTH exchange: calls `drop`, forgets mechanism and response. */
 void txn_auth_end(struct pn_txn *txn);
 /* What an entry kept of an exchange goes, once it is no longer that entry's. */

@@ -11,7 +11,8 @@ core_libcore_a_SOURCES += \
 	core/smtp/server_proxy.c core/smtp/server_shared.c core/smtp/server_shared.h \
 	core/smtp/session.c core/smtp/session.h core/smtp/session_inner.h \
 	core/smtp/session_auth.c core/smtp/session_command.c core/smtp/session_data.c \
-	core/smtp/session_hello.c core/smtp/session_log.c core/smtp/session_loop.c \
+	core/smtp/session_hello.c core/smtp/session_left.c core/smtp/session_log.c \
+	core/smtp/session_loop.c \
 	core/smtp/session_mail.c \
 	core/smtp/session_message.c
 
@@ -24,6 +25,9 @@ UNIT_TESTS += tests/unit/proxy
 tests_unit_proxy_SOURCES = tests/unit/proxy.c
 UNIT_TESTS += tests/unit/session
 tests_unit_session_SOURCES = tests/unit/session.c \
+	tests/unit/session_talk.c tests/unit/session_talk.h
+UNIT_TESTS += tests/unit/session_stuck
+tests_unit_session_stuck_SOURCES = tests/unit/session_stuck.c \
 	tests/unit/session_talk.c tests/unit/session_talk.h
 UNIT_TESTS += tests/unit/session_proxy
 tests_unit_session_proxy_SOURCES = tests/unit/session_proxy.c \

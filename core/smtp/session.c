@@ -85,7 +85,7 @@ session_fault(struct session *session, int code, const char *enhanced, const cha
 enum session_step
 session_ask(struct session *session, enum pn_stage stage, session_ruled_fn *ruled)
 {
-	session->run = (struct chain_run){ 0 };
+	session->run = (struct chain_run){ .guard = session->run.guard };
 	session->stage = stage;
 	session->ruled = ruled;
 	return STEP_GO;
@@ -96,8 +96,14 @@ ask_chain(struct session *session, bool may_block)
 {
 	struct ruling ruling = { .kind = RULING_PASS };
 
-	if (chain_run(&session->run, session->txn, session->stage, may_block, &ruling) == CHAIN_HOP)
+	switch (chain_run(&session->run, session->txn, session->stage, may_block, &ruling)) {
+	case CHAIN_HOP:
 		return STEP_HOP;
+	case CHAIN_GONE:
+		return STEP_GONE;
+	case CHAIN_DONE:
+		break;
+	}
 	session->stage = PN_STAGE_END;
 	return session->ruled(session, &ruling);
 }

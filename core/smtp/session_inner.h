@@ -4,6 +4,7 @@
  *
  * session.c		what comes next; what the commands have in common
  * session_loop.c	life, the loop's events, the way to policy threads and back
+ * session_left.c	what a hook keeps that does not return in time
  * session_command.c	command lines, dispatch, simple commands
  * session_hello.c	greeting, HELO, EHLO, STARTTLS
  * session_auth.c	AUTH
@@ -19,7 +20,7 @@
 #define CORE_SMTP_SESSION_INNER_H
 
 #include <core/net/stream.h>
-#include <core/policy/chain.h>
+#include <core/policy/away.h>
 #include <core/smtp/command.h>
 #include <core/smtp/dot.h>
 #include <core/smtp/server_inner.h>
@@ -33,6 +34,7 @@ enum session_step {
 	STEP_TLS,    /* begin the handshake */
 	STEP_ACCEPT, /* `item` is for the queue */
 	STEP_CLOSE,  /* say no more */
+	STEP_GONE,   /* the session was taken away while a hook ran: it is not ours */
 };
 
 /* The first three stand at a command boundary. */
@@ -66,8 +68,7 @@ struct session {
 	session_ruled_fn *ruled;
 
 	struct loop_timer soon; /* greet behind a handshake */
-	struct job job;
-	enum session_step step; /* with which the job ended */
+	enum session_step step; /* with which the policy thread ended */
 
 	/* AUTH */
 	struct buf secret; /* decoded response; wiped */
@@ -159,6 +160,11 @@ enum session_step session_chunk_input(struct session *session);
 enum session_step session_message(struct session *session);
 /* What the queue said. */
 void session_accepted(struct session *session, int r, const struct item *item);
+
+/* ---- session_left.c ---- */
+/* As away_ops want it: a hook goes on reading what it was lent, the session has copies. */
+void *session_leave(void *session);
+void session_forget_left(void *left);
 
 /* ---- session_log.c ---- */
 /* A refusal by policy (`entry`) or by the core (NULL); `to` may be NULL. */

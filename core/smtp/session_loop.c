@@ -2,10 +2,10 @@
 /*
  * session_loop.c - the life of a session, and its way between the loop and the policy threads.
  *
- * Driven by its stream's events, by jobs that end and by the queue's answers, all on the loop. The
- * loop steps the session until it must wait; when a hook may block, a job goes on stepping on a
- * policy thread, and what it ended with is settled here. While the session is away nothing on the
- * loop may look at it but `away`.
+ * Driven by its stream's events, by policy threads that end and by the queue's answers, all on the
+ * loop. The loop steps the session until it must wait; when a hook may block, a policy thread goes
+ * on stepping, and what it ended with is settled here. While the session is away nothing on the
+ * loop may look at it but `away`; it comes back when the hook's time is up at the latest.
  */
 #include <core/smtp/session_inner.h>
 #include <errno.h>
@@ -117,28 +117,39 @@ wait_for_input(struct session *session)
 	resume_reading(session);
 }
 
-static void
-work(struct job *job)
+static bool
+work(void *owner)
 {
-	struct session *session = (struct session *)((char *)job - offsetof(struct session, job));
+	struct session *session = owner;
+	enum session_step step = session_step(session, true);
 
-	session->step = session_step(session, true);
+	if (step == STEP_GONE)
+		return false;
+	session->step = step;
+	return true;
 }
 
-static void job_done(struct job *job);
+static void on_back(void *owner);
+static void on_overdue(void *owner);
+
+static const struct away_ops away_ops = {
+	.work = work,
+	.back = on_back,
+	.leave = session_leave,
+	.forget = session_forget_left,
+	.late = on_overdue,
+};
 
 static void
 hop(struct session *session)
 {
+	const struct away_place place = { session->server->parts.loop,
+		session->server->parts.jobs };
+
 	pause_reading(session);
 	set_deadline(session, 0);
 	session->away = true;
-	session->job = (struct job){
-		.loop = session->server->parts.loop,
-		.work = work,
-		.done = job_done,
-	};
-	jobs_submit(session->server->parts.jobs, &session->job);
+	away_go(&place, &away_ops, session, &session->run, session->txn, session->stage);
 }
 
 static void
@@ -215,6 +226,7 @@ settle(struct session *session, enum session_step step)
 		accept_item(session);
 		return !session->waiting;
 	case STEP_CLOSE:
+	case STEP_GONE: /* never on the loop */
 		finish(session);
 		return false;
 	}
@@ -268,12 +280,22 @@ drive(struct session *session)
 }
 
 static void
-job_done(struct job *job)
+on_back(void *owner)
 {
-	struct session *session = (struct session *)((char *)job - offsetof(struct session, job));
+	struct session *session = owner;
 
 	session->away = false;
 	settle_all(session, session->step);
+}
+
+/* The hook that it waited for has had its time; the chain knows. */
+static void
+on_overdue(void *owner)
+{
+	struct session *session = owner;
+
+	session->away = false;
+	settle_all(session, session_step(session, false));
 }
 
 /* ---- events -----------------------------------------------------------------------------------

@@ -311,14 +311,14 @@ START_TEST(effects_become_visible_when_committed)
 
 	ck_assert_uint_eq(item->effect_count, 2);
 	txn_reset(world.txn, world.generation);
-	ck_assert_int_eq(chain_committed(world.generation, item, item->bytes), 0);
+	ck_assert_uint_eq(world_committed(&world, item), 0);
 	ck_assert_str_eq(world_file(&world, "pages"),
 	    "start ledger (nothing)\ncommitted ledger one@example.org\n");
 	ck_assert_str_eq(world_file(&world, "others"),
 	    "start second (nothing)\ncommitted second one@example.org\n");
 	/* after a crash the bytes may be on disk only */
 	mail_bytes_release(&item->bytes);
-	ck_assert_int_eq(chain_committed(world.generation, item, item->bytes), 0);
+	ck_assert_uint_eq(world_committed(&world, item), 0);
 	item_free(&item);
 }
 END_TEST
@@ -328,7 +328,7 @@ START_TEST(every_committed_hook_runs)
 	struct item *item = accept_message(LEDGER,
 	    STAMPER_SECTION "ledger: { file: pages, fail: yes }\nsecond: { file: others }\n");
 
-	ck_assert_int_eq(chain_committed(world.generation, item, item->bytes), -EAGAIN);
+	ck_assert_uint_eq(world_committed(&world, item), 1);
 	ck_assert_str_eq(world_file(&world, "pages"), "start ledger (nothing)\n");
 	ck_assert_ptr_nonnull(strstr(world_file(&world, "others"), "committed second"));
 	item_free(&item);

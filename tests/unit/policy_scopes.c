@@ -190,7 +190,7 @@ START_TEST(who_staged_hears_of_the_end)
 	world_run(&world, "  - stamper\n  - ledger\n",
 	    "stamper: { value: v }\n"
 	    "ledger: { file: book, users: { one@example.org: { enabled: no } } }\n");
-	ck_assert_int_eq(chain_committed(world.generation, item, NULL), 0);
+	ck_assert_uint_eq(world_committed(&world, item), 0);
 	ck_assert_ptr_nonnull(
 	    strstr(world_file(&world, "book"), "committed ledger one@example.org"));
 	item_free(&item);

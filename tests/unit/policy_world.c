@@ -196,3 +196,15 @@ world_recipient(struct world *world, const char *address)
 	txn->recipient = -1;
 	return kind;
 }
+
+unsigned
+world_committed(struct world *world, const struct item *item)
+{
+	struct pn_txn *txn = txn_of_item(world->generation, item, item->bytes);
+	struct chain_run run = { 0 };
+	struct ruling ruling;
+
+	ck_assert_int_eq(chain_run(&run, txn, PN_STAGE_COMMITTED, true, &ruling), CHAIN_DONE);
+	txn_free(&txn);
+	return run.faults;
+}

@@ -48,5 +48,7 @@ void world_message(struct world *world, const char *bytes);
 enum ruling_kind world_stage(struct world *world, enum pn_stage stage);
 /* RCPT: adds, runs the stage, takes it away again if it was refused. */
 enum ruling_kind world_recipient(struct world *world, const char *address);
+/* Runs the committed hooks of an accepted item: how many could not. */
+unsigned world_committed(struct world *world, const struct item *item);
 
 #endif

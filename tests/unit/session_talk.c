@@ -53,6 +53,7 @@ struct talk {
 
 struct talk_queue talk_queue;
 unsigned talk_hooks[TALK_STAGES], talk_hops;
+void (*talk_inside)(struct pn_call *call, struct pn_txn *txn);
 static struct talk *current; /* the fake queue's */
 static pthread_t loop_thread;
 
@@ -106,17 +107,19 @@ build(const char *yaml, struct generation *before)
  */
 
 static void
-note(struct pn_call *call)
+note(struct pn_call *call, struct pn_txn *txn)
 {
 	__atomic_fetch_add(&talk_hooks[pn_stage(call)], 1, __ATOMIC_RELAXED);
 	if (!pthread_equal(pthread_self(), loop_thread))
 		__atomic_fetch_add(&talk_hops, 1, __ATOMIC_RELAXED);
+	if (talk_inside)
+		talk_inside(call, txn);
 }
 
 static struct pn_verdict
 on_connect(struct pn_call *call, struct pn_txn *txn)
 {
-	note(call);
+	note(call, txn);
 	if (strcmp(pn_txn_client_address(txn), "192.0.2.66") == 0)
 		return pn_reject(call, 554, "5.7.1", "not you");
 	return pn_pass();
@@ -125,7 +128,7 @@ on_connect(struct pn_call *call, struct pn_txn *txn)
 static struct pn_verdict
 on_helo(struct pn_call *call, struct pn_txn *txn)
 {
-	note(call);
+	note(call, txn);
 	if (strcmp(pn_txn_helo(txn), "bad.example") == 0)
 		return pn_reject(call, 550, "5.7.1", "bad name");
 	pn_auth_offer(call, "PLAIN");
@@ -163,7 +166,7 @@ on_auth(struct pn_call *call, struct pn_txn *txn)
 	static const char good[] = "\0alice\0secret", broken[] = "\0broken\0x";
 	struct pn_slice response = pn_auth_response(txn);
 
-	note(call);
+	note(call, txn);
 	if (strcmp(pn_auth_mechanism(txn), "LOGIN") == 0)
 		return login(call, txn);
 	if (!response.data)
@@ -178,7 +181,7 @@ on_auth(struct pn_call *call, struct pn_txn *txn)
 static struct pn_verdict
 on_sender(struct pn_call *call, struct pn_txn *txn)
 {
-	note(call);
+	note(call, txn);
 	if (strncmp(pn_txn_sender(txn), "reject@", 7) == 0)
 		return pn_reject(call, 550, "5.7.1", "not this sender");
 	if (strncmp(pn_txn_sender(txn), "defer@", 6) == 0)
@@ -189,7 +192,7 @@ on_sender(struct pn_call *call, struct pn_txn *txn)
 static struct pn_verdict
 on_recipient(struct pn_call *call, struct pn_txn *txn)
 {
-	note(call);
+	note(call, txn);
 	if (strncmp(pn_txn_recipient(txn), "no@", 3) == 0)
 		return pn_reject(call, 550, "5.1.1", "nobody");
 	if (strncmp(pn_txn_recipient(txn), "also@", 5) == 0)
@@ -202,7 +205,7 @@ on_message(struct pn_call *call, struct pn_txn *txn)
 {
 	struct pn_header header;
 
-	note(call);
+	note(call, txn);
 	if (pn_header_find(txn, "X-Reject", 0, &header))
 		return pn_reject(call, 550, "5.7.1", "not this message");
 	if (pn_header_find(txn, "X-Discard", 0, &header))
@@ -216,7 +219,7 @@ static struct pn_verdict
 on_aborted(struct pn_call *call, struct pn_txn *txn)
 {
 	ck_assert_str_ne(pn_txn_id(txn), "");
-	note(call);
+	note(call, txn);
 	return pn_pass();
 }
 
@@ -535,6 +538,18 @@ const char *
 talk_reply(const struct talk *talk)
 {
 	return talk->reply;
+}
+
+struct loop *
+talk_loop(struct talk *talk)
+{
+	return talk->loop;
+}
+
+struct jobs *
+talk_jobs(struct talk *talk)
+{
+	return talk->jobs;
 }
 
 unsigned

@@ -10,6 +10,7 @@
 
 #include <core/base/buf.h>
 #include <core/smtp/server.h>
+#include <postern/module.h>
 
 struct talk;
 
@@ -61,5 +62,9 @@ void talk_queue_answer(struct talk *talk);
 #define TALK_STAGES 16
 extern unsigned talk_hooks[TALK_STAGES];
 extern unsigned talk_hops; /* hooks that ran away from the loop */
+/* Called inside every hook, on its thread; NULL: nothing. */
+extern void (*talk_inside)(struct pn_call *call, struct pn_txn *txn);
+struct jobs *talk_jobs(struct talk *talk);
+struct loop *talk_loop(struct talk *talk);
 
 #endif

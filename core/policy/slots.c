@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slots.c - counted slots with a queue.
+ *
+ * Called by away.c on loops and by hook.c on policy threads. Must never call `granted` with the
+ * lock held.
+ */
+#include <core/policy/slots.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+struct slots {
+	unsigned references; /* atomic */
+	pthread_mutex_t lock;
+	unsigned limit, used;
+	struct slots_waiter *first, **last;
+};
+
+struct slots *
+slots_new(unsigned limit)
+{
+	struct slots *slots = calloc(1, sizeof(*slots));
+
+	if (!slots)
+		abort(); /* as arena.h */
+	slots->references = 1;
+	pthread_mutex_init(&slots->lock, NULL);
+	slots->limit = limit;
+	slots->last = &slots->first;
+	return slots;
+}
+
+struct slots *
+slots_hold(struct slots *slots)
+{
+	__atomic_fetch_add(&slots->references, 1, __ATOMIC_RELAXED);
+	return slots;
+}
+
+void
+slots_release(struct slots **slots)
+{
+	struct slots *old = *slots;
+
+	*slots = NULL;
+	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	pthread_mutex_destroy(&old->lock);
+	free(old);
+}
+
+static void
+unlink_waiter(struct slots *slots, struct slots_waiter *waiter)
+{
+	*waiter->link = waiter->next;
+	if (waiter->next)
+		waiter->next->link = waiter->link;
+	else
+		slots->last = waiter->link;
+	waiter->link = NULL;
+}
+
+/* With the lock held: the first that waits, if there is room for it. */
+static struct slots_waiter *
+next_granted(struct slots *slots)
+{
+	struct slots_waiter *waiter = slots->first;
+
+	if (!waiter || slots->used >= slots->limit)
+		return NULL;
+	unlink_waiter(slots, waiter);
+	slots->used++;
+	return waiter;
+}
+
+/* With the lock held; without it at the end. */
+static void
+grant(struct slots *slots)
+{
+	struct slots_waiter *waiter;
+
+	while ((waiter = next_granted(slots))) {
+		pthread_mutex_unlock(&slots->lock);
+		waiter->granted(waiter);
+		pthread_mutex_lock(&slots->lock);
+	}
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void
+slots_limit(struct slots *slots, unsigned limit)
+{
+	pthread_mutex_lock(&slots->lock);
+	slots->limit = limit;
+	grant(slots);
+}
+
+bool
+slots_try(struct slots *slots)
+{
+	bool free;
+
+	pthread_mutex_lock(&slots->lock);
+	free = !slots->first && slots->used < slots->limit;
+	slots->used += free;
+	pthread_mutex_unlock(&slots->lock);
+	return free;
+}
+
+bool
+slots_wait(struct slots *slots, struct slots_waiter *waiter)
+{
+	bool free;
+
+	pthread_mutex_lock(&slots->lock);
+	free = !slots->first && slots->used < slots->limit;
+	if (free) {
+		slots->used++;
+	} else {
+		waiter->next = NULL;
+		waiter->link = slots->last;
+		*slots->last = waiter;
+		slots->last = &waiter->next;
+	}
+	pthread_mutex_unlock(&slots->lock);
+	return free;
+}
+
+bool
+slots_cancel(struct slots *slots, struct slots_waiter *waiter)
+{
+	bool waits;
+
+	pthread_mutex_lock(&slots->lock);
+	waits = waiter->link != NULL;
+	if (waits)
+		unlink_waiter(slots, waiter);
+	pthread_mutex_unlock(&slots->lock);
+	return waits;
+}
+
+void
+slots_leave(struct slots *slots)
+{
+	pthread_mutex_lock(&slots->lock);
+	slots->used--;
+	grant(slots);
+}

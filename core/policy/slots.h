@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * slots.h - how many calls of one entry that may block run at once in the process.
+ *
+ * One per entry id, kept from one generation to the next, so a hook that never returns keeps its
+ * slot. Who waits for a slot holds no thread. Any thread.
+ */
+#ifndef CORE_POLICY_SLOTS_H
+#define CORE_POLICY_SLOTS_H
+
+#include <stdbool.h>
+
+struct slots;
+
+struct slots_waiter {
+	struct slots_waiter *next, **link; /* link is NULL when not waiting */
+	/* The slot is the waiter's; on the thread of who gave it up. */
+	void (*granted)(struct slots_waiter *waiter);
+};
+
+struct slots *slots_new(unsigned limit);
+/* From now on so many; those that run above it run on. */
+void slots_limit(struct slots *slots, unsigned limit);
+struct slots *slots_hold(struct slots *slots);
+void slots_release(struct slots **slots);
+
+/* True: a slot is ours. Never before those that wait. */
+bool slots_try(struct slots *slots);
+/* True: a slot is ours. False: `granted` will say so. */
+bool slots_wait(struct slots *slots, struct slots_waiter *waiter);
+/* True: it does not wait any more. False: it did not, or a slot is its own. */
+bool slots_cancel(struct slots *slots, struct slots_waiter *waiter);
+/* Gives a slot back, to the first that waits. */
+void slots_leave(struct slots *slots);
+
+#endif
