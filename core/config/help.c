@@ -120,8 +120,8 @@ write_head(struct buf *ret, unsigned indent, const struct pn_option *row, bool s
 }
 
 static int
-write_rows(struct buf *ret, unsigned indent, const struct pn_option *rows, size_t row_size,
-    bool inherited)
+write_rows(
+    struct buf *ret, unsigned indent, const struct pn_option *rows, size_t row_size, bool inherited)
 {
 	struct pn_option row;
 	bool scoped;

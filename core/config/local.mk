@@ -17,8 +17,10 @@ core_libcore_a_SOURCES += \
 	core/config/routes_check.c \
 	core/config/schema.c core/config/schema.h \
 	core/config/scopes.c core/config/scopes.h \
+	core/config/scopes_show.c \
 	core/config/secret.c \
 	core/config/settings.c core/config/settings.h \
+	core/config/stored.c \
 	core/config/source.c core/config/source.h \
 	core/config/table.c \
 	core/config/tree.c core/config/tree.h \

@@ -5,7 +5,6 @@
  * Called once per section and configuration. Complains about names that nobody has and about keys
  * that are for all or nobody; whether the values fit is seen when they are filled in.
  */
-#include <core/config/fill.h>
 #include <core/config/overlay.h>
 #include <core/config/parse.h>
 #include <errno.h>
@@ -61,15 +60,12 @@ struct reading {
 	struct fill fill; /* for complaints only */
 	enum config_scope_kind kind;
 	GHashTable *seen; /* names of this kind */
-	size_t capacity;
 };
 
 static void
-check_keys(const struct reading *reading, const struct place *place, const struct pn_option *rows,
-    const struct config_node *map, bool inherited)
+check_keys(const struct fill *fill, const struct place *place, const struct pn_option *rows,
+    const struct config_node *map, bool inherited, enum config_scope_kind kind)
 {
-	const struct fill *fill = &reading->fill;
-
 	for (size_t i = 0; i < map->count; i++) {
 		const struct config_node *key = map->keys[i], *value = map->items[i];
 		struct pn_option row = option_find(rows, fill->row_size, key->text, NULL);
@@ -79,14 +75,21 @@ check_keys(const struct reading *reading, const struct place *place, const struc
 		if (row.type == PN_TYPE_END)
 			continue; /* `enabled`, or filling knows better what was meant */
 		if (row.type == PN_TYPE_GROUP && value->kind == CONFIG_MAP)
-			check_keys(reading, &at, row.nested, value, scoped);
+			check_keys(fill, &at, row.nested, value, scoped, kind);
 		else if (!scoped)
 			fill_complain(fill, &at, key->mark,
-			    "is one for all and cannot be set per %s", scope_word(reading->kind));
+			    "is one for all and cannot be set per %s", scope_word(kind));
 		else if (config_node_is_null(value))
 			fill_complain(fill, &at, value->mark,
 			    "has no value; write one, or leave the line out");
 	}
+}
+
+void
+overlay_check_keys(const struct fill *fill, const struct pn_option *rows,
+    const struct config_node *map, enum config_scope_kind kind)
+{
+	check_keys(fill, NULL, rows, map, kind == SCOPE_DEFAULT, kind);
 }
 
 static void
@@ -135,16 +138,14 @@ read_name(const struct reading *reading, const struct config_node *key, char ret
 	return false;
 }
 
-static struct scope_layer *
-new_layer(struct reading *reading)
+/* Full at powers of two. */
+struct scope_layer *
+overlay_new_layer(struct scopes *scopes)
 {
-	struct scopes *scopes = reading->scopes;
+	if ((scopes->count & (scopes->count - 1)) == 0) {
+		struct scope_layer *more = arena_alloc(
+		    scopes->how.arena, (scopes->count ? 2 * scopes->count : 1) * sizeof(*more));
 
-	if (scopes->count == reading->capacity) {
-		struct scope_layer *more;
-
-		reading->capacity = reading->capacity ? 2 * reading->capacity : 8;
-		more = arena_alloc(scopes->how.arena, reading->capacity * sizeof(*more));
 		if (scopes->count > 0)
 			memcpy(more, scopes->layers, scopes->count * sizeof(*more));
 		scopes->layers = more;
@@ -170,13 +171,13 @@ read_layer(struct reading *reading, const struct config_node *key, const struct 
 	}
 	if (!read_name(reading, key, name))
 		return;
-	layer = new_layer(reading);
+	layer = overlay_new_layer(reading->scopes);
 	layer->kind = reading->kind;
 	layer->name = arena_text(how->arena, name);
 	layer->where = reading->fill.where = where;
 	layer->text = arena_printf(how->arena, "%s %s", scope_word(layer->kind), name);
 	layer->node = map;
-	check_keys(reading, NULL, how->rows, map, false);
+	overlay_check_keys(&reading->fill, how->rows, map, layer->kind);
 }
 
 static void

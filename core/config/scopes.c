@@ -103,9 +103,8 @@ scopes_match(
 
 /* ---- filling --------------------------------------------------------------------------------- */
 
-/* The section with the layers over it; NULL where there is nothing at all. */
-static const struct config_node *
-merge_stack(const struct scopes *scopes, const struct scope_stack *stack, struct arena *arena)
+const struct config_node *
+scopes_merge(const struct scopes *scopes, const struct scope_stack *stack, struct arena *arena)
 {
 	const struct config_node *node = scopes->section;
 
@@ -140,7 +139,7 @@ scopes_fill(const struct scopes *scopes, const struct scope_stack *stack,
 	static const char *const more_keys[] = { "enabled", "accounts", "domains", "groups",
 		"users", NULL };
 	const struct scopes_how *how = &scopes->how;
-	const struct config_node *node = merge_stack(scopes, stack, to->arena);
+	const struct config_node *node = scopes_merge(scopes, stack, to->arena);
 	struct fill fill = { .tree = how->tree,
 		.where = how->where,
 		.row_size = how->row_size,
@@ -244,6 +243,9 @@ scopes_read(const struct scopes_how *how, struct diags *diags, struct scopes *re
 		overlay_read(ret, section, diags);
 	else if (section && !config_node_is_null(section))
 		ret->section = section; /* filling says what is wrong with it */
+	ret->plain = ret->section;
+	if (how->stored_count > 0)
+		stored_read(ret, diags);
 	if (ret->count > 0)
 		qsort(ret->layers, ret->count, sizeof(ret->layers[0]), by_kind_and_name);
 }

@@ -52,7 +52,21 @@ struct scope_layer {
 	const char *where;              /* "legal.users.ada@clinic.example", in diagnostics */
 	const char *text;               /* "user ada@clinic.example", in the trace */
 	const struct config_node *node; /* a map of what it overrides */
+	const char *fault;              /* NULL, or why what is stored for it does not fit */
 };
+
+/*
+ * A value that the database has. It does not refuse a configuration: one that does not fit (any
+ * more) is warned of, and whoever it was for gets a fault, never weaker settings than it says.
+ */
+struct stored_setting {
+	enum config_scope_kind kind;
+	const char *name, *path, *value; /* `value` is YAML */
+	const char
+	    *label; /* NULL; else it is about to be stored: complaints are errors, in LABEL */
+};
+/* What stands in a mark instead of a file's name, with line 0. */
+#define SCOPES_STORED "database"
 
 struct scopes_how {
 	const struct config_tree *tree;
@@ -62,11 +76,15 @@ struct scopes_how {
 	const struct pn_option *rows;
 	size_t row_size, size;
 	struct arena *arena; /* the tree's life, or longer */
+	const struct stored_setting *stored;
+	size_t stored_count;
 };
 
 struct scopes {
 	struct scopes_how how;
 	const struct config_node *section; /* without the scopes; NULL: none, or empty */
+	const struct config_node *plain;   /* the same without what is stored */
+	const char *fault;                 /* as a layer's, for everybody */
 	size_t count;
 	struct scope_layer *layers; /* by kind and name */
 };
@@ -98,6 +116,20 @@ struct scopes_fill {
 int scopes_fill(const struct scopes *scopes, const struct scope_stack *stack,
     const struct scopes_fill *to, struct settings *ret, bool *ret_enabled,
     const char **ret_lacking);
+
+/* One setting of a stack as people read it. */
+struct scope_value {
+	const char *key;         /* "limits.level" */
+	const char *value;       /* YAML on one line; what is secret is not told */
+	const char *scope;       /* "user ada@clinic.example"; "default"; "module" */
+	struct config_mark mark; /* line 0: the database; no file: the module's own default */
+};
+/*
+ * Every setting that `rows` have, in their order and with `enabled` first; groups of options by
+ * what is in them. `only` NULL: all; else that one, or those of that group. -ENOENT: there is none.
+ */
+int scopes_show(const struct scopes *scopes, const struct scope_stack *stack, const char *only,
+    struct arena *arena, void (*each)(void *arg, const struct scope_value *value), void *arg);
 
 /* Every stack that the configuration itself can tell: each layer with what lies below it, each
  * member of a group. */

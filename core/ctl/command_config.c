@@ -5,9 +5,12 @@
  * Must write nothing.
  */
 #include <core/ctl/commands.h>
+#include <core/policy/effective.h>
 #include <core/policy/stage.h>
+#include <core/store/overrides.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static void
 print_diags(struct diags *diags)
@@ -45,6 +48,40 @@ ctl_open_generation(struct ctl *ctl, struct pn_error *err)
 	return EXIT_REFUSED;
 }
 
+/*
+ * What the database has and does not fit; said where the database is there and may be read. It is
+ * not part of the configuration, so it refuses nothing.
+ */
+static void
+warn_of_stored(struct ctl *ctl)
+{
+	const struct config_relay *relay = &generation_core(ctl->generation)->relay;
+	struct overrides overrides;
+	struct generation_how how = { .source = ctl->recording,
+		.folder = ctl->folder,
+		.module_path = ctl->modules,
+		.overrides = &overrides };
+	struct generation *generation = NULL;
+	struct diags diags = { 0 }, stored = { 0 };
+	struct arena arena = { 0 };
+	const char *path = arena_printf(&arena, "%s/postern.db", relay->state_directory);
+
+	if (access(path, R_OK) < 0 || db_open(path, true, &ctl->db, NULL) < 0)
+		goto out;
+	if (overrides_read(ctl->db, &arena, &overrides, NULL) == 0)
+		generation_build(&how, &diags, &generation);
+	for (size_t i = 0; i < diags.count; i++)
+		if (effective_is_stored(&diags.items[i]))
+			diag_add(
+			    &stored, DIAG_WARNING, diags.items[i].mark, "%s", diags.items[i].text);
+	print_diags(&stored);
+out:
+	generation_release(&generation);
+	diags_free(&stored);
+	diags_free(&diags);
+	arena_free(&arena);
+}
+
 static int
 run_check(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
@@ -54,6 +91,7 @@ run_check(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 		ctl->folder = argv[0];
 	code = ctl_open_generation(ctl, err);
 	if (code == EXIT_OK) {
+		warn_of_stored(ctl);
 		pn_console_row(&ctl->console);
 		pn_console_field(&ctl->console, "configuration", ctl->folder);
 		pn_console_field(&ctl->console, "result", "good");

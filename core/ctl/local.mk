@@ -7,7 +7,8 @@ core_libcore_a_SOURCES += \
 
 bin_PROGRAMS += posternctl
 posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_config.c \
-	core/ctl/command_docs.c core/ctl/command_live.c core/ctl/command_user.c
+	core/ctl/command_docs.c core/ctl/command_live.c core/ctl/command_settings.c \
+	core/ctl/command_user.c
 posternctl_LDADD = $(CORE_LIBS)
 posternctl_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternctl_DEPENDENCIES = core/libcore.a

@@ -13,8 +13,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define GRACE_MS 5000 /* for sessions that have not said MAIL yet, when nobody waits for the end \
-		       */
+#define GRACE_MS \
+	5000 /* for sessions that have not said MAIL yet, when nobody waits for the end \
+	      */
 
 struct door {
 	struct acceptor acceptor;

@@ -10,6 +10,7 @@ core_libcore_a_SOURCES += \
 	core/master/relay.c core/master/relay.h \
 	core/master/relay_control.c core/master/relay_state.h \
 	core/master/relay_metrics.c core/master/relay_metrics.h \
+	core/master/relay_overrides.c \
 	core/master/relay_spool.c \
 	core/master/relays.c \
 	core/master/reload.c \

@@ -30,8 +30,8 @@
 
 /* ---- configuration ---- */
 
-static void
-log_diags(struct diags *diags)
+void
+relay_log_diags(struct diags *diags)
 {
 	struct arena arena = { 0 };
 
@@ -51,12 +51,14 @@ build(struct relay *relay, struct pn_slice bundle, struct generation **ret, stru
 		.db = relay->db,
 		.before = relay->generation };
 	struct diags diags = { 0 };
-	int r = source_bundle(bundle, &how.source, err);
+	int r = relay_overrides_read(relay, &how.overrides, err);
 
+	if (r == 0)
+		r = source_bundle(bundle, &how.source, err);
 	if (r < 0)
 		return r;
 	r = generation_build(&how, &diags, ret);
-	log_diags(&diags);
+	relay_log_diags(&diags);
 	if (r < 0)
 		pn_error_set(err, r, "%s",
 		    diags.count ? diags.items[diags.count - 1].text : "a module could not start");
@@ -113,8 +115,9 @@ lane_has_switched(struct loop_task *task)
 
 	settled_release(&change->settled);
 	free(change);
-	if (--relay->switching > 0)
+	if (--relay->switching > 0 || !relay->applying)
 		return;
+	relay->applying = false;
 	snprintf(number, sizeof(number), "%llu",
 	    (unsigned long long)generation_number(relay->generation));
 	channel_send(CHILD_CHANNEL, CHANNEL_APPLIED, pn_slice_of(number), NULL, 0);
@@ -130,17 +133,19 @@ switch_lane(struct loop_task *task)
 	loop_post(change->relay->loop, &change->task);
 }
 
-static void
-apply(struct relay *relay, struct settled *settled)
+void
+relay_apply(struct relay *relay, struct settled *settled)
 {
 	const struct config_relay *config = &generation_core(settled->generation)->relay;
 	struct generation *old = relay->generation;
 
 	relay->generation = generation_hold(settled->generation);
 	generation_release(&old);
+	settled_release(&relay->settled);
+	relay->settled = settled_hold(settled);
 	log_setup("relay", (enum pn_level)config->log_level);
 	mail_bytes_budget((size_t)config->limits.memory);
-	relay->switching = relay->lane_count;
+	relay->switching += relay->lane_count;
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
 
@@ -198,10 +203,12 @@ take_config(struct relay *relay, struct channel_frame *frame)
 		r = check_same_run(relay, &generation, &err);
 	if (r == 0)
 		r = settled_new(generation, relay->capability, frame, &settled, &err);
-	if (r == 0)
-		apply(relay, settled);
-	else
+	if (r == 0) {
+		relay->applying = true;
+		relay_apply(relay, settled);
+	} else {
 		channel_send(CHILD_CHANNEL, CHANNEL_REFUSED, pn_slice_of(err.text), NULL, 0);
+	}
 	settled_release(&settled);
 	json_decref(head.json);
 }
@@ -464,12 +471,16 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	log_setup("relay", (enum pn_level)generation_core(generation)->relay.log_level);
 	relay->capability = capability_new();
 	r = settled_new(generation, relay->capability, frame, &settled, err);
-	if (r == 0)
+	if (r == 0) {
+		relay->settled = settled_hold(settled);
 		r = start_mail(relay, settled, err);
+	}
 	if (r == 0)
 		r = control_open(relay->loop,
 		    generation_core(relay->generation)->relay.run_directory, relay_commands, relay,
 		    &relay->control, err);
+	if (r == 0)
+		relay_overrides_start(relay);
 out:
 	settled_release(&settled);
 	json_decref(head.json);
@@ -499,6 +510,8 @@ finish(struct relay *relay)
 	capability_release(&relay->capability);
 	if (relay->generation)
 		generation_stop(relay->generation);
+	settled_release(&relay->settled);
+	relay_overrides_free(relay);
 	generation_release(&relay->generation);
 	db_close(&relay->db);
 	loop_free(&relay->loop);

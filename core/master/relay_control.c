@@ -329,6 +329,15 @@ relay_control_outcome(struct relay *relay, const char *json)
 	control_reply(request, outcome ? outcome : json_object());
 }
 
+/* ---- settings in the database ---- */
+
+static void
+run_settings(void *arg, struct control_request *request, json_t *body)
+{
+	relay_overrides_look(arg);
+	control_reply(request, json_object());
+}
+
 const struct control_command relay_commands[] = {
 	{ "status", run_status },
 	{ "metrics", run_metrics },
@@ -337,5 +346,6 @@ const struct control_command relay_commands[] = {
 	{ "trace", run_trace },
 	{ "reload", run_reload },
 	{ "upgrade", run_upgrade },
+	{ "settings", run_settings },
 	{ NULL, NULL },
 };

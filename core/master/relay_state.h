@@ -5,7 +5,7 @@
 
 #include <core/ctl/control.h>
 #include <core/master/lane.h>
-#include <core/store/db.h>
+#include <core/store/overrides.h>
 #include <stdatomic.h>
 
 #define RELAY_LANES_MOST 64
@@ -31,7 +31,10 @@ struct relay {
 	struct control_request *reloading; /* who asked for a reload or upgrade, or NULL */
 	char *changed_code; /* files that were replaced since they were loaded, or NULL */
 	int64_t started_us;
-	size_t switching; /* lanes that have not yet taken a configuration */
+	size_t switching;                  /* lanes that have not yet taken a configuration */
+	bool applying;                     /* among these is one of the master's, who waits */
+	struct settled *settled;           /* the newest */
+	struct relay_overrides *overrides; /* see relay_overrides.c */
 	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
 	int64_t drained_by_ms;
@@ -44,6 +47,21 @@ int relay_spool_open(struct relay *relay, struct pn_error *err);
 int relay_spool_inherit(struct relay *relay, struct pn_error *err);
 /* When neither the spool nor the lanes are any more. */
 void relay_spool_free(struct relay *relay);
+
+/* ---- relay_overrides.c ---- */
+/* Begins to look, every few seconds and off the loop, whether the database has other settings. */
+void relay_overrides_start(struct relay *relay);
+/* The same at once. */
+void relay_overrides_look(struct relay *relay);
+/* What the database has now, for a generation that is built; `ret` is good until the next call. */
+int relay_overrides_read(struct relay *relay, const struct overrides **ret, struct pn_error *err);
+/* When the threads are gone. */
+void relay_overrides_free(struct relay *relay);
+
+/* ---- relay.c ---- */
+/* Puts a configuration in force, lane by lane. */
+void relay_apply(struct relay *relay, struct settled *settled);
+void relay_log_diags(struct diags *diags);
 
 /* ---- relay_control.c ---- */
 extern const struct control_command relay_commands[];

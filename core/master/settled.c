@@ -90,6 +90,24 @@ settled_new(struct generation *generation, struct capability *capability,
 }
 
 struct settled *
+settled_again(const struct settled *settled, struct generation *generation)
+{
+	struct settled *again = malloc(sizeof(*again));
+
+	if (!again)
+		abort(); /* as arena.h */
+	*again = *settled;
+	again->references = 1;
+	again->generation = generation;
+	again->sockets = settled_hold(
+	    settled->sockets ? settled->sockets : (struct settled *)(uintptr_t)settled);
+	routes_hold(again->routes);
+	if (again->tls)
+		SSL_CTX_up_ref(again->tls);
+	return again;
+}
+
+struct settled *
 settled_hold(struct settled *settled)
 {
 	__atomic_add_fetch(&settled->references, 1, __ATOMIC_RELAXED);
@@ -104,8 +122,10 @@ settled_release(struct settled **settled)
 	*settled = NULL;
 	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	for (size_t i = 0; i < old->fd_count; i++)
+	for (size_t i = 0; i < old->fd_count && !old->sockets; i++)
 		close(old->fds[i]);
+	if (old->sockets)
+		settled_release(&old->sockets);
 	SSL_CTX_free(old->tls);
 	routes_release(&old->routes);
 	generation_release(&old->generation);

@@ -15,7 +15,7 @@
 #define KEPT_MOST 4096 /* per entry and generation; what nobody uses goes first */
 
 struct entry_scopes {
-	struct scopes scopes;
+	const struct scopes *scopes;
 	const struct pn_module *module;
 	const char *id;
 	bool any_enabled;
@@ -25,13 +25,13 @@ struct entry_scopes {
 };
 
 struct entry_scopes *
-entry_scopes_new(const struct scopes *scopes, const struct chain_entry *entry)
+entry_scopes_new(const struct chain_entry *entry)
 {
 	struct entry_scopes *own = calloc(1, sizeof(*own));
 
 	if (!own)
 		return NULL;
-	own->scopes = *scopes;
+	own->scopes = entry->layers;
 	own->module = entry->module;
 	own->id = entry->config->id;
 	g_mutex_init(&own->lock);
@@ -120,7 +120,7 @@ static struct effective *
 make(struct entry_scopes *own, const struct scope_stack *stack, struct settings_secrets **secrets,
     bool thorough, struct diags *diags)
 {
-	const struct scope_layer *top = &own->scopes.layers[stack->layers[stack->count - 1]];
+	const struct scope_layer *top = &own->scopes->layers[stack->layers[stack->count - 1]];
 	struct effective *effective = calloc(1, sizeof(*effective));
 	struct settings_secrets *none = NULL;
 	struct scopes_fill to;
@@ -129,13 +129,24 @@ make(struct entry_scopes *own, const struct scope_stack *stack, struct settings_
 		abort(); /* as arena.h */
 	effective->references = 1;
 	effective->module = own->module;
-	effective->scope = scope_text(&own->scopes, stack, &effective->arena);
+	effective->scope = scope_text(own->scopes, stack, &effective->arena);
 	to = (struct scopes_fill){ &effective->arena, secrets ? secrets : &none, diags };
-	if (scopes_fill(
-		&own->scopes, stack, &to, &effective->settings, &effective->enabled, NULL) == 0 &&
+	if (scopes_fill(own->scopes, stack, &to, &effective->settings, &effective->enabled, NULL) ==
+		0 &&
 	    thorough)
 		run_check(own, effective, top->where, diags);
 	return effective;
+}
+
+/* Something that is stored for one of them, or for everybody, and does not fit. */
+static const char *
+stored_fault(const struct scopes *scopes, const struct scope_stack *stack)
+{
+	const char *fault = scopes->fault;
+
+	for (size_t i = 0; i < stack->count && !fault; i++)
+		fault = scopes->layers[stack->layers[i]].fault;
+	return fault;
 }
 
 /* What nobody found while the configuration was checked: a combination of overrides. */
@@ -146,6 +157,7 @@ make_lasting(struct entry_scopes *own, const struct scope_stack *stack)
 	struct effective *effective = make(own, stack, NULL, true, &diags);
 	struct arena *arena = &effective->arena;
 
+	effective->fault = stored_fault(own->scopes, stack);
 	diags_sort(&diags);
 	for (size_t i = 0; i < diags.count && !effective->fault; i++)
 		if (diags.items[i].kind == DIAG_ERROR)
@@ -253,9 +265,9 @@ effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stag
 	*ret = NULL;
 	/* Before MAIL, and where there is no sender at all, the default speaks. */
 	if (own && !stage_is(stage, STAGE_IN_SESSION) && txn->id[0])
-		scopes_match(&own->scopes, sender_of(txn), &stack);
+		scopes_match(own->scopes, sender_of(txn), &stack);
 	if (stack.count == 0)
-		return entry->enabled || always ? EFFECTIVE_ON : EFFECTIVE_OFF;
+		return entry->enabled || entry->fault || always ? EFFECTIVE_ON : EFFECTIVE_OFF;
 	*ret = look_up(own, &stack);
 	if (!*ret && own->module->prepare && !may_block)
 		return EFFECTIVE_HOP;
@@ -272,6 +284,13 @@ struct checking {
 	bool thorough;
 	struct diags *diags;
 };
+
+bool
+effective_is_stored(const struct diag *diag)
+{
+	return diag->mark.file && diag->mark.line == 0 &&
+	       strcmp(diag->mark.file, SCOPES_STORED) == 0;
+}
 
 /* At the same place, among the first `count`: by the section's own check, or by a stack before. */
 static bool
@@ -297,11 +316,16 @@ check_stack(void *arg, const struct scope_stack *stack)
 	struct effective *effective = make(
 	    checking->own, stack, checking->secrets, checking->thorough, &found);
 
-	for (size_t i = 0; i < found.count; i++)
-		if (!was_said(checking->diags, before, &found.items[i]))
-			diag_add(checking->diags, found.items[i].kind, found.items[i].mark, "%s",
-			    found.items[i].text);
-	checking->own->any_enabled |= effective->enabled;
+	for (size_t i = 0; i < found.count; i++) {
+		const struct diag *diag = &found.items[i];
+		bool stored = effective_is_stored(diag);
+
+		if (stored || !was_said(checking->diags, before, diag))
+			diag_add(checking->diags, stored ? DIAG_WARNING : diag->kind, diag->mark,
+			    "%s", diag->text);
+	}
+	checking->own->any_enabled |= effective->enabled || found.errors > 0 ||
+				      stored_fault(checking->own->scopes, stack);
 	effective_release(&effective);
 	diags_free(&found);
 }
@@ -312,7 +336,7 @@ entry_scopes_check(struct entry_scopes *scopes, struct settings_secrets **secret
 {
 	struct checking checking = { scopes, secrets, thorough, diags };
 
-	scopes_each(&scopes->scopes, check_stack, &checking);
+	scopes_each(scopes->scopes, check_stack, &checking);
 }
 
 bool

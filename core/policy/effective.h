@@ -27,19 +27,19 @@ struct effective {
 /* The scopes of one entry and what was made of them so far. */
 struct entry_scopes;
 
-/*
- * Takes a copy of `scopes`, whose memory lives as long as the generation. `entry`'s module and id
- * are known. NULL: no memory.
- */
-struct entry_scopes *entry_scopes_new(const struct scopes *scopes, const struct chain_entry *entry);
+/* For an entry whose module and layers are known. NULL: no memory. */
+struct entry_scopes *entry_scopes_new(const struct chain_entry *entry);
 void entry_scopes_free(struct entry_scopes **scopes);
 /*
  * Fills in every set of overrides that the configuration can tell, follows all that is to be read
  * from files, and complains of what does not fit; what was complained of at the same place before
- * is not said twice. `thorough`: with `check` and `prepare`.
+ * is not said twice. `thorough`: with `check` and `prepare`. What is
+ * stored in the database is only warned of.
  */
 void entry_scopes_check(struct entry_scopes *scopes, struct settings_secrets **secrets,
     bool thorough, struct diags *diags);
+/* Is this about something that is stored in the database? */
+bool effective_is_stored(const struct diag *diag);
 /* After the check: does any set of overrides leave the entry switched on? */
 bool entry_scopes_any_enabled(const struct entry_scopes *scopes);
 

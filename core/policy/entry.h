@@ -18,9 +18,12 @@ struct entry_build {
 	struct diags *diags;
 };
 
-/* Loads the module and fills the entry's section; then the module's own check and prepare. */
-void entry_load(
-    const struct entry_build *build, const struct config_entry *config, struct chain_entry *ret);
+/*
+ * Loads the module and fills the entry's section; then the module's own check and prepare. `known`:
+ * the same entry of the generation that is made again; NULL: none.
+ */
+void entry_load(const struct entry_build *build, const struct config_entry *config,
+    const struct chain_entry *known, struct chain_entry *ret);
 /* Switched on for anybody: by the section, or by a scope. */
 bool entry_may_run(const struct chain_entry *entry);
 /* Tables, then the state of the entry before, or a new one. 0, or negative after a complaint. */

@@ -8,12 +8,14 @@
 #include <core/base/text.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
+#include <core/store/overrides.h>
 #include <errno.h>
 #include <stdlib.h>
 
 struct generation {
 	uint32_t references; /* atomic */
 	uint64_t number;
+	struct generation *root; /* held: whose tree and core this one shares; NULL: its own */
 	struct arena arena;
 	struct config_tree tree; /* settings and marks point into it */
 	struct settings_secrets *secrets;
@@ -110,26 +112,6 @@ check_sections(struct generation *generation, struct diags *diags)
 
 /* ---- building -------------------------------------------------------------------------------- */
 
-static void
-load_entries(struct generation *generation, const struct entry_build *build)
-{
-	const struct config_core *core = &generation->core;
-
-	generation->entries = arena_alloc(
-	    &generation->arena, (core->pipeline_count + 1) * sizeof(generation->entries[0]));
-	for (size_t i = 0; i < core->pipeline_count; i++) {
-		struct chain_entry *entry = &generation->entries[generation->count++];
-
-		entry_load(build, &core->pipeline[i], entry);
-		for (int stage = 0; stage < PN_STAGE_COUNT; stage++)
-			if (entry->hooks[stage])
-				generation->has[stage] = true;
-	}
-	for (size_t i = 0; i < generation->count; i++)
-		check_needs(generation, i, build->diags);
-	check_sections(generation, build->diags);
-}
-
 static const struct chain_entry *
 entry_of(const struct generation *generation, const char *id)
 {
@@ -137,6 +119,46 @@ entry_of(const struct generation *generation, const char *id)
 		if (!strcmp(generation->entries[i].config->id, id))
 			return &generation->entries[i];
 	return NULL;
+}
+
+/* What the database has for entries that are not there (any more). */
+static void
+check_overrides(const struct generation *generation, const struct entry_build *build)
+{
+	const struct overrides *overrides = build->how->overrides;
+
+	for (size_t i = 0; overrides && i < overrides->count; i++) {
+		const struct override *one = &overrides->items[i];
+
+		if (!entry_of(generation, one->entry))
+			diag_add(build->diags, one->label ? DIAG_ERROR : DIAG_WARNING,
+			    (struct config_mark){ one->label ? one->label : SCOPES_STORED, 0, 0 },
+			    "%s.%s: no entry of the pipeline is called \"%s\"", one->entry,
+			    one->path, one->entry);
+	}
+}
+
+static void
+load_entries(struct generation *generation, const struct entry_build *build)
+{
+	const struct config_core *core = generation_core(generation);
+
+	generation->entries = arena_alloc(
+	    &generation->arena, (core->pipeline_count + 1) * sizeof(generation->entries[0]));
+	for (size_t i = 0; i < core->pipeline_count; i++) {
+		struct chain_entry *entry = &generation->entries[generation->count++];
+
+		entry_load(build, &core->pipeline[i],
+		    generation->root ? &generation->root->entries[i] : NULL, entry);
+		for (int stage = 0; stage < PN_STAGE_COUNT; stage++)
+			if (entry->hooks[stage])
+				generation->has[stage] = true;
+	}
+	for (size_t i = 0; i < generation->count; i++)
+		check_needs(generation, i, build->diags);
+	check_overrides(generation, build);
+	if (!generation->root)
+		check_sections(generation, build->diags);
 }
 
 static void
@@ -169,24 +191,58 @@ fill(struct generation *generation, const struct generation_how *how, struct dia
 		start_entries(generation, &build);
 }
 
-int
-generation_build(const struct generation_how *how, struct diags *diags, struct generation **ret)
+static struct generation *
+new_generation(const struct generation_how *how)
 {
 	struct generation *generation = calloc(1, sizeof(*generation));
 
 	if (!generation)
-		return -ENOMEM;
+		return NULL;
 	generation->references = 1;
 	generation->number = how->before ? how->before->number + 1 : 1;
 	generation->db = how->db;
 	generation->trial = how->trial;
-	fill(generation, how, diags);
+	return generation;
+}
+
+static int
+settle(struct generation *generation, const struct diags *diags, struct generation **ret)
+{
 	if (diags->errors > 0) {
 		generation_release(&generation);
 		return -EINVAL;
 	}
 	*ret = generation;
 	return 0;
+}
+
+int
+generation_build(const struct generation_how *how, struct diags *diags, struct generation **ret)
+{
+	struct generation *generation = new_generation(how);
+
+	if (!generation)
+		return -ENOMEM;
+	fill(generation, how, diags);
+	return settle(generation, diags, ret);
+}
+
+int
+generation_again(const struct generation_how *how, struct diags *diags, struct generation **ret)
+{
+	struct generation *generation = new_generation(how), *before = how->before;
+	struct entry_build build = { .how = how, .generation = generation, .diags = diags };
+
+	if (!generation)
+		return -ENOMEM;
+	generation->root = generation_hold(before->root ? before->root : before);
+	build.tree = &generation->root->tree;
+	build.arena = &generation->arena;
+	build.secrets = &generation->secrets;
+	load_entries(generation, &build);
+	if (diags->errors == 0 && how->role)
+		start_entries(generation, &build);
+	return settle(generation, diags, ret);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -211,6 +267,8 @@ generation_release(struct generation **generation)
 	settings_secrets_free(&old->secrets);
 	config_tree_free(&old->tree);
 	arena_free(&old->arena);
+	if (old->root)
+		generation_release(&old->root);
 	free(old);
 }
 
@@ -224,7 +282,7 @@ generation_stop(struct generation *generation)
 const struct config_core *
 generation_core(const struct generation *generation)
 {
-	return &generation->core;
+	return generation->root ? &generation->root->core : &generation->core;
 }
 
 uint64_t

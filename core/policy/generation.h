@@ -11,6 +11,7 @@
 
 struct generation;
 struct db;
+struct overrides;
 struct pn_console;
 
 struct generation_how {
@@ -21,10 +22,17 @@ struct generation_how {
 	struct db *db;             /* NULL when checking */
 	struct generation *before; /* whose states are taken over; NULL: none */
 	bool trial;                /* its calls change nothing outside: pn_is_trial() */
+	const struct overrides *overrides; /* what the database has; NULL: nothing */
 };
 
 /* Loads, checks, prepares, starts. All problems in `diags`; -EINVAL if there were errors. */
 int generation_build(
+    const struct generation_how *how, struct diags *diags, struct generation **ret);
+/*
+ * `how->before` once more, with other overrides: the same files, modules and settings of the core,
+ * without reading any of them; source, folder and module_path are not used.
+ */
+int generation_again(
     const struct generation_how *how, struct diags *diags, struct generation **ret);
 struct generation *generation_hold(struct generation *generation);
 void generation_release(struct generation **generation); /* any thread */
@@ -45,6 +53,8 @@ struct chain_entry {
 	bool enabled;             /* for whoever has no overrides */
 	struct settings settings; /* the same */
 	void *derived;
+	const char *fault; /* NULL, or why what the database has for everybody does not fit */
+	const struct scopes *layers; /* section and overrides as they were read */
 	struct entry_scopes *scopes; /* NULL: nobody has overrides */
 	void *state;
 	struct pn_verdict (*hooks[PN_STAGE_COUNT])(struct pn_call *, struct pn_txn *);

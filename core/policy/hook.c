@@ -158,6 +158,7 @@ account(const struct pn_call *call, const struct chain_run *run, int64_t began_u
 static bool
 call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard)
 {
+	const char *fault = call->effective ? call->effective->fault : call->entry->fault;
 	int64_t began = clock_monotonic_us();
 	struct pn_verdict verdict;
 	int r;
@@ -166,8 +167,8 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 		set_fault(call, "no time is left for it");
 		return true;
 	}
-	if (call->effective && call->effective->fault) {
-		set_fault(call, call->effective->fault);
+	if (fault) {
+		set_fault(call, fault);
 		return true;
 	}
 	if (guard)

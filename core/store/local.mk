@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
+	core/store/audit.c core/store/audit.h \
 	core/store/db.c core/store/db.h \
 	core/store/directory.c core/store/directory.h \
 	core/store/keyvalue.c core/store/keyvalue.h \
+	core/store/overrides.c core/store/overrides.h \
 	core/store/sqlite.c core/store/sqlite.h \
 	core/store/tables.c core/store/tables.h
 

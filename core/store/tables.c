@@ -4,8 +4,10 @@
  *
  * Called by the relay and by posternctl when they open the database, before any module's tables.
  */
+#include <core/store/audit.h>
 #include <core/store/directory.h>
 #include <core/store/keyvalue.h>
+#include <core/store/overrides.h>
 #include <core/store/tables.h>
 
 int
@@ -13,5 +15,9 @@ tables_migrate(struct db *db, struct pn_error *err)
 {
 	int r = directory_migrate(db, err);
 
-	return r < 0 ? r : keyvalue_migrate(db, err);
+	if (r == 0)
+		r = keyvalue_migrate(db, err);
+	if (r == 0)
+		r = audit_migrate(db, err);
+	return r < 0 ? r : overrides_migrate(db, err);
 }

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings per account, domain, group and user, on the wire (S0-04)."""
 import itertools
+import json
 import os
+import pwd
+import re
+import shutil
 import smtplib
+import sqlite3
 
+from tests.lib import proc
 from tests.lib.case import RelayCase
 
 OPEN = {"tls": "none", "auth": "off", "networks": ["127.0.0.0/8"]}
@@ -92,7 +98,8 @@ class Matrix(ScopesCase):
         self.send(relay, "bo@clinic.example")
         self.send(relay, "x@office.example")
         self.assertEqual(self.stamps(2), {"bo@clinic.example": {"X-Stamp": "here"}, "x@office.example": {}})
-        self.assertEqual(len(os.listdir(os.path.join(elsewhere, "new"))), 1)
+        proc.wait_until(lambda: os.path.isdir(elsewhere + "/new") and len(os.listdir(elsewhere + "/new")) == 1, 20,
+                        "the doctors' mail is elsewhere")
 
 
 class Mistakes(ScopesCase):
@@ -128,3 +135,196 @@ class Mistakes(ScopesCase):
         said = relay.ctl("help", "stamper").stdout
         self.assertIn("value: text; required; scoped\n", said)
         self.assertIn("name: text; default X-Stamp\n", said)
+
+
+class Database(ScopesCase):
+    """Settings in the database: over YAML in each scope, audited, in force without a restart."""
+
+    def settings(self, relay, *words, check=True, code=0):
+        done = relay.ctl("--json", "settings", *words, check=False)
+        if check:
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+    def stamp(self, relay, sender):
+        """What the next message of that sender gets."""
+        before = len(list((self.mail / "new").iterdir())) if (self.mail / "new").is_dir() else 0
+        self.send(relay, sender)
+        self.delivered(before + 1)
+        newest = max((self.mail / "new").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        found = re.search(rb"^X-Stamp: (.*)\r$", newest.read_bytes(), re.M)
+        return found.group(1).decode() if found else None
+
+    def soon(self, relay, sender, wanted):
+        """Within a minute, SPEC A7; told by posternctl it is a matter of milliseconds."""
+        def gets_it():
+            try:
+                return self.stamp(relay, sender) == wanted
+            except smtplib.SMTPResponseException:
+                return False
+        proc.wait_until(gets_it, 60, f"{sender} gets {wanted}")
+
+    def new_relay(self, **more):
+        return self.scoped_relay({"stamper": {
+            "value": "yaml", "domains": {"clinic.example": {"value": "yaml domain"}},
+            "users": {"bo@clinic.example": {"value": "yaml user"}}}}, **more)
+
+    def test_set_and_unset(self):
+        relay = self.new_relay().start()
+        pid = relay.child("relay")
+        self.assertEqual(self.stamp(relay, "x@clinic.example"), "yaml domain")
+        rows = self.settings(relay, "set", "stamper", "value", "stored domain", "--domain", "Clinic.Example")
+        self.assertEqual(rows, [{"key": "value", "value": '"stored domain"', "scope": "domain clinic.example",
+                                 "from": "database"}])
+        self.soon(relay, "x@clinic.example", "stored domain")
+        self.assertEqual(self.stamp(relay, "bo@clinic.example"), "yaml user")   # a user's wins over a domain's
+        self.settings(relay, "set", "stamper", "value", "stored user", "--user", "BO@clinic.example")
+        self.soon(relay, "bo@clinic.example", "stored user")
+        self.settings(relay, "set", "stamper", "value", "for all")
+        self.soon(relay, "x@other.example", "for all")
+        self.settings(relay, "set", "stamper", "enabled", "no", "--group", "doctors")
+        self.soon(relay, "eve@office.example", None)
+        self.assertEqual(self.stamp(relay, "x@office.example"), "for all")
+        self.settings(relay, "unset", "stamper", "value", "--user", "bo@clinic.example")
+        self.soon(relay, "bo@clinic.example", "yaml user")
+        self.settings(relay, "unset", "stamper", "value")
+        self.soon(relay, "x@other.example", "yaml")
+        self.assertEqual(relay.child("relay"), pid)
+        relay.kill_relay()                                 # what is stored holds for the next one as well
+        relay.wait_ready()
+        self.assertEqual(self.stamp(relay, "x@clinic.example"), "stored domain")
+        relay.ctl("reload")
+        self.assertEqual(self.stamp(relay, "x@clinic.example"), "stored domain")
+
+    def test_the_relay_looks_for_itself(self):
+        """Nobody tells it: the socket of posternctl is somewhere else."""
+        relay = self.new_relay().start()
+        conf = os.path.join(self.directory, "elsewhere")
+        shutil.copytree(relay.conf, conf)
+        with open(os.path.join(conf, "test.yaml")) as file:
+            text = file.read()
+        with open(os.path.join(conf, "test.yaml"), "w") as file:
+            file.write(text.replace(relay.run, os.path.join(self.directory, "nowhere")))
+        relay.conf, own = conf, relay.conf
+        self.settings(relay, "set", "stamper", "value", "found")
+        relay.conf = own
+        self.soon(relay, "x@other.example", "found")
+        self.assertIn("settings-taken", relay.log())
+
+    def test_where_values_come_from(self):
+        relay = self.new_relay()
+        self.settings(relay, "set", "stamper", "value", "stored", "--account", "clinic")
+        path = os.path.join(relay.conf, "test.yaml")
+        with open(path) as file:
+            lines = [line.strip() for line in file]
+
+        def row(rows, key):
+            return next((one["value"], one["scope"], one["from"]) for one in rows if one["key"] == key)
+
+        def line(text):
+            return f"{path}:{lines.index(text) + 1}"
+
+        rows = self.settings(relay, "get", "stamper")
+        self.assertEqual([one["key"] for one in rows], ["enabled", "name", "value"])
+        self.assertEqual(row(rows, "enabled"), ("yes", "module", "the module's default"))
+        self.assertEqual(row(rows, "name"), ("X-Stamp", "module", "the module's default"))
+        self.assertEqual(row(rows, "value"), ("yaml", "default", line('value: "yaml"')))
+        for scope, wanted in ((("--user", "bo@clinic.example"), ("yaml user", "user bo@clinic.example")),
+                              (("--user", "x@clinic.example"), ("yaml domain", "domain clinic.example")),
+                              (("--domain", "clinic.example"), ("yaml domain", "domain clinic.example")),
+                              (("--account", "clinic"), ("stored", "account clinic")),
+                              (("--domain", "lab.example"), ("stored", "account clinic")),
+                              (("--group", "doctors"), ("yaml", "default"))):
+            value, owner, _ = row(self.settings(relay, "get", "stamper", "value", *scope), "value")
+            self.assertEqual((value.strip('"'), owner), wanted, scope)
+        self.assertIn("has no setting \"valu\"", self.settings(relay, "get", "stamper", "valu", code=1))
+
+    def test_audit(self):
+        relay = self.new_relay()
+        self.settings(relay, "set", "stamper", "value", "one", "--user", "bo@clinic.example")
+        self.settings(relay, "set", "stamper", "value", "two", "--user", "bo@clinic.example", "--as", "ada")
+        self.settings(relay, "unset", "stamper", "value", "--user", "bo@clinic.example")
+        self.settings(relay, "set", "stamper", "enabled", "no")
+        self.settings(relay, "set", "stamper", "enabled", "perhaps", code=1)      # refused: no row
+        rows = json.loads(relay.ctl("--json", "audit", "list").stdout)
+        who = pwd.getpwuid(os.getuid()).pw_name
+        self.assertEqual([(row["who"], row["action"], row["scope"], row["object"], row["before"], row["after"])
+                          for row in rows],
+                         [(who, "settings set", "user bo@clinic.example", "stamper.value", None, "one"),
+                          (f"ada (by {who})", "settings set", "user bo@clinic.example", "stamper.value", "one", "two"),
+                          (who, "settings unset", "user bo@clinic.example", "stamper.value", "two", None),
+                          (who, "settings set", "default", "stamper.enabled", None, "no")])
+        self.assertRegex(rows[0]["at"], r"^\d{4}-\d\d-\d\dT")
+        self.assertEqual(len(json.loads(relay.ctl("--json", "audit", "list", "2").stdout)), 2)
+
+    def test_what_cannot_be_stored(self):
+        """Refused before it is stored, with the place and what would be right."""
+        relay = self.scoped_relay({"tuner": {"value": "yaml"}}, ["tuner"])
+        for words, said in (
+                (["tuner", "valu", "x"], 'the value: tuner: unknown option "valu"; did you mean "value"?'),
+                (["tuner", "value", "[x]", "--user", "a@x.example"],
+                 "the value:1:1: tuner.users.a@x.example.value: must be a text, not a list"),
+                (["tuner", "words", "[a, {b: c}]"], "the value:1:5: tuner.words[1]: must be a text, not a map"),
+                (["tuner", "limits.level", "100"],
+                 'the value:1:1: tuner.limits.level: "100" is out of range; write a value from 0 to 99'),
+                (["tuner", "limits.fixed", "2", "--domain", "x.example"],
+                 "tuner.domains.x.example.limits.fixed: is one for all and cannot be set per domain"),
+                (["tuner", "one", "x"], "tuner.one: stands in the YAML files only"),
+                (["tuner", "password", "x"], "tuner.password: a secret stands in the YAML files only"),
+                (["tuner", "value", "!file x"], "!file and !env stand in the YAML files only"),
+                (["tuner", "value", '"open'], "the value:1:"),
+                (["tuner", "bad", "yes", "--user", "a@x.example"], "tuner.users.a@x.example.bad: is refused"),
+                (["tuner", "value", "unpreparable"], "cannot be prepared"),
+                (["tuner", "value", "x", "--group", "nobody"], 'no group is called "nobody"'),
+                (["tuner", "value", "x", "--user", "ada"], '"ada" is no name of a user'),
+                (["nobody", "value", "x"], 'no entry of the pipeline is called "nobody"')):
+            with self.subTest(words=words):
+                self.assertIn(said, self.settings(relay, "set", *words, code=1))
+        self.assertIn("the database has no tuner.value", self.settings(relay, "unset", "tuner", "value", code=1))
+        self.settings(relay, "set", "tuner", code=2)
+        self.settings(relay, "get", "tuner", "--planet", "mars", code=2)
+        self.assertEqual(json.loads(relay.ctl("--json", "audit", "list").stdout), [])
+
+    def test_what_no_longer_fits(self):
+        """Warned of, never a crash, and never weaker settings than were stored: the entry cannot decide."""
+        relay = self.scoped_relay({"tuner": {"value": "yaml"}, "stamper": {"value": "yaml"}}, ["tuner", "stamper"])
+        relay.ctl("--json", "settings", "set", "tuner", "value", "stored", "--user", "ada@clinic.example")
+        db = sqlite3.connect(os.path.join(relay.state, "postern.db"))
+        insert = ("INSERT INTO settings_overrides (kind, name, entry, path, value, changed) "
+                  "VALUES (?, ?, ?, ?, ?, 0)")
+        for row in (("user", "eve@office.example", "tuner", "gone", "x"), ("domain", "lab.example", "tuner", "one", "x"),
+                    ("user", "bo@clinic.example", "tuner", "words", "[a, [b"), ("group", "gone", "tuner", "value", "x"),
+                    ("planet", "mars", "tuner", "value", "x"), ("default", "", "gone", "value", "x"),
+                    ("user", "x@office.example", "stamper", "value", "good"), ("user", "u@u.example", "tuner", "a." * 500, "x")):
+            db.execute(insert, row)
+        db.commit()
+        db.close()
+        relay.start()
+        for sender in ("eve@office.example", "x@lab.example", "bo@clinic.example", "u@u.example"):
+            with self.assertRaises(smtplib.SMTPResponseException) as caught:
+                self.send(relay, sender)
+            self.assertEqual(caught.exception.smtp_code, 451, sender)
+        self.assertEqual(self.stamp(relay, "ada@clinic.example"), "yaml")
+        self.assertEqual(self.stamp(relay, "x@office.example"), "good")
+        for said in ('unknown option "gone"', "tuner.domains.lab.example.one: is one for all",
+                     'no group is called "gone"', 'no entry of the pipeline is called "gone"'):
+            self.assertIn(said, relay.log().replace('\\"', '"'))
+            self.assertIn("warning: ", [line for line in relay.ctl("check").stderr.splitlines() if said in line][0])
+        self.settings(relay, "unset", "tuner", "gone", "--user", "eve@office.example")
+        self.soon(relay, "eve@office.example", "yaml")
+        self.settings(relay, "unset", "gone", "value")
+        self.settings(relay, "unset", "tuner", "value", "--group", "gone")
+        self.assertNotIn('called "gone"', relay.ctl("check").stderr)
+
+    def test_an_override_for_all_that_does_not_fit(self):
+        relay = self.new_relay()
+        relay.ctl("settings", "set", "stamper", "value", "x")
+        with sqlite3.connect(os.path.join(relay.state, "postern.db")) as db:
+            db.execute("UPDATE settings_overrides SET value = '{ no: text }'")
+        relay.start()
+        for sender in ("x@other.example", "bo@clinic.example"):
+            with self.assertRaises(smtplib.SMTPResponseException) as caught:
+                self.send(relay, sender)
+            self.assertEqual(caught.exception.smtp_code, 451)
+        self.settings(relay, "unset", "stamper", "value")
+        self.soon(relay, "x@other.example", "yaml")
