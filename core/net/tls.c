@@ -44,7 +44,8 @@ new_context(bool server, enum tls_version minimum)
 		return NULL;
 	SSL_CTX_set_options(
 	    ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+	/* The chain is what the file says: there is no store to look for more in. */
+	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	if (SSL_CTX_set_min_proto_version(
 		ctx, minimum == TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||

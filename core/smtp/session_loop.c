@@ -68,17 +68,24 @@ set_deadline(struct session *session, int64_t ms)
 	stream_deadline(&session->stream, ms);
 }
 
+static void
+queue_replies(struct session *session)
+{
+	if (session->out.len > 0 &&
+	    stream_write(&session->stream, session->out.data, session->out.len) < 0)
+		session->broken = session->closing = true;
+	buf_free(&session->out); /* an idle session keeps no buffer */
+}
+
 /* Sends the replies of the batch with one write. */
 static void
 flush(struct session *session)
 {
 	if (session->out.len == 0)
 		return;
-	if (stream_write(&session->stream, session->out.data, session->out.len) < 0)
-		session->broken = session->closing = true;
-	else
+	queue_replies(session);
+	if (!session->broken)
 		stream_flush(&session->stream);
-	buf_free(&session->out); /* an idle session keeps no buffer */
 }
 
 /* A drain waits for what is to be sent, not for clients that never close. */
@@ -92,7 +99,7 @@ linger_ms(const struct session *session)
 static void
 finish(struct session *session)
 {
-	flush(session);
+	queue_replies(session); /* they leave together with the end of TLS */
 	if (session->broken) {
 		stream_close(&session->stream);
 		session_free(session);
