@@ -26,9 +26,30 @@ end_exchange(struct session *session)
 		txn_reset(session->txn, session->generation);
 }
 
+/* RFC 5802 section 7: "n,,n=name,r=nonce"; before the name stand two commas. */
+static bool
+scram_name(struct pn_slice *text)
+{
+	const char *at = text->data, *end = text->data + text->len, *comma;
+
+	for (int commas = 0; commas < 2; commas++) {
+		at = memchr(at, ',', (size_t)(end - at));
+		if (!at)
+			return false;
+		at++;
+	}
+	if (end - at <= 2 || memcmp(at, "n=", 2) != 0)
+		return false;
+	at += 2;
+	comma = memchr(at, ',', (size_t)(end - at));
+	*text = pn_slice(at, (size_t)((comma ? comma : end) - at));
+	return text->len > 0;
+}
+
 /*
  * The name that somebody tries, for the log: of PLAIN what stands between its NULs (RFC 4616), of
- * LOGIN the first answer. Never anything of another answer: it could be the password.
+ * LOGIN the first answer, of SCRAM what its first message says. Never anything of another answer:
+ * it could be the password.
  */
 static void
 note_name(struct session *session)
@@ -47,6 +68,9 @@ note_name(struct session *session)
 		if (!end)
 			return;
 		text.len = (size_t)(end - text.data);
+	} else if (strncmp(session->txn->mechanism, "SCRAM-", 6) == 0) {
+		if (!scram_name(&text))
+			return;
 	} else if (strcmp(session->txn->mechanism, "LOGIN") != 0) {
 		return;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth.c - who is the client? SASL PLAIN and LOGIN against passwords in the database.
+ * auth.c - who is the client? SASL PLAIN and LOGIN against passwords in the database, and SCRAM
+ * against keys (scram_round.c).
  *
  * Runs at EHLO (offers the mechanisms) and at each round of AUTH. A password that was right a
  * moment ago is answered from memory on the event loop; any other goes to a policy thread, where
@@ -11,7 +12,7 @@
  * Must never tell, by words or by time, a wrong password from an unknown or disabled user, nor log
  * a password.
  */
-#include "auth.h"
+#include "attempt.h"
 #include <ctype.h>
 #include <errno.h>
 #include <sodium.h>
@@ -21,6 +22,8 @@
 static const struct pn_choice mechanism_words[] = {
 	{ "plain", 0, "SASL PLAIN (RFC 4616)" },
 	{ "login", 1, "SASL LOGIN, for old clients" },
+	{ "scram-sha-256", 2,
+	    "SASL SCRAM-SHA-256 (RFC 7677), for users with keys: user passwd --scram" },
 	{ NULL, 0, NULL },
 };
 
@@ -40,9 +43,10 @@ static const struct pn_option failure_options[] = {
 	PN_OPT_END
 };
 
-static const struct pn_option auth_options[] = { PN_OPT_WORDS("mechanisms", struct auth, mechanisms,
-						     "[plain, login]", mechanism_words, 0,
-						     "SASL mechanisms to offer."),
+static const struct pn_option auth_options[] = {
+	PN_OPT_WORDS("mechanisms", struct auth, mechanisms, "[plain, login]", mechanism_words, 0,
+	    "SASL mechanisms to offer; clients pick the strongest, so scram-sha-256 locks out "
+	    "users without keys for it."),
 	PN_OPT_WORDS("backends", struct auth, backends, "[database]", backend_words, 0,
 	    "Where passwords are verified."),
 	PN_OPT_DURATION("cache", struct auth, cache, "10m", 0, 86400000, 0,
@@ -54,7 +58,8 @@ static const struct pn_option auth_options[] = { PN_OPT_WORDS("mechanisms", stru
 	    "How many passwords are verified at once; each takes 64 MiB for some 50 ms."),
 	PN_OPT_GROUP("failures", struct auth, failures, struct auth_failures, failure_options, 0,
 	    "Limits of wrong passwords."),
-	PN_OPT_END };
+	PN_OPT_END
+};
 
 static void
 auth_check(struct pn_check *check, const void *settings)
@@ -78,6 +83,7 @@ auth_stop(void *data)
 	auth_cache_free(&state->cache);
 	throttle_free(&state->throttle);
 	verifier_end(&state->verifier);
+	sodium_memzero(&state->scram_secret, sizeof(state->scram_secret));
 	free(state);
 }
 
@@ -98,9 +104,13 @@ auth_start(struct pn_call *call, void **ret_state, struct pn_error *err)
 		r = auth_cache_new(&state->cache);
 	if (r == 0)
 		r = throttle_new(&state->throttle);
+	if (r < 0)
+		pn_error_set(err, r, "GNU SASL cannot be used here, or out of memory");
+	else
+		r = scram_secret_get(call, &state->scram_secret, err);
 	if (r < 0) {
 		auth_stop(state);
-		return pn_error_set(err, r, "GNU SASL cannot be used here, or out of memory");
+		return r;
 	}
 	*ret_state = state;
 	return 0;
@@ -152,17 +162,6 @@ is_ours(const struct auth *cfg, const char *mechanism)
 
 /* ---- AUTH ------------------------------------------------------------------------------------ */
 
-/* One attempt: what was said, and by whom. */
-struct attempt {
-	struct pn_call *call;
-	struct pn_txn *txn;
-	const struct auth *cfg;
-	struct auth_state *state;
-	const struct sasl_exchange *said;
-	struct cache_key key;
-	int64_t now;
-};
-
 static int64_t
 now_ms(void)
 {
@@ -172,8 +171,8 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static struct pn_verdict
-refuse(const struct attempt *attempt, const char *reason)
+struct pn_verdict
+attempt_refuse(const struct attempt *attempt, const char *reason)
 {
 	throttle_failure(attempt->state->throttle, &attempt->cfg->failures,
 	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
@@ -182,12 +181,35 @@ refuse(const struct attempt *attempt, const char *reason)
 	return pn_reject(attempt->call, 535, "5.7.8", "Authentication credentials invalid");
 }
 
-static struct pn_verdict
-accept(const struct attempt *attempt, const char *user)
+struct pn_verdict
+attempt_accept(const struct attempt *attempt, const char *user)
 {
 	throttle_success(attempt->state->throttle, pn_txn_client_address(attempt->txn),
 	    attempt->said->user, attempt->now);
 	return pn_identified(attempt->call, user);
+}
+
+bool
+attempt_blocked(const struct attempt *attempt)
+{
+	return throttle_blocks(attempt->state->throttle, &attempt->cfg->failures,
+	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
+}
+
+struct pn_verdict
+attempt_put_off(const struct attempt *attempt)
+{
+	pn_log(attempt->call, PN_LOG_INFO, "put off client=%s: too many wrong passwords",
+	    pn_txn_client_address(attempt->txn));
+	return pn_defer(attempt->call, 454, "4.7.0", "Too many failures, try again later");
+}
+
+bool
+attempt_for_another(const struct attempt *attempt)
+{
+	const struct sasl_exchange *said = attempt->said;
+
+	return said->acts_for && *said->acts_for && strcmp(said->acts_for, said->user) != 0;
 }
 
 static struct pn_slice
@@ -204,12 +226,12 @@ judge(const struct attempt *attempt, const struct password *password)
 	bool right = verifier_check(password->found ? password->hash : NULL, password_of(attempt));
 
 	if (!password->found)
-		return refuse(attempt, "no such user, or one without a password");
+		return attempt_refuse(attempt, "no such user, or one without a password");
 	if (!right || !password->user.enabled)
-		return refuse(attempt, right ? "the user is disabled" : "wrong password");
+		return attempt_refuse(attempt, right ? "the user is disabled" : "wrong password");
 	memcpy(hit.user, password->user.address, sizeof(hit.user));
 	auth_cache_put(attempt->state->cache, &attempt->key, &hit, attempt->now);
-	return accept(attempt, password->user.address);
+	return attempt_accept(attempt, password->user.address);
 }
 
 /*
@@ -228,7 +250,7 @@ verify(const struct attempt *attempt, const struct password *password)
 		return pn_fault(attempt->call, r, "too many passwords are being verified");
 	if (auth_cache_find(attempt->state->cache, &attempt->key, attempt->now, attempt->cfg->cache,
 		attempt->cfg->recheck, &hit) == CACHE_HIT)
-		verdict = accept(attempt, hit.user);
+		verdict = attempt_accept(attempt, hit.user);
 	else
 		verdict = judge(attempt, password);
 	verifier_leave(verifier);
@@ -249,7 +271,7 @@ ask_database(const struct attempt *attempt, enum cache_answer cached, const stru
 	if (cached == CACHE_STALE && password.found && password.user.enabled &&
 	    password.changed == hit->changed) {
 		auth_cache_touch(cache, &attempt->key, attempt->now);
-		verdict = accept(attempt, hit->user);
+		verdict = attempt_accept(attempt, hit->user);
 	} else {
 		auth_cache_drop(cache, &attempt->key);
 		verdict = verify(attempt, &password);
@@ -265,23 +287,17 @@ ask_database(const struct attempt *attempt, enum cache_answer cached, const stru
 static struct pn_verdict
 decide(const struct attempt *attempt)
 {
-	const struct sasl_exchange *said = attempt->said;
 	struct cache_hit hit;
 	enum cache_answer cached;
 
-	if (throttle_blocks(attempt->state->throttle, &attempt->cfg->failures,
-		pn_txn_client_address(attempt->txn), said->user, attempt->now)) {
-		pn_log(attempt->call, PN_LOG_INFO, "put off client=%s: too many wrong passwords",
-		    pn_txn_client_address(attempt->txn));
-		return pn_defer(attempt->call, 454, "4.7.0", "Too many failures, try again later");
-	}
-	/* Nobody may act for somebody else. */
-	if (said->acts_for && *said->acts_for && strcmp(said->acts_for, said->user) != 0)
-		return refuse(attempt, "wants to act for somebody else");
+	if (attempt_blocked(attempt))
+		return attempt_put_off(attempt);
+	if (attempt_for_another(attempt))
+		return attempt_refuse(attempt, "wants to act for somebody else");
 	cached = auth_cache_find(attempt->state->cache, &attempt->key, attempt->now,
 	    attempt->cfg->cache, attempt->cfg->recheck, &hit);
 	if (cached == CACHE_HIT)
-		return accept(attempt, hit.user);
+		return attempt_accept(attempt, hit.user);
 	if (!pn_may_block(attempt->call))
 		return pn_not_quick();
 	return ask_database(attempt, cached, &hit);
@@ -317,6 +333,8 @@ auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 		if (r < 0)
 			return pn_fault(call, r, "cannot begin");
 	}
+	if (exchange->scram)
+		return scram_round(&attempt, exchange);
 	if (!exchange->complete) { /* else the second call, after pn_not_quick() */
 		r = sasl_exchange_step(exchange, pn_auth_response(txn), &challenge);
 		if (r == 1)
@@ -338,9 +356,10 @@ static const struct pn_hook auth_hooks[] = {
 };
 
 static const struct pn_command auth_commands[] = {
-	{ "user passwd", "ADDRESS",
-	    "Sets a user's password, asked for or read from standard input.", 1, 1,
-	    password_command },
+	{ "user passwd", "[--scram] ADDRESS",
+	    "Sets a user's password, asked for or read from standard input; with --scram also the "
+	    "keys for SCRAM-SHA-256, which else go.",
+	    1, 2, password_command },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };
 

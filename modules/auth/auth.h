@@ -5,6 +5,7 @@
 
 #include "cache.h"
 #include "sasl.h"
+#include "scram.h"
 #include "throttle.h"
 #include "verifier.h"
 #include <postern/module.h>
@@ -21,6 +22,7 @@ struct auth_state {
 	struct auth_cache *cache;
 	struct throttle *throttle;
 	struct verifier verifier;
+	struct scram_secret scram_secret;
 };
 
 /* ---- password.c: what the database knows ---- */

@@ -5,6 +5,8 @@ modules_auth_la_SOURCES = \
 	modules/auth/cache.c modules/auth/cache.h \
 	modules/auth/password.c \
 	modules/auth/sasl.c modules/auth/sasl.h \
+	modules/auth/scram.c modules/auth/scram.h \
+	modules/auth/scram_round.c modules/auth/attempt.h \
 	modules/auth/throttle.c modules/auth/throttle.h \
 	modules/auth/verifier.c modules/auth/verifier.h
 modules_auth_la_CFLAGS = $(AM_CFLAGS) $(GSASL_CFLAGS)
@@ -14,6 +16,7 @@ modules_auth_la_LIBADD = $(GSASL_LIBS) $(SODIUM_LIBS) $(GLIB_LIBS)
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/auth
 tests_unit_auth_SOURCES = tests/unit/auth.c tests/unit/policy_world.c tests/unit/policy_world.h \
-	modules/auth/cache.c modules/auth/throttle.c modules/auth/verifier.c
+	modules/auth/cache.c modules/auth/scram.c modules/auth/throttle.c modules/auth/verifier.c
+tests_unit_auth_LDADD = $(LDADD) $(GSASL_LIBS)
 tests_unit_auth_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * password.c - Argon2id hashes in the database, and `posternctl user passwd`.
+ * password.c - Argon2id hashes in the database, and `posternctl user passwd`, which makes keys for
+ * SCRAM as well.
  *
  * Called by auth.c on policy threads, and by posternctl. A password falls with its user. Must never
  * show or log a password or a hash.
@@ -20,6 +21,11 @@ const struct pn_migration password_migrations[] = {
 	    "CREATE TABLE auth_passwords ("
 	    "address TEXT NOT NULL PRIMARY KEY REFERENCES users (address) ON DELETE CASCADE, "
 	    "hash TEXT NOT NULL, changed BIGINT NOT NULL)" },
+	{ 2, 0,
+	    "CREATE TABLE auth_scram ("
+	    "address TEXT NOT NULL PRIMARY KEY REFERENCES users (address) ON DELETE CASCADE, "
+	    "salt BLOB NOT NULL, iterations INTEGER NOT NULL, stored_key BLOB NOT NULL, "
+	    "server_key BLOB NOT NULL)" },
 	{ 0, 0, NULL },
 };
 
@@ -81,7 +87,7 @@ hash_password(const char *password, char hash[PASSWORD_HASH_SIZE], struct pn_err
 }
 
 static int
-store(struct pn_call *call, const char *address, const char *hash, struct pn_error *err)
+store_hash(struct pn_call *call, const char *address, const char *hash, struct pn_error *err)
 {
 	return pn_db_run(call, err,
 	    "INSERT INTO auth_passwords (address, hash, changed) VALUES (?1, ?2, ?3) "
@@ -90,17 +96,51 @@ store(struct pn_call *call, const char *address, const char *hash, struct pn_err
 	    PN_VALUES(PN_TEXT(address), PN_TEXT(hash), PN_INT(stamp())));
 }
 
+static int
+derive_keys(const char *password, struct scram_keys *ret, struct pn_error *err)
+{
+	char *prepared = sasl_prepare(password);
+	uint8_t salt[SCRAM_SALT_SIZE];
+	int r;
+
+	if (!prepared)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	randombytes_buf(salt, sizeof(salt));
+	r = scram_derive(prepared, salt, SCRAM_ITERATIONS, ret);
+	sasl_wipe(prepared);
+	return r < 0 ? pn_error_set(err, r, "no keys for SCRAM can be made of that password") : 0;
+}
+
+/* The keys of the password before go first: it must not be good for SCRAM any longer. */
+static int
+store(struct pn_call *call, const char *address, const char *hash, const struct scram_keys *keys,
+    struct pn_error *err)
+{
+	int r = scram_store(call, address, NULL, err);
+
+	if (r == 0)
+		r = store_hash(call, address, hash, err);
+	if (r == 0 && keys)
+		r = scram_store(call, address, keys, err);
+	return r;
+}
+
 int
 password_command(
     struct pn_call *call, struct pn_console *console, int argc, char **argv, struct pn_error *err)
 {
+	bool scram = argc == 2 && strcmp(argv[0], "--scram") == 0;
 	char password[PASSWORD_MOST], hash[PASSWORD_HASH_SIZE];
+	struct scram_keys keys;
 	struct pn_user user;
 	int r;
 
 	if (sodium_init() < 0)
 		return pn_error_set(err, -ENOTSUP, "libsodium cannot be used here");
-	r = pn_user_find(call, argv[0], &user, err);
+	if (argc == 2 && !scram)
+		return pn_error_set(
+		    err, -EINVAL, "\"%.40s\": only --scram may stand there", argv[0]);
+	r = pn_user_find(call, argv[argc - 1], &user, err);
 	if (r < 0)
 		return r;
 	r = pn_console_secret(console, "New password: ", true, password, sizeof(password), err);
@@ -108,13 +148,17 @@ password_command(
 		r = pn_error_set(err, -EINVAL, "the password is empty");
 	if (r == 0)
 		r = hash_password(password, hash, err);
+	if (r == 0 && scram)
+		r = derive_keys(password, &keys, err);
 	if (r == 0)
-		r = store(call, user.address, hash, err);
+		r = store(call, user.address, hash, scram ? &keys : NULL, err);
+	sodium_memzero(&keys, sizeof(keys));
 	sodium_memzero(password, sizeof(password));
 	if (r < 0)
 		return r;
 	pn_console_row(console);
 	pn_console_field(console, "user", user.address);
 	pn_console_field(console, "password", "changed");
+	pn_console_field(console, "scram", scram ? "yes" : "no");
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <core/mail/address.h>
 #include <errno.h>
 #include <modules/auth/cache.h>
+#include <modules/auth/scram.h>
 #include <modules/auth/throttle.h>
 #include <modules/auth/verifier.h>
 #include <pthread.h>
@@ -442,6 +443,40 @@ START_TEST(throttle_has_a_ceiling)
 }
 END_TEST
 
+/* The exchange of RFC 7677 section 3, judged by keys of ours. */
+START_TEST(scram_keys_of_the_rfc)
+{
+	static const char message[] = "n=user,r=rOprNGfwEbeRWgbNEkqO,"
+				      "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s="
+				      "W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,"
+				      "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+	static const char client[] = "dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+	static const char server[] = "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+	uint8_t salt[16], proof[32], signature[32], hash[32];
+	const int plain_base64 = sodium_base64_VARIANT_ORIGINAL;
+	struct scram_keys keys;
+	char text[64];
+
+	ck_assert_int_eq(sodium_base642bin(salt, sizeof(salt), "W22ZaJ0SNY7soEsUEjb6gQ==", 24, NULL,
+			     NULL, NULL, plain_base64),
+	    0);
+	ck_assert_int_eq(sodium_base642bin(proof, sizeof(proof), client, sizeof(client) - 1, NULL,
+			     NULL, NULL, plain_base64),
+	    0);
+	ck_assert_int_eq(scram_derive("pencil", salt, 4096, &keys), 0);
+	crypto_auth_hmacsha256(
+	    signature, (const uint8_t *)message, sizeof(message) - 1, keys.stored);
+	for (size_t i = 0; i < sizeof(proof); i++)
+		proof[i] ^= signature[i];
+	crypto_hash_sha256(hash, proof, sizeof(proof));
+	ck_assert_mem_eq(hash, keys.stored, sizeof(hash));
+	crypto_auth_hmacsha256(
+	    signature, (const uint8_t *)message, sizeof(message) - 1, keys.server);
+	sodium_bin2base64(text, sizeof(text), signature, sizeof(signature), plain_base64);
+	ck_assert_str_eq(text, server);
+}
+END_TEST
+
 /* Verifying nobody's password costs what verifying a real one does. */
 START_TEST(nobody_costs_the_same)
 {
@@ -491,6 +526,7 @@ main(void)
 	tcase_add_test(parts, cache_has_a_ceiling);
 	tcase_add_test(parts, throttle_by_the_clock);
 	tcase_add_test(parts, throttle_has_a_ceiling);
+	tcase_add_test(parts, scram_keys_of_the_rfc);
 	tcase_add_test(parts, nobody_costs_the_same);
 	suite_add_tcase(suite, parts);
 	return unit_run(suite);
