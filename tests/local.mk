@@ -19,6 +19,11 @@ fuzz:
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir) --only fuzz --fuzz-seconds $(FUZZ_SECONDS)
 EXTRA_DIST += tests/fuzz/smoke.py
 
+# Many more rounds of what `make check` tries for a few: minutes.
+.PHONY: torture
+torture:
+	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir) --only torture
+
 include tests/driver/local.mk
 include tests/modules/local.mk
 EXTRA_DIST += tests/demo.py tests/data tests/lib tests/system tests/talk

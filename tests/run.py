@@ -3,6 +3,9 @@
 """Runs the tests and counts them: unit programs, system tests, conversations, short fuzzing.
 
     tests/run.py --build build [--only unit,system,talk,fuzz,tree] [--match TEXT] [--fuzz-seconds N]
+    tests/run.py --build build --only torture
+
+The second runs the system tests that say TORTURE = True, with many more rounds.
 
 The last line is "N passed, N failed", with ", N skipped" behind it where a test could not run here;
 what was skipped and why is said above it. Exit status 0 only when nothing failed.
@@ -143,6 +146,12 @@ def run_system(build, count, args):
     run_modules([f"tests.system.{name}" for name in names], build, count, args)
 
 
+def run_torture(build, count, args):
+    os.environ["POSTERN_TORTURE"] = "1"
+    run_modules([f"tests.system.{path.stem}" for path in sorted((TESTS / "system").glob("test_*.py"))
+                 if "\nTORTURE = True\n" in path.read_text()], build, count, args)
+
+
 def run_talk(build, count, args):
     run_modules(["tests.lib.talk_tests"], build, count, args)
 
@@ -156,6 +165,7 @@ def run_tree(build, count, args):
 
 
 PARTS = {"unit": run_unit, "tree": run_tree, "talk": run_talk, "system": run_system, "fuzz": run_fuzz}
+EXTRA = {"torture": run_torture}
 
 
 def main():
@@ -171,7 +181,7 @@ def main():
     count = Count()
     for part in args.only.split(","):
         print(f"== {part}", flush=True)
-        PARTS[part](build, count, args)
+        (PARTS | EXTRA)[part](build, count, args)
     return count.finish()
 
 

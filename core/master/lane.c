@@ -13,9 +13,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define GRACE_MS \
-	5000 /* for sessions that have not said MAIL yet, when nobody waits for the end \
-	      */
+/* For sessions that have not said MAIL yet, when nobody waits for the end. */
+#define GRACE_MS 5000
 
 struct door {
 	struct acceptor acceptor;

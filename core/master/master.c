@@ -202,7 +202,7 @@ prepare(struct master *master, struct pn_error *err)
 		fputs(lines, stderr);
 	if (r < 0)
 		return r;
-	watch_set(&master->watch, &master->answer, master->read_us);
+	watch_set(&master->watch, &master->answer, master->folder, master->read_us);
 	log_setup("master", (enum pn_level)master->answer.log_level);
 	r = privileges_folder(master->answer.state_directory, master->answer.user, 0700, err);
 	if (r == 0)

@@ -146,7 +146,7 @@ reload_applied(struct master *master, const char *text)
 
 	sockets_close_others(&master->sockets, &master->next_sockets);
 	checker_answer_free(&master->answer);
-	watch_set(&master->watch, &master->next, master->read_us);
+	watch_set(&master->watch, &master->next, master->folder, master->read_us);
 	master->answer = master->next;
 	master->sockets = master->next_sockets;
 	master->taking = WISH_NOTHING;

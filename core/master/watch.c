@@ -32,16 +32,21 @@ watch_same(const struct stat *a, const struct stat *b)
 	       changed_us(a) == changed_us(b);
 }
 
+/* One of the files that an administrator edits; what `!file` names is not, whatever it is called.
+ */
 static bool
-is_yaml(const char *path)
+is_edited(const char *path, const char *folder)
 {
-	size_t len = strlen(path);
+	size_t len = strlen(path), above = strlen(folder);
 
-	return len > 5 && strcmp(path + len - 5, ".yaml") == 0;
+	return len > 5 && strcmp(path + len - 5, ".yaml") == 0 && len > above &&
+	       memcmp(path, folder, above) == 0 && path[above] == '/' &&
+	       !strchr(path + above + 1, '/');
 }
 
 void
-watch_set(struct watch *watch, const struct checker_answer *answer, int64_t began_us)
+watch_set(
+    struct watch *watch, const struct checker_answer *answer, const char *folder, int64_t began_us)
 {
 	int64_t now_us = clock_wall_us();
 
@@ -51,7 +56,7 @@ watch_set(struct watch *watch, const struct checker_answer *answer, int64_t bega
 	for (size_t i = 0; i < answer->file_count; i++) {
 		struct watch_file *file = &watch->files[watch->count];
 
-		if (is_yaml(answer->files[i]))
+		if (is_edited(answer->files[i], folder))
 			continue;
 		file->path = arena_text(&watch->arena, answer->files[i]);
 		watch_stat(file->path, &file->seen);

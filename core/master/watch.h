@@ -20,8 +20,12 @@ struct watch {
 	int64_t due_ms; /* monotonic; of the next look */
 };
 
-/* From now on the files of this answer. `began_us`: wall time before they were read. */
-void watch_set(struct watch *watch, const struct checker_answer *answer, int64_t began_us);
+/*
+ * From now on the files of this answer, save the YAML files in `folder`. `began_us`: wall time
+ * before they were read.
+ */
+void watch_set(
+    struct watch *watch, const struct checker_answer *answer, const char *folder, int64_t began_us);
 /* The path of a file that changed since the last look, or NULL; borrowed until watch_set. */
 const char *watch_look(struct watch *watch);
 void watch_free(struct watch *watch);

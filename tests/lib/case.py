@@ -15,6 +15,11 @@ TREE = pathlib.Path(__file__).resolve().parent.parent.parent
 USER, PASSWORD = "ada@clinic.example", "correct horse battery staple"
 
 
+def rounds(few, many):
+    """How often something is tried: in `make check`, and in `make torture`."""
+    return many if os.environ.get("POSTERN_TORTURE") else few
+
+
 class RelayCase(unittest.TestCase):
     """A test with a folder of its own and helpers to run relays in it."""
 
