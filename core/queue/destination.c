@@ -125,11 +125,12 @@ defer_all(struct destination *destination)
 static void
 back_off(struct destination *destination, const char *reason)
 {
-	int64_t ms = schedule_delay_ms(
-	    BACK_OFF_FIRST_MS, BACK_OFF_MOST_MS, ++destination->failures);
-
+	/* Connections that were begun together come to nothing together: that counts once. */
+	if (!is_blocked(destination))
+		destination->blocked_until_ms = loop_now(destination->queue->parts.loop) +
+						schedule_delay_ms(BACK_OFF_FIRST_MS,
+						    BACK_OFF_MOST_MS, ++destination->failures);
 	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
-	destination->blocked_until_ms = loop_now(destination->queue->parts.loop) + ms;
 	log_event(PN_LOG_NOTICE, "unreachable", "route", destination->route->name, "reason", reason,
 	    NULL);
 	if (established(destination) == 0)

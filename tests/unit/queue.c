@@ -3,6 +3,7 @@
 #include "run.h"
 #include "tests/unit/queue_scene.h"
 #include <check.h>
+#include <core/base/clock.h>
 #include <core/queue/schedule.h>
 #include <glib.h>
 #include <stdlib.h>
@@ -281,6 +282,49 @@ START_TEST(dead_destination)
 END_TEST
 
 static bool
+has_thirty_deferred(struct scene *scene)
+{
+	return scene_figures(scene).deferred >= 30;
+}
+
+static bool
+has_sixty_deferred(struct scene *scene)
+{
+	return scene_figures(scene).deferred >= 60;
+}
+
+static void
+latest_due(void *arg, const struct item *item)
+{
+	int64_t *latest = arg;
+
+	*latest = MAX(*latest, item->recipients[0].due_us);
+}
+
+/* Twenty connections that fail at once, after a restart, count once: seconds later it is tried. */
+START_TEST(failures_at_once_count_once)
+{
+	struct scene scene;
+	int64_t latest = 0;
+
+	scene_begin(&scene, LIST(HELLO, PIPED, ONE, BYE));
+	scene.settings.connections_per_destination = 20;
+	queue_configure(scene.queue, &scene.settings, scene.routes);
+	for (int i = 0; i < 30; i++)
+		scene_send(&scene, "a@s.example", "a@x.example");
+	scene_run(&scene, has_thirty_deferred);
+	scene_close(&scene);
+	scene_open(&scene);
+	scene_send(&scene, "a@s.example", "a@r.example");
+	scene_run(&scene, has_sixty_deferred);
+	queue_each(scene.queue, latest_due, &latest);
+	ck_assert_int_gt(latest, 0);
+	ck_assert_int_lt(latest, clock_wall_us() + 5000000);
+	scene_end(&scene);
+}
+END_TEST
+
+static bool
 has_many_deferred(struct scene *scene)
 {
 	return scene_figures(scene).deferred >= 700;
@@ -428,6 +472,7 @@ main(void)
 	tcase_add_test(tc, retried_from_the_spool);
 	tcase_add_test(tc, restart_in_between);
 	tcase_add_test(tc, dead_destination);
+	tcase_add_test(tc, failures_at_once_count_once);
 	tcase_add_test(tc, one_try_for_all);
 	tcase_add_test(tc, no_room);
 	tcase_add_test(tc, effects_end_the_item);
