@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 include modules/auth/local.mk
+include modules/taglines/local.mk
 
 # Modules are loaded by their .so; libtool's .la files and its advice on linking have no use here.
 # They go after installing, so uninstalling cannot ask them what is to be removed.

@@ -186,6 +186,12 @@ put_together(struct edit *edit, struct buf *ret)
 	return 0;
 }
 
+static bool
+is_alphanumeric(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
 static int
 base64_lines(struct pn_slice bytes, struct buf *ret)
 {
@@ -199,23 +205,27 @@ base64_lines(struct pn_slice bytes, struct buf *ret)
 	return 0;
 }
 
-/* Nothing but what decodes to `raw`: else encoding it again would drop what somebody may see. */
+/*
+ * Nothing but base64, whole and padded: else encoding it again would drop what somebody may see, as
+ * the footer of a list, or plain text that only says it is base64.
+ */
 static bool
-is_plain_base64(struct pn_slice body, struct pn_slice raw)
+is_plain_base64(struct pn_slice body)
 {
-	size_t digits = 0;
+	size_t digits = 0, pads = 0;
 
 	for (size_t i = 0; i < body.len; i++) {
 		unsigned char c = (unsigned char)body.data[i];
 
-		if (memchr(" \t\r\n=", c, 5))
+		if (c == '\r' || c == '\n')
 			continue;
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			c == '+' || c == '/'))
+		if (c == '=' && ++pads <= 2)
+			continue;
+		if (pads > 0 || !(is_alphanumeric(c) || c == '+' || c == '/'))
 			return false;
 		digits++;
 	}
-	return raw.len == digits / 4 * 3 + (digits % 4 > 1 ? digits % 4 - 1 : 0);
+	return (digits + pads) % 4 == 0;
 }
 
 static int
@@ -355,8 +365,7 @@ static int
 splice_plain(struct edit *edit)
 {
 	struct pn_slice bytes = buf_slice(&edit->bytes);
-	bool eightbit = !strcmp(edit->part->encoding_name, "8bit") ||
-			!strcmp(edit->part->encoding_name, "binary") || !is_sevenbit(edit->raw);
+	bool eightbit = !is_sevenbit(edit->raw); /* whatever it says */
 	int r;
 
 	if (edit->recoded || !lines_fit(edit) || (!eightbit && !is_sevenbit(bytes)) ||
@@ -381,7 +390,7 @@ into_message(struct edit *edit)
 		r = edit->recoded ? whole_qp(edit) : splice_qp(edit);
 		break;
 	case MAIL_ENCODING_BASE64:
-		if (!is_plain_base64(mail_part_body(edit->part), edit->raw))
+		if (!is_plain_base64(mail_part_body(edit->part)))
 			return -ENOTSUP;
 		r = whole_base64(edit);
 		break;

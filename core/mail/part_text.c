@@ -159,7 +159,8 @@ charset_of(const struct pn_part *part, struct pn_slice raw)
 		return (struct charset){ little ? "UTF-16LE" : "UTF-16BE",
 			(little ? little_mark : big_mark) ? 2 : 0, 2 };
 	}
-	return (struct charset){ name, 0, 1 };
+	/* GMime takes it for the charset of whoever started the relay. */
+	return (struct charset){ strcmp(name, "x-unknown") != 0 ? name : "US-ASCII", 0, 1 };
 }
 
 static iconv_t

@@ -17,9 +17,11 @@ EXTRA_DIST += tests/lib/__init__.py tests/lib/contenders.py tests/lib/dovecot_au
 # Postern beside Postfix; BENCH_FLAGS=--quick for a short look.
 BENCH_FLAGS =
 .PHONY: bench
-bench: all tests/bench/load tests/bench/sink
+bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver
 	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)
+	/usr/bin/env python3 $(srcdir)/tests/bench/modules.py --builddir '$(abs_top_builddir)'
 
 # Prints what the spool alone can do.
 check_PROGRAMS += tests/bench/spool-bench
 tests_bench_spool_bench_SOURCES = tests/bench/spool_bench.c
+EXTRA_DIST += tests/bench/modules.py

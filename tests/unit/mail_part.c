@@ -251,6 +251,7 @@ static const struct {
 	{ "text/plain", "8bit", "\xe4.", 0, "\xef\xbf\xbd." },
 	{ "text/plain; charset=windows-1252", "8bit", "\x80", 0, "\xe2\x82\xac" },
 	{ "text/plain; charset=x-nobody-knows", "8bit", "a\x80", 0, "a\xef\xbf\xbd" },
+	{ "text/plain; charset=x-unknown", "8bit", "\xc3\xa4", 0, "\xef\xbf\xbd\xef\xbf\xbd" },
 	{ "text/plain; charset=ISO-8859-1", "quoted-printable", "a=\r\n=E4", 0, "a\xc3\xa4" },
 	{ "text/plain; charset=ISO-2022-JP", "7bit", "\033$B$\"\033(B.", 0, "\xe3\x81\x82." },
 	{ "text/plain; charset=utf-16", "base64", "//5hAOQA", 0, "a\xc3\xa4" },
@@ -384,6 +385,9 @@ static const struct {
 	/* base64 */
 	{ UTF8 B64 "\r\nYQpi\r\n", LAST, 0, "\r\n" AE, 0, UTF8 B64 "\r\nYQpiCsOk\r\n" },
 	{ UTF8 B64 "\r\nYQ==\r\n-- \r\nlist footer\r\n", LAST, 0, "b", -ENOTSUP, NULL },
+	{ UTF8 B64 "\r\nonly words\r\n", LAST, 0, "b", -ENOTSUP, NULL },
+	/* what says 8bit and has none stays so: a next hop need not have 8BITMIME */
+	{ UTF8 BIT8 "\r\na\r\n", LAST, 0, AE, 0, UTF8 QP "\r\na\r\n=C3=A4" },
 	{ "Content-Type: text/plain; charset=utf-16\r\n" B64 "\r\n//5hAA==\r\n", 0, 0, "b", 0,
 	    "Content-Type: text/plain; charset=utf-16\r\n" B64 "\r\n//5iAGEA\r\n" },
 	{ "Content-Type: text/plain; charset=utf-16\r\n\r\nx\r\n", 0, 0, "b", -ENOTSUP, NULL },
