@@ -6,9 +6,9 @@
  *	1	2026-11-22	first: stages connect to aborted, header, body and envelope edits,
  *				AUTH, staged effects, database, commands
  *	2	2026-11-23	plans: stages select, protect, seal, outcome, tick; providers
- *				(plan.h); pn_is_trial; key-value store (store.h); metrics (metric.h);
- *				HTTP requests (http.h); LDAP look-ups (ldap.h); parts, decoded text
- *				and text edits (part.h)
+ *				(plan.h); pn_is_trial; key-value store (store.h); metrics
+ *(metric.h); HTTP requests (http.h); LDAP look-ups (ldap.h); parts, decoded text and text edits
+ *(part.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -39,8 +39,12 @@
  * `stop` once. A `start` that fails undoes its own work and gets no `stop`. Nothing is unloaded
  * while the process lives. No mutable globals: what changes lives in pn_state().
  *
- * A hook may block unless it is flagged PN_QUICK. A crash in a hook costs the message a 451 and the
- * relay a restart within a second; what was acknowledged stays safe.
+ * A hook may block unless it is flagged PN_QUICK. One that does not return in time is left behind:
+ *the entry's on_fault speaks, what it may read stays as it is until it returns, and changing calls
+ * answer -ECANCELED. A crash in a hook costs the client its connection (it tries again; a message
+ * that has crashed an entry twice gets a 451) and the relay a restart within a second; what was
+ * acknowledged stays safe. A quick hook that does not return ends the relay in the same way, after
+ * some 20 seconds.
  */
 #ifndef POSTERN_MODULE_H
 #define POSTERN_MODULE_H
@@ -165,7 +169,8 @@ struct pn_module {
 /*
  * The entry's settings, a struct of settings_size; never NULL where the module has a table. From
  * PN_STAGE_SENDER on they are the effective ones: those of the user who logged in, else of the
- * sender as the client gave it. Before, and outside hooks, those that hold for nobody in particular.
+ * sender as the client gave it. Before, and outside hooks, those that hold for nobody in
+ * particular.
  */
 PN_PUBLIC const void *pn_settings(const struct pn_call *call);
 /* What `prepare` made for these settings; NULL without one. */

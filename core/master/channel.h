@@ -37,8 +37,12 @@ enum channel_type {
 	CHANNEL_APPLIED, /* text: number of the generation that is in force */
 	CHANNEL_UPGRADE, /* posternctl asks for an upgrade */
 	/* master to relay */
-	CHANNEL_LEAVE, /* another relay serves: end, without hurry */
-	CHANNEL_CODE,  /* text: paths of replaced posternd and modules, a line each */
+	CHANNEL_LEAVE,   /* another relay serves: end, without hurry */
+	CHANNEL_CODE,    /* text: paths of replaced posternd and modules, a line each */
+	CHANNEL_CRASHES, /* the first frame; a descriptor: memory shared with the master (crash.h)
+			  */
+	/* relay to master */
+	CHANNEL_WORN, /* text: why this relay wants another in its place */
 };
 
 struct channel_frame {

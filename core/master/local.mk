@@ -4,6 +4,7 @@ core_libcore_a_SOURCES += \
 	core/master/checker.c core/master/checker.h \
 	core/master/child.c core/master/child.h \
 	core/master/code.c core/master/code.h \
+	core/master/crashes.c core/master/crashes.h \
 	core/master/lane.c core/master/lane.h \
 	core/master/master.c core/master/master.h core/master/master_state.h \
 	core/master/privileges.c core/master/privileges.h \
@@ -11,6 +12,7 @@ core_libcore_a_SOURCES += \
 	core/master/relay_control.c core/master/relay_state.h \
 	core/master/relay_metrics.c core/master/relay_metrics.h \
 	core/master/relay_overrides.c \
+	core/master/relay_watch.c core/master/relay_watch.h \
 	core/master/relay_spool.c \
 	core/master/relays.c \
 	core/master/reload.c \

@@ -26,6 +26,16 @@
 
 /* ---- events ---- */
 
+/* If it cannot be just now, it will ask again. */
+static void
+replace_worn(struct master *master, const char *why)
+{
+	struct pn_error err = { 0 };
+
+	if (relays_replace(master, why, &err) < 0)
+		log_event(PN_LOG_WARNING, "relay-not-replaced", "reason", err.text, NULL);
+}
+
 /* The relay that serves. */
 static void
 relay_says(struct master *master)
@@ -43,6 +53,8 @@ relay_says(struct master *master)
 	} else if (frame.type == CHANNEL_RELOAD || frame.type == CHANNEL_UPGRADE) {
 		reload_begin(
 		    master, frame.type == CHANNEL_RELOAD ? WISH_RELOAD : WISH_UPGRADE, true);
+	} else if (frame.type == CHANNEL_WORN) {
+		replace_worn(master, frame.bytes.data);
 	} else if (frame.type == CHANNEL_REFUSED && master->taking == WISH_RELOAD) {
 		reload_failed(master, frame.bytes.data);
 	} else if (frame.type == CHANNEL_APPLIED && master->taking == WISH_RELOAD) {
@@ -241,6 +253,7 @@ master_main(const char *folder, const char *modules)
 		.coming = { 0, -1 },
 		.leaving = { 0, -1 },
 		.code = { .program = -1 },
+		.crashes = { .fd = -1 },
 		.state = -1 };
 	struct sockets none = { 0 };
 	struct pn_error err = { 0 };
@@ -248,7 +261,9 @@ master_main(const char *folder, const char *modules)
 
 	log_setup("master", PN_LOG_INFO);
 	master.signals = catch_signals();
-	r = prepare(&master, &err);
+	r = crashes_open(&master.crashes, &err);
+	if (r == 0)
+		r = prepare(&master, &err);
 	if (r == 0)
 		r = relays_start(&master, &err);
 	if (r == 0)
@@ -258,6 +273,7 @@ master_main(const char *folder, const char *modules)
 	sockets_close_others(&master.sockets, &none);
 	watch_free(&master.watch);
 	code_free(&master.code);
+	crashes_close(&master.crashes);
 	checker_answer_free(&master.answer);
 	close(master.signals);
 	if (master.state >= 0)

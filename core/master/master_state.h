@@ -13,6 +13,7 @@
 #include <core/master/checker.h>
 #include <core/master/child.h>
 #include <core/master/code.h>
+#include <core/master/crashes.h>
 #include <core/master/sockets.h>
 #include <core/master/watch.h>
 
@@ -27,6 +28,7 @@ struct master {
 	struct sockets sockets, next_sockets;
 	struct code code, next_code;
 	struct watch watch;
+	struct crashes crashes;
 	int64_t read_us;  /* wall time before the newest configuration was read */
 	enum wish taking; /* `next` was given to a relay that has not answered */
 	bool asked;       /* posternctl waits for what comes of it */

@@ -12,6 +12,8 @@
 #include <core/master/privileges.h>
 #include <core/master/relay.h>
 #include <core/master/relay_state.h>
+#include <core/master/relay_watch.h>
+#include <core/policy/crash.h>
 #include <core/store/tables.h>
 #include <errno.h>
 #include <glib.h>
@@ -495,6 +497,7 @@ finish(struct relay *relay)
 	control_close(&relay->control);
 	for (size_t i = 0; i < relay->lane_count; i++)
 		lane_join(relay->lanes[i]);
+	relay_watch_stop(relay);
 	spool_close(&relay->spool);
 	lost = jobs_lost(relay->jobs);
 	jobs_free(&relay->jobs);
@@ -522,6 +525,24 @@ finish(struct relay *relay)
 	free(relay->changed_code);
 }
 
+/* The first frame, before threads begin; then the configuration comes. */
+static int
+share_crashes(struct channel_frame *ret, struct pn_error *err)
+{
+	int r;
+
+	if (channel_receive(CHILD_CHANNEL, ret) != 1)
+		_exit(EXIT_FAILURE); /* the master is gone */
+	if (ret->type != CHANNEL_CRASHES || ret->fd_count != 1)
+		return pn_error_set(err, -EPROTO, "the master shares no memory");
+	r = crash_open(ret->fds[0], err);
+	ret->fds[0] = -1;
+	channel_frame_free(ret);
+	if (channel_receive(CHILD_CHANNEL, ret) != 1)
+		_exit(EXIT_FAILURE);
+	return r;
+}
+
 /*
  * The heap keeps what it has: by default glibc gives the top of a thread's heap back after every
  * message and asks for it again, page by page, with the next.
@@ -539,9 +560,9 @@ relay_main(void)
 	prctl(PR_SET_NAME, "postern-relay");
 	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
 	log_setup("relay", PN_LOG_INFO);
-	if (channel_receive(CHILD_CHANNEL, &frame) != 1)
-		return EXIT_FAILURE;
-	r = start(&relay, &frame, &err);
+	r = share_crashes(&frame, &err);
+	if (r == 0)
+		r = start(&relay, &frame, &err);
 	channel_frame_free(&frame);
 	if (r < 0) {
 		log_event(PN_LOG_ERROR, "relay-not-started", "reason", err.text, NULL);
@@ -550,6 +571,7 @@ relay_main(void)
 	}
 	channel_send(CHILD_CHANNEL, CHANNEL_READY, pn_slice("", 0), NULL, 0);
 	log_event(PN_LOG_NOTICE, "ready", "version", POSTERN_VERSION, NULL);
+	relay_watch_start(&relay);
 	loop_run(relay.loop);
 	finish(&relay);
 	log_event(PN_LOG_NOTICE, "stopped", NULL);

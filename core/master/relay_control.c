@@ -9,6 +9,7 @@
 #include <core/master/child.h>
 #include <core/master/relay_metrics.h>
 #include <core/master/relay_state.h>
+#include <core/policy/crash.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +132,28 @@ ask_status(struct lane *lane, json_t *ret)
 }
 
 static void
+add_name(void *arg, const char *entry)
+{
+	struct buf *names = arg;
+
+	if (buf_printf(names, "%s%s", names->len ? " " : "", entry) < 0)
+		return; /* there are many already */
+}
+
+/* Entries that are not run any more; nothing is said where all are. */
+static void
+add_disabled(json_t *answer)
+{
+	struct buf names = BUF_INIT(4096);
+
+	crash_each_disabled(add_name, &names);
+	if (names.len > 0)
+		json_object_set_new(
+		    answer, "disabled_entries", json_stringn(names.data, names.len));
+	buf_free(&names);
+}
+
+static void
 finish_status(struct survey *survey)
 {
 	struct relay *relay = survey->relay;
@@ -145,6 +168,8 @@ finish_status(struct survey *survey)
 	    survey->answer, "spool_loading", json_boolean(atomic_load(&relay->loading) > 0));
 	set(survey->answer, "message_memory", mail_bytes_in_use());
 	set(survey->answer, "generation", generation_number(relay->generation));
+	set(survey->answer, "stuck_hooks", jobs_lost(relay->jobs));
+	add_disabled(survey->answer);
 	if (relay->changed_code)
 		json_object_set_new(
 		    survey->answer, "changed_code", json_string(relay->changed_code));

@@ -37,6 +37,8 @@ static const struct pn_metric_about spool_live = { PN_METRIC_HEAD, PN_METRIC_GAU
 	"spool_live_bytes", "Bytes of the spool that unfinished messages take." };
 static const struct pn_metric_about message_memory = { PN_METRIC_HEAD, PN_METRIC_GAUGE,
 	"message_memory_bytes", "Memory that messages in hand take." };
+static const struct pn_metric_about stuck_hooks = { PN_METRIC_HEAD, PN_METRIC_GAUGE, "hooks_stuck",
+	"Hooks that did not return in time and still run, each on a thread of its own." };
 static const struct pn_metric_about generation = { PN_METRIC_HEAD, PN_METRIC_GAUGE,
 	"configuration_generation", "Number of the configuration in force, from 1." };
 static const struct pn_metric_about uptime = { PN_METRIC_HEAD, PN_METRIC_GAUGE, "uptime_seconds",
@@ -67,6 +69,7 @@ static const struct {
 	{ "spool_segments", &spool_segments, NULL },
 	{ "spool_live_bytes", &spool_live, NULL },
 	{ "message_memory", &message_memory, NULL },
+	{ "stuck_hooks", &stuck_hooks, NULL },
 	{ "generation", &generation, NULL },
 	{ "uptime_seconds", &uptime, NULL },
 };

@@ -14,6 +14,7 @@ struct relay {
 	struct loop *loop; /* of the main thread */
 	struct loop_io channel, signals;
 	struct loop_timer deadline;
+	struct relay_watch *watch; /* relay_watch.c */
 	struct jobs *jobs;
 	struct resolver *resolver;
 	struct capability *capability;

@@ -85,7 +85,9 @@ relays_start(struct master *master, struct pn_error *err)
 	master->restart_ms = 0;
 	if (r < 0)
 		return r;
-	r = relays_send_config(&master->relay, master, &master->answer, &master->sockets);
+	r = crashes_hand_over(&master->crashes, &master->relay);
+	if (r == 0)
+		r = relays_send_config(&master->relay, master, &master->answer, &master->sockets);
 	if (r == 0)
 		return 0;
 	relays_kill(&master->relay);
@@ -138,7 +140,8 @@ relays_replace(struct master *master, const char *why, struct pn_error *err)
 		return r;
 	log_event(PN_LOG_NOTICE, "relay-to-be-replaced", "reason", why, NULL);
 	master->coming_until_ms = clock_monotonic_ms() + COMING_MS;
-	if (relays_send_config(&master->coming, master, answer,
+	if (crashes_hand_over(&master->crashes, &master->coming) == 0 &&
+	    relays_send_config(&master->coming, master, answer,
 		upgrade ? &master->next_sockets : &master->sockets) == 0)
 		return 0;
 	relays_kill(&master->coming); /* its end says the rest */
@@ -233,6 +236,7 @@ ended(struct master *master, pid_t pid, int status)
 	if (!child)
 		return;
 	describe_end(status, how, sizeof(how));
+	crashes_note(&master->crashes, pid, clock_monotonic_ms());
 	close(child->fd);
 	*child = nobody;
 	if (child == &master->relay)

@@ -144,6 +144,7 @@ reload_applied(struct master *master, const char *text)
 	bool upgrade = master->taking == WISH_UPGRADE;
 	char said[4096];
 
+	crashes_forgive(&master->crashes);
 	sockets_close_others(&master->sockets, &master->next_sockets);
 	checker_answer_free(&master->answer);
 	watch_set(&master->watch, &master->next, master->folder, master->read_us);

@@ -3,7 +3,8 @@
  * jobs.c - a pool of threads that may block.
  *
  * Called by loops (resolve.c, the policy chain, the spool's reader). One queue, first come, first
- * served; a thread is woken only when one sleeps. Signals are the main thread's: blocked here.
+ * served; a thread is woken only when one sleeps. Signals from outside are the main thread's:
+ * blocked here.
  */
 #include <core/base/log.h>
 #include <core/net/jobs.h>
@@ -14,6 +15,9 @@
 #include <unistd.h>
 
 #define THREADS_LEAST 4
+
+/* Of the thread itself: while they are blocked, no handler would hear of them. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS };
 
 struct worker {
 	struct worker *next;
@@ -141,6 +145,8 @@ start_threads(struct jobs *jobs)
 	int r = 0;
 
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (jobs->alive < jobs->wanted + jobs->lost && r == 0)
 		r = start_thread(jobs);

@@ -48,6 +48,7 @@ struct pn_call {
 	int32_t kind, serial;
 	int code;
 	const char *enhanced, *text;
+	bool refused; /* a fault that on_fault has no say in: for now, whatever it is */
 	struct pn_slice challenge;
 
 	/* staged */

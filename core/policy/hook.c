@@ -9,6 +9,7 @@
 #include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/base/metric.h>
+#include <core/policy/crash.h>
 #include <core/policy/hook.h>
 #include <core/policy/slots.h>
 #include <core/policy/stage.h>
@@ -74,6 +75,12 @@ static const char *const fault_words[] = {
 	[CONFIG_FAULT_REJECT] = "reject",
 };
 
+static int
+on_fault(const struct pn_call *call)
+{
+	return call->refused ? CONFIG_FAULT_DEFER : call->entry->config->on_fault;
+}
+
 static void
 log_fault(const struct pn_call *call)
 {
@@ -82,7 +89,7 @@ log_fault(const struct pn_call *call)
 	log_event(PN_LOG_WARNING, "fault", "entry", config->id, "module", call->entry->module->name,
 	    "stage", stage_name(call->stage), "id", call->txn->id[0] ? call->txn->id : NULL,
 	    "client", call->txn->facts.client_address, "on_fault",
-	    stage_is(call->stage, STAGE_EVERY) ? NULL : fault_words[config->on_fault], "error",
+	    stage_is(call->stage, STAGE_EVERY) ? NULL : fault_words[on_fault(call)], "error",
 	    call->text, NULL);
 }
 
@@ -95,10 +102,9 @@ rule_fault(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 	log_fault(call);
 	pn_metric_add(call->entry->hook_faults[call->stage], 1);
 	run->faults++;
-	if (stage_is(call->stage, STAGE_EVERY) ||
-	    call->entry->config->on_fault == CONFIG_FAULT_SKIP)
+	if (stage_is(call->stage, STAGE_EVERY) || on_fault(call) == CONFIG_FAULT_SKIP)
 		return HOOK_NEXT;
-	if (call->entry->config->on_fault == CONFIG_FAULT_REJECT)
+	if (on_fault(call) == CONFIG_FAULT_REJECT)
 		*ret = (struct ruling){ RULING_REJECT, 550, "5.7.1",
 			"Refused: a policy check failed", call->entry->config->id, { NULL, 0 } };
 	else
@@ -151,6 +157,24 @@ account(const struct pn_call *call, const struct chain_run *run, int64_t began_u
 		log_stall(call, took_us / 1000);
 }
 
+/* Whether it may be called at all, after what it did before; a fault where not. */
+static bool
+may_run(struct pn_call *call)
+{
+	switch (crash_rule(call->entry, call->txn, call->stage)) {
+	case CRASH_RUN:
+		return true;
+	case CRASH_REFUSE:
+		call->refused = true;
+		set_fault(call, "not run: it has crashed on this before");
+		return false;
+	case CRASH_DISABLED:
+		set_fault(call, "not run until the next reload: it has crashed too often");
+		return false;
+	}
+	return false;
+}
+
 /*
  * Calls the hook; what it meant is in call->kind, and what it staged stands if it passed. False:
  * the transaction is not ours any more.
@@ -171,9 +195,13 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 		set_fault(call, fault);
 		return true;
 	}
+	if (!may_run(call))
+		return true;
+	crash_enter(call->entry, call->txn, call->stage);
 	if (guard)
 		guard_enter(guard, call->due_ms);
 	verdict = call->entry->hooks[call->stage](call, call->txn);
+	crash_leave();
 	if (guard && !guard_leave(guard))
 		return false;
 	judge(call, verdict);

@@ -17,6 +17,7 @@ core_libcore_a_SOURCES += \
 	core/policy/effective.c core/policy/effective.h \
 	core/policy/entry.c core/policy/entry.h \
 	core/policy/generation.c core/policy/generation.h \
+	core/policy/crash.c core/policy/crash.h \
 	core/policy/committed.c core/policy/committed.h \
 	core/policy/guard.c core/policy/guard.h \
 	core/policy/hook.c core/policy/hook.h \

@@ -118,6 +118,7 @@ txn_set_message(struct pn_txn *txn, struct mail_bytes *bytes, size_t most_fields
 
 	mail_bytes_release(&txn->original);
 	mail_bytes_release(&txn->view);
+	txn->fingerprint = 0;
 	r = mail_header_index(
 	    pn_slice(bytes->data, bytes->len), most_fields, &txn->arena, &txn->header);
 	if (r < 0) {

@@ -39,6 +39,7 @@ struct pn_txn {
 	struct mail_bytes *original; /* held; NULL before the message is in hand */
 	struct mail_bytes *view;     /* held; the original until something is edited */
 	struct mail_header header;   /* of the view */
+	uint64_t fingerprint;        /* crash.h; 0: not asked for yet */
 	struct mail_parts *parts;    /* held; of the view, once a hook has asked */
 	size_t size;     /* of the message where only the spool has its bytes (view is NULL) */
 	int64_t hook_ms; /* spent in hooks since MAIL: the chain has one deadline for them all */

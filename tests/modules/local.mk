@@ -2,7 +2,9 @@
 # Modules that only tests load; -rpath makes libtool build them as shared objects.
 test_module_flags = $(module_flags) -rpath /nowhere
 check_LTLIBRARIES += tests/modules/counter.la \
+	tests/modules/crashing.la \
 	tests/modules/faulty.la \
+	tests/modules/hanging.la \
 	tests/modules/first-abi.la \
 	tests/modules/keeper.la \
 	tests/modules/ledger.la \
@@ -23,6 +25,12 @@ check_LTLIBRARIES += tests/modules/counter.la \
 
 tests_modules_counter_la_SOURCES = tests/modules/counter.c
 tests_modules_counter_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_crashing_la_SOURCES = tests/modules/crashing.c
+tests_modules_crashing_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_hanging_la_SOURCES = tests/modules/hanging.c
+tests_modules_hanging_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_faulty_la_SOURCES = tests/modules/faulty.c
 tests_modules_faulty_la_LDFLAGS = $(test_module_flags)

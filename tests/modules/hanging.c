@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* hanging.c - test module: a hook that does not return for ten minutes, for some recipients. */
+#include <postern/module.h>
+#include <time.h>
+
+static struct pn_verdict
+hanging_on_recipient(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct timespec long_time = { .tv_sec = 600 };
+
+	if (strncmp(pn_txn_recipient(txn), "hang@", 5) == 0)
+		nanosleep(&long_time, NULL);
+	return pn_pass();
+}
+
+static const struct pn_hook hanging_hooks[] = {
+	{ PN_STAGE_RECIPIENT, 0, hanging_on_recipient },
+	PN_HOOK_END,
+};
+
+PN_MODULE(hanging) = {
+	PN_MODULE_HEAD,
+	.name = "hanging",
+	.summary = "Does not come back in time.",
+	.hooks = hanging_hooks,
+};

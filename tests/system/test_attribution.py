@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks that crash, hang and never return, in a relay: who did it is known, and others go on."""
+import os
+import re
+import smtplib
+import time
+
+from tests.lib import proc
+from tests.lib.case import RelayCase
+
+OPEN = {"tls": "none", "auth": "off"}
+
+
+class Attribution(RelayCase):
+    def start(self, **more):
+        relay = self.relay({"plain": OPEN}, **more)
+        relay.programs.modules += ":" + os.path.join(self.builddir, "tests", "modules", ".libs")
+        return relay.start()
+
+    def send(self, relay, subject, sender="ada@clinic.example", number=0, to="bo@example.net"):
+        """The code of the first reply that is no success, 250, or None where the connection broke."""
+        try:
+            with smtplib.SMTP("127.0.0.1", relay.port("plain"), "client.example", timeout=60) as client:
+                client.sendmail(sender, [to], f"Subject: {subject}\r\nMessage-ID: <{number}@x>\r\n\r\nText\r\n")
+        except smtplib.SMTPResponseException as refused:
+            return refused.smtp_code
+        except smtplib.SMTPRecipientsRefused as refused:
+            return refused.recipients[to][0]
+        except (smtplib.SMTPServerDisconnected, OSError):
+            return None
+        return 250
+
+    def crash(self, relay, **message):
+        """Sends what crashes the relay; waits for the next one."""
+        pid = relay.child("relay")
+        self.assertIsNone(self.send(relay, "crash", **message))
+        proc.wait_until(lambda: relay.child("relay") not in (None, pid), 20, "another relay")
+        relay.wait_ready()
+
+    def wait_log(self, relay, pattern, seconds=20):
+        proc.wait_until(lambda: re.search(pattern, relay.log()), seconds, f"a line like {pattern}")
+
+    def test_a_message_that_crashes_twice_is_refused(self):
+        relay = self.start(pipeline=["crashing"])
+        self.crash(relay)
+        self.wait_log(relay, r" crash entry=crashing module=crashing stage=message id=\w+ "
+                             r"fingerprint=[0-9a-f]{16} signal=Aborted times=1\n")
+        self.crash(relay)
+        self.wait_log(relay, r"signal=Aborted times=2 then=\"refused for now\"")
+        pid = relay.child("relay")
+        self.assertEqual(self.send(relay, "crash"), 451)
+        self.wait_log(relay, r"fault entry=crashing .*on_fault=defer error=\"not run: it has crashed on this before\"")
+        self.assertEqual(self.send(relay, "hello"), 250)
+        self.assertEqual(relay.child("relay"), pid)
+        self.assertEqual(len(self.delivered(1)), 1)
+
+    def test_an_entry_that_keeps_crashing_is_not_run(self):
+        relay = self.start(pipeline=[{"crashing": {"on_fault": "skip"}}])
+        for number in range(3):
+            self.crash(relay, number=number)
+        self.wait_log(relay, "entry-disabled entry=crashing")
+        self.assertEqual(self.send(relay, "crash", number=9), 250)     # on_fault speaks
+        self.assertIn("crashing", relay.ctl("--json", "status").stdout)
+        relay.ctl("reload")
+        self.assertNotIn("crashing", relay.ctl("--json", "status").stdout)
+        self.crash(relay, number=10)
+
+    def test_a_crash_behind_the_reply_loses_nothing(self):
+        relay = self.start(pipeline=["crashing"])
+        self.assertIn(self.send(relay, "hello", sender="crash-behind@clinic.example"), (250, None))
+        self.wait_log(relay, "crash entry=crashing module=crashing stage=committed .*times=2")
+        self.assertEqual(len(self.delivered(1)), 1)
+        self.assertEqual(self.send(relay, "hello"), 250)
+        self.assertEqual(len(self.delivered(2)), 2)
+
+    def test_a_loop_that_hangs(self):
+        relay = self.start(pipeline=["crashing"], relay={"loops": 2})
+        pid = relay.child("relay")
+        self.assertIsNone(self.send(relay, "hang"))
+        proc.wait_until(lambda: relay.child("relay") not in (None, pid), 60, "another relay")
+        relay.wait_ready()
+        self.wait_log(relay, "loop-hangs entry=crashing module=crashing stage=message")
+        self.wait_log(relay, " crash entry=crashing .*signal=\"none, it hangs\"")
+        self.assertEqual(self.send(relay, "hello"), 250)
+
+    def test_stop_with_a_stuck_hook(self):
+        relay = self.start(pipeline=[{"hanging": {"timeout": "200ms"}}])
+        self.assertEqual(self.send(relay, "hello", to="hang@example.net"), 451)
+        self.assertIn('"stuck_hooks": 1', relay.ctl("--json", "status").stdout)
+        self.assertEqual(self.send(relay, "hello"), 250)
+        began = time.monotonic()
+        self.assertEqual(relay.stop(), 0)
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertIn("1 hooks have not returned; leaving without them", relay.log())
+
+    def test_stop_while_a_hook_hangs(self):
+        """The entry's time is longer than the shutdown may take."""
+        relay = self.start(pipeline=[{"hanging": {"timeout": "60s"}}])
+        client = smtplib.SMTP("127.0.0.1", relay.port("plain"), "client.example", timeout=60)
+        self.addCleanup(client.close)
+        client.ehlo()
+        client.mail("ada@clinic.example")
+        client.putcmd("rcpt", "to:<hang@example.net>")
+        self.assertEqual(self.send(relay, "hello"), 250)
+        began = time.monotonic()
+        self.assertEqual(relay.stop(60), 0)
+        self.assertLess(time.monotonic() - began, 36)
+
+    def test_a_relay_that_has_lost_many_threads_is_replaced(self):
+        relay = self.start(pipeline=[{"hanging": {"timeout": "50ms", "concurrency": 80}}])
+        pid = relay.child("relay")
+        for _ in range(64):
+            self.assertEqual(self.send(relay, "hello", to="hang@example.net"), 451)
+        self.wait_log(relay, "relay-replaced")
+        proc.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), 40, "the worn relay leaves")
+        self.assertEqual(self.send(relay, "hello"), 250)
+        self.assertIn('"stuck_hooks": 0', relay.ctl("--json", "status").stdout)
