@@ -85,7 +85,7 @@ trimmed(const char *begin, const char *end)
 {
 	while (begin < end && (*begin == ' ' || *begin == '\t'))
 		begin++;
-	while (begin < end && strchr(" \t\r\n", end[-1]))
+	while (begin < end && memchr(" \t\r\n", end[-1], 4))
 		end--;
 	return pn_slice(begin, (size_t)(end - begin));
 }

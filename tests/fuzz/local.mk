@@ -23,6 +23,9 @@ tests_fuzz_spool_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/proxy
 tests_fuzz_proxy_SOURCES = tests/fuzz/proxy.c
 tests_fuzz_proxy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/client
+tests_fuzz_client_SOURCES = tests/fuzz/client.c
+tests_fuzz_client_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/part
 tests_fuzz_part_SOURCES = tests/fuzz/part.c
 tests_fuzz_part_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -33,4 +36,4 @@ EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
 EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/header
 EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
-EXTRA_DIST += tests/fuzz/seeds/part
+EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/part
