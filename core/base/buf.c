@@ -53,14 +53,17 @@ buf_add_text(struct buf *buf, const char *text)
 int
 buf_printf(struct buf *buf, const char *format, ...)
 {
+	char most[256]; /* of what is ever printed; formatting twice costs more than a copy */
 	va_list args;
 	int len, r;
 
 	va_start(args, format);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vsnprintf(most, sizeof(most), format, args);
 	va_end(args);
 	if (len < 0)
 		return -EINVAL;
+	if ((size_t)len < sizeof(most))
+		return buf_add(buf, most, (size_t)len);
 	r = buf_reserve(buf, (size_t)len);
 	if (r < 0)
 		return r;

@@ -28,6 +28,21 @@ wrap(struct pn_slice text, size_t room)
 	return cut;
 }
 
+/* "250-2.1.0 ". Every command has a reply, so this does without printf. */
+static int
+write_code(struct buf *out, int code, const char *enhanced, bool last)
+{
+	char head[4] = { (char)('0' + code / 100 % 10), (char)('0' + code / 10 % 10),
+		(char)('0' + code % 10), last ? ' ' : '-' };
+	int r = buf_add(out, head, sizeof(head));
+
+	if (r == 0 && enhanced)
+		r = buf_add_text(out, enhanced);
+	if (r == 0 && enhanced)
+		r = buf_add(out, " ", 1);
+	return r;
+}
+
 static int
 write_line(
     struct buf *out, int code, const char *enhanced, struct pn_slice text, bool last, bool utf8)
@@ -35,8 +50,7 @@ write_line(
 	size_t at;
 	int r;
 
-	r = buf_printf(out, "%03d%c%s%s", code, last ? ' ' : '-', enhanced ? enhanced : "",
-	    enhanced ? " " : "");
+	r = write_code(out, code, enhanced, last);
 	if (r < 0)
 		return r;
 	at = out->len;
