@@ -5,11 +5,13 @@
  * Called by client.c, which owns the sockets. Must never save the server a step that it takes for
  * other clients; what it saves itself is said in tls13.h.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED /* the plain functions of SHA-256 */
 #include "tls13.h"
 
 #include "tls13_keys.h"
 
 #include <errno.h>
+#include <openssl/sha.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +34,7 @@ enum message_type {
 
 struct tls13 {
 	enum message_type expected; /* of the server; tickets once the handshake is over */
-	crypto_hash_sha256_state transcript;
+	SHA256_CTX transcript;
 	unsigned char private_share[32];
 	struct tls13_schedule schedule;
 	struct tls13_keys in_keys, out_keys;
@@ -180,8 +182,8 @@ tls13_begin(struct tls13 *tls)
 	randombytes_buf(hello + SESSION, 32); /* asks for the dummy change_cipher_spec */
 	randombytes_buf(tls->private_share, 32);
 	crypto_scalarmult_base(hello + SHARE, tls->private_share);
-	crypto_hash_sha256_init(&tls->transcript);
-	crypto_hash_sha256_update(&tls->transcript, hello, sizeof(hello));
+	SHA256_Init(&tls->transcript);
+	SHA256_Update(&tls->transcript, hello, sizeof(hello));
 	return put_record(tls, RECORD_HANDSHAKE, hello, sizeof(hello));
 }
 
@@ -189,9 +191,9 @@ tls13_begin(struct tls13 *tls)
 static void
 transcript_now(const struct tls13 *tls, unsigned char ret[32])
 {
-	crypto_hash_sha256_state copy = tls->transcript;
+	SHA256_CTX copy = tls->transcript;
 
-	crypto_hash_sha256_final(&copy, ret);
+	SHA256_Final(ret, &copy);
 }
 
 static unsigned
@@ -297,7 +299,7 @@ on_message(struct tls13 *tls, const unsigned char *message, size_t len)
 	if (tls->expected == MESSAGE_TICKET)
 		return NULL; /* this client never comes back */
 	transcript_now(tls, before);
-	crypto_hash_sha256_update(&tls->transcript, message, len);
+	SHA256_Update(&tls->transcript, message, len);
 	switch (tls->expected) {
 	case MESSAGE_SERVER_HELLO:
 		return on_server_hello(tls, body, len - 4);

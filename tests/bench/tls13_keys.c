@@ -3,12 +3,13 @@
  * tls13_keys.c - key schedule, record protection and signatures of the generator's TLS client.
  *
  * Called by tls13.c. Contexts of OpenSSL are made once and used again: making them is what its
- * handshakes spend most of their time on. SHA-256 and HMAC are libsodium's, which need none.
+ * handshakes spend most of their time on. The plain functions of SHA-256 need none.
  */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "tls13_keys.h"
 
+#include <openssl/sha.h>
 #include <openssl/x509.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +18,30 @@
 
 /* ---- section 7.1: the schedule --------------------------------------------------------------- */
 
+/* One pass of HMAC (RFC 2104) with a key of half a block. */
+static void
+hmac_pass(const unsigned char key[32], unsigned char pad, const void *bytes, size_t len,
+    unsigned char ret[32])
+{
+	unsigned char block[SHA256_CBLOCK];
+	SHA256_CTX state;
+
+	memset(block, pad, sizeof(block));
+	for (unsigned i = 0; i < 32; i++)
+		block[i] ^= key[i];
+	SHA256_Init(&state);
+	SHA256_Update(&state, block, sizeof(block));
+	SHA256_Update(&state, bytes, len);
+	SHA256_Final(ret, &state);
+}
+
 static void
 hmac(const unsigned char key[32], const void *bytes, size_t len, unsigned char ret[32])
 {
-	crypto_auth_hmacsha256_state state;
+	unsigned char inner[32];
 
-	crypto_auth_hmacsha256_init(&state, key, 32);
-	crypto_auth_hmacsha256_update(&state, bytes, len);
-	crypto_auth_hmacsha256_final(&state, ret);
+	hmac_pass(key, 0x36, bytes, len, inner);
+	hmac_pass(key, 0x5c, inner, sizeof(inner), ret);
 }
 
 /* HKDF-Expand-Label of at most one block. */
@@ -54,7 +71,7 @@ next_salt(const unsigned char secret[32], unsigned char ret[32])
 {
 	unsigned char nothing[32];
 
-	crypto_hash_sha256(nothing, NULL, 0);
+	SHA256((const unsigned char *)"", 0, nothing);
 	expand(secret, "derived", nothing, 32, ret, 32);
 }
 
@@ -235,6 +252,6 @@ tls13_signer_signed(struct tls13_signer *signer, const unsigned char hash[32],
 	memset(text, ' ', 64);
 	memcpy(text + 64, context, sizeof(context));
 	memcpy(text + 64 + sizeof(context), hash, 32);
-	crypto_hash_sha256(digest, text, sizeof(text));
+	SHA256(text, sizeof(text), digest);
 	return EVP_PKEY_verify(signer->verify, signature, len, digest, sizeof(digest)) == 1;
 }
