@@ -128,6 +128,7 @@ ask_status(struct lane *lane, json_t *ret)
 	set(ret, "sending", queue.sending);
 	set(ret, "delivered", queue.delivered);
 	set(ret, "deferred", queue.deferred);
+	set(ret, "replanned", queue.replanned);
 	set(ret, "failed", queue.failed);
 }
 
@@ -245,12 +246,13 @@ list_item(void *arg, const struct item *item)
 		    !states[recipient->state])
 			continue;
 		clock_log_date(recipient->due_us, due);
-		json_array_append_new(list,
-		    json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s?}", "id", item->id, "from",
-			item->envelope.sender, "to", item->envelope.recipients[i].address, "state",
-			states[recipient->state], "accepted", accepted, "attempts",
-			(int)recipient->attempts, "due", recipient->due_us ? due : "now", "reply",
-			recipient->last_reply));
+		json_array_append_new(
+		    list, json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:i, s:s, s:s?}", "id",
+			      item_log_id(item), "from", item->envelope.sender, "to",
+			      item->envelope.recipients[i].address, "state",
+			      states[recipient->state], "method", recipient->plan.method,
+			      "accepted", accepted, "attempts", (int)recipient->attempts, "due",
+			      recipient->due_us ? due : "now", "reply", recipient->last_reply));
 	}
 }
 

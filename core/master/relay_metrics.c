@@ -25,7 +25,7 @@ static const struct pn_metric_about queue = { PN_METRIC_HEAD, PN_METRIC_GAUGE, "
 	"Messages in the queue, by what they do.", "state" };
 static const struct pn_metric_about deliveries = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
 	"deliveries_total",
-	"Recipients delivered, recipients failed for good, attempts put off until later.",
+	"Recipients delivered, failed for good or planned again, attempts put off until later.",
 	"result" };
 static const struct pn_metric_about spool_commits = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
 	"spool_commits_total", "Synced writes of the spool." };
@@ -63,6 +63,7 @@ static const struct {
 	{ "sending", &queue, "sending" },
 	{ "delivered", &deliveries, "delivered" },
 	{ "deferred", &deliveries, "deferred" },
+	{ "replanned", &deliveries, "replanned" },
 	{ "failed", &deliveries, "failed" },
 	{ "spool_commits", &spool_commits, NULL },
 	{ "spool_sync_failures", &spool_sync_failures, NULL },

@@ -385,6 +385,7 @@ send_first(struct destination *destination)
 	lane->delivery = delivery;
 	if (!courier_send(lane->courier, &delivery->letter)) {
 		lane->delivery = NULL;
+		lane->good = true; /* it was not the connection */
 		set_idle(lane, true);
 		outcome_note(delivery);
 	}

@@ -3,7 +3,9 @@
  * inside.h - what the files of the queue share; nobody else includes it.
  *
  *	queue.c              items: accepted, restored, due, finished; the drain
- *	outcome.c            what an attempt's results mean for the recipients; marks, log lines
+ *	outcome.c            what an attempt's results mean for the recipients; marks
+ *	attempt.c            log lines and outcome hooks for results
+ *	replan.c             recipients whose plan counts on TLS that is not to be had
  *	notice.c             delivery status notifications for what failed or is late
  *	load.c               bytes read back from the spool
  *	destination.c        deliveries waiting for a next hop, its connections, back-off
@@ -11,7 +13,7 @@
  *	schedule.c           the order in which items are due
  *
  * An item is freed when all recipients are final and nothing of it is under way: no delivery, no
- * notice, no committed hook. Everything runs on the queue's loop but the work of jobs.
+ * notice, no replan, no committed hook. Everything runs on the queue's loop but the work of jobs.
  */
 #ifndef CORE_QUEUE_INSIDE_H
 #define CORE_QUEUE_INSIDE_H
@@ -27,6 +29,7 @@
 struct delivery;
 struct load;
 struct notice;
+struct replan;
 
 struct queue {
 	struct queue_parts parts;
@@ -58,8 +61,9 @@ struct queued {
 	struct load *load;
 	struct notice *notice;      /* who is to be reported on, still growing */
 	struct notice *notice_sent; /* the same, on its way to the spool */
+	struct replan *replans;     /* under way */
 	uint32_t deliveries;        /* not ended */
-	uint32_t pins;              /* those that need item->bytes to stay */
+	uint32_t pins;              /* deliveries and replans that need item->bytes to stay */
 	bool accepting, committing;
 };
 
@@ -71,7 +75,8 @@ struct load_waiter {
 struct delivery {
 	struct load_waiter waiter;
 	struct queued *owner;
-	struct destination *destination; /* NULL: no route */
+	struct destination *destination; /* NULL: none; `refusal` says why */
+	const char *refusal;
 	struct delivery *next;
 	struct arena arena; /* the letter's */
 	struct courier_letter letter;
@@ -105,6 +110,38 @@ void outcome_take_back(struct delivery *delivery);
 /* When this recipient is tried again, wall time. */
 int64_t outcome_next_due(
     const struct queue *queue, const struct item *item, const struct item_recipient *recipient);
+bool outcome_is_too_old(const struct queued *queued, int64_t now);
+
+/* What results come from. */
+struct attempt {
+	struct queued *queued;
+	const char *route, *remote; /* NULL: none */
+	struct tls_facts tls;
+	int64_t now;
+	GArray *outcomes; /* attempt.c's */
+};
+/*
+ * The recipient has this reply, for good or for now. True: the state is to be marked; otherwise a
+ * notice is under way and marks it. `status` NULL: read out of the reply. `previous_us`: when he
+ * was tried before; `not_before_us`: the next hop is not to be troubled before.
+ */
+bool outcome_fail(struct attempt *attempt, uint32_t index, const char *reply, const char *status);
+bool outcome_defer(struct attempt *attempt, uint32_t index, const char *reply, int64_t previous_us,
+    int64_t not_before_us);
+
+/* ---- attempt.c ---- */
+/* Logs it and keeps it for the outcome hooks; his state and reply are those of the attempt. */
+void attempt_tell(struct attempt *attempt, uint32_t index, enum pn_fate fate);
+/* Hands to the hooks what was kept. */
+void attempt_end(struct attempt *attempt);
+
+/* ---- replan.c ---- */
+/* Is there anybody to choose again? */
+bool replan_is_possible(const struct queued *queued, uint32_t index);
+/* These are REPLANNING. May end at once. `why` is copied. */
+void replan_start(
+    const struct attempt *attempt, const uint32_t *indices, size_t count, const char *why);
+void replan_free_all(struct queued *queued);
 
 /* ---- notice.c ---- */
 /* By what the client asked for (RFC 3461 section 4.1), and never for a null sender. */

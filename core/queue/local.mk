@@ -19,22 +19,25 @@ core_libcore_a_SOURCES += \
 	core/queue/takeover.c core/queue/takeover.h
 
 core_libcore_a_SOURCES += \
+	core/queue/attempt.c \
 	core/queue/capability.c core/queue/capability.h \
 	core/queue/destination.c core/queue/inside.h \
 	core/queue/load.c \
 	core/queue/notice.c \
 	core/queue/outcome.c \
 	core/queue/queue.c core/queue/queue.h \
+	core/queue/replan.c \
 	core/queue/route.c core/queue/route.h \
 	core/queue/schedule.c core/queue/schedule.h \
 	core/queue/transport_maildir.c
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/queue tests/unit/queue_notice
+UNIT_TESTS += tests/unit/queue tests/unit/queue_notice tests/unit/queue_plan
 queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
 tests_unit_queue_SOURCES = tests/unit/queue.c $(queue_scene)
 tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)
+tests_unit_queue_plan_SOURCES = tests/unit/queue_plan.c $(queue_scene)
 spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h

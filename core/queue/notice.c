@@ -20,7 +20,8 @@
 struct notice {
 	struct load_waiter waiter; /* first */
 	struct queued *queued;
-	GArray *recipients; /* struct told */
+	GArray *recipients;  /* struct told */
+	struct item *report; /* while it is sealed */
 };
 
 struct told {
@@ -67,16 +68,23 @@ read_status(const char *reply, enum dsn_action action, char ret[REPLY_ENHANCED_S
 	}
 }
 
+static struct notice *
+new_notice(struct queued *queued)
+{
+	struct notice *notice = g_new0(struct notice, 1);
+
+	notice->queued = queued;
+	notice->recipients = g_array_new(FALSE, FALSE, sizeof(struct told));
+	return notice;
+}
+
 void
 notice_add(struct queued *queued, uint32_t index, enum dsn_action action, const char *status)
 {
 	struct told told = { .index = index, .action = action };
 
-	if (!queued->notice) {
-		queued->notice = g_new0(struct notice, 1);
-		queued->notice->queued = queued;
-		queued->notice->recipients = g_array_new(FALSE, FALSE, sizeof(struct told));
-	}
+	if (!queued->notice)
+		queued->notice = new_notice(queued);
 	if (status)
 		g_strlcpy(told.status, status, sizeof(told.status));
 	else
@@ -90,6 +98,7 @@ notice_free(struct notice **notice)
 	if (!*notice)
 		return;
 	g_array_free((*notice)->recipients, TRUE);
+	item_free(&(*notice)->report);
 	g_free(*notice);
 	*notice = NULL;
 }
@@ -154,11 +163,11 @@ on_durable(void *arg, int r, const struct item *report)
 	struct queued *queued = arg;
 
 	if (r < 0 && r != -ECANCELED)
-		log_event(PN_LOG_WARNING, "notice-not-written", "id", queued->item->id, "reason",
-		    strerror(-r), NULL);
+		log_event(PN_LOG_WARNING, "notice-not-written", "id", item_log_id(queued->item),
+		    "reason", strerror(-r), NULL);
 	else if (r == 0)
-		log_event(PN_LOG_NOTICE, "notice", "id", queued->item->id, "notice", report->id,
-		    "to", report->envelope.recipients[0].address, NULL);
+		log_event(PN_LOG_NOTICE, "notice", "id", item_log_id(queued->item), "notice",
+		    report->id, "to", report->envelope.recipients[0].address, NULL);
 	end(queued, r);
 }
 
@@ -188,6 +197,23 @@ fill_recipients(const struct queued *queued, struct dsn_recipient *ret)
 	}
 }
 
+/*
+ * What the recipients of this report were to get, and nobody else's rendering. The way back is not
+ * what was demanded for them, so of mail with a demand the header alone is quoted, and nothing of
+ * mail that could not be protected at all.
+ */
+static void
+quote(const struct item *item, uint32_t index, struct dsn_report *ret)
+{
+	const struct mail_plan *plan = &item->recipients[index].plan;
+	struct mail_rendering rendering = item_rendering(item, index);
+
+	/* Without it where the spool's copy is damaged. */
+	if (item->bytes && !plan->unserved)
+		ret->original = pn_slice(item->bytes->data + rendering.offset, rendering.len);
+	ret->quote_most = mail_demand_is_any(&plan->demand) ? 0 : QUOTE_MOST;
+}
+
 static int
 write_report(const struct queued *queued, struct item *report)
 {
@@ -197,19 +223,16 @@ write_report(const struct queued *queued, struct item *report)
 	struct dsn_report facts = {
 		.relay_name = queued->queue->settings.relay_name,
 		.id = report->id,
-		.about_id = item->id,
+		.about_id = item_log_id(item),
 		.wall_us = report->accepted_us,
 		.arrival_us = item->accepted_us,
 		.envelope = &item->envelope,
 		.recipients = recipients,
 		.count = told->len,
-		.quote_most = QUOTE_MOST,
 	};
 	int r;
 
-	/* Without them where the spool's copy is damaged. */
-	if (item->bytes)
-		facts.original = pn_slice(item->bytes->data, item->bytes->len);
+	quote(item, g_array_index(told, struct told, 0).index, &facts);
 	fill_recipients(queued, recipients);
 	r = dsn_write(&facts, &report->bytes, &report->needs_utf8);
 	g_free(recipients);
@@ -245,6 +268,47 @@ make_report(struct queued *queued, struct item *report)
 }
 
 static void
+give(struct queued *queued, struct item *report)
+{
+	report->facts.smtputf8 = report->needs_utf8;
+	report->facts.eightbit = report->has_eightbit;
+	queue_accept(queued->queue, report, on_durable, queued);
+}
+
+static void
+sealed(void *arg, int r)
+{
+	struct queued *queued = arg;
+	struct queue *queue = queued->queue;
+	struct item *report = queued->notice_sent->report;
+
+	queued->notice_sent->report = NULL;
+	if (r < 0) {
+		item_free(&report);
+		on_durable(queued, r, NULL);
+	} else {
+		give(queued, report);
+	}
+	queue_end(queue);
+}
+
+static void
+seal(struct queued *queued, struct item *report)
+{
+	const struct queue_parts *parts = &queued->queue->parts;
+
+	report->size = report->bytes->len;
+	report->has_eightbit = has_eightbit(report->bytes);
+	if (!parts->seal) {
+		give(queued, report);
+		return;
+	}
+	queue_begin(queued->queue);
+	queued->notice_sent->report = report;
+	parts->seal(parts->arg, report, sealed, queued);
+}
+
+static void
 loaded(struct load_waiter *waiter, int r)
 {
 	struct queued *queued = ((struct notice *)(void *)waiter)->queued;
@@ -263,11 +327,40 @@ loaded(struct load_waiter *waiter, int r)
 		on_durable(queued, r, NULL);
 		return;
 	}
-	report->size = report->bytes->len;
-	report->has_eightbit = has_eightbit(report->bytes);
-	report->facts.smtputf8 = report->needs_utf8;
-	report->facts.eightbit = report->has_eightbit;
-	queue_accept(queued->queue, report, on_durable, queued);
+	seal(queued, report);
+}
+
+/* A report quotes one rendering, in one way. */
+static bool
+is_quoted_alike(const struct item *item, const struct told *one, const struct told *other)
+{
+	const struct mail_plan *plan = &item->recipients[one->index].plan;
+	const struct mail_plan *also = &item->recipients[other->index].plan;
+
+	return plan->rendering == also->rendering && !plan->unserved == !also->unserved &&
+	       mail_demand_is_any(&plan->demand) == mail_demand_is_any(&also->demand);
+}
+
+/* Those who are quoted otherwise than the first wait for the next report. */
+static struct notice *
+split(struct notice *notice)
+{
+	const struct told *first = &g_array_index(notice->recipients, struct told, 0);
+	struct notice *rest = NULL;
+
+	for (guint i = 1; i < notice->recipients->len;) {
+		const struct told *one = &g_array_index(notice->recipients, struct told, i);
+
+		if (is_quoted_alike(notice->queued->item, first, one)) {
+			i++;
+			continue;
+		}
+		if (!rest)
+			rest = new_notice(notice->queued);
+		g_array_append_val(rest->recipients, *one);
+		g_array_remove_index(notice->recipients, i);
+	}
+	return rest;
 }
 
 void
@@ -275,7 +368,7 @@ notice_send(struct queued *queued)
 {
 	struct notice *notice = queued->notice;
 
-	queued->notice = NULL;
+	queued->notice = split(notice);
 	queued->notice_sent = notice;
 	notice->waiter.loaded = loaded;
 	if (queued->item->bytes)

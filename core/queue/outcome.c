@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * outcome.c - what an attempt's results mean: states, marks in the spool, log lines, retries.
+ * outcome.c - what an attempt's results mean: states, marks in the spool, retries, replans.
  *
  * Called by destination.c when a delivery has ended. Must never make a failure final before the
  * notice about it is durable (notice.c), nor forget a recipient: each is delivered, failed,
  * waiting, or in a notice under way.
  */
 #include <core/base/clock.h>
-#include <core/base/log.h>
 #include <core/queue/inside.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define NOTICE_AFTER_MS (4 * 3600 * (int64_t)1000)
@@ -42,27 +40,6 @@ outcome_take_back(struct delivery *delivery)
 		owner->item->recipients[delivery->indices[i]].state = ITEM_WAITING;
 	outcome_drop(delivery);
 	queue_settle(owner);
-}
-
-/* ---- log --------------------------------------------------------------------------------------
- */
-
-static void
-log_result(const struct delivery *delivery, const struct item_recipient *recipient,
-    const char *event, const struct courier_result *result, int64_t now)
-{
-	const struct item *item = delivery->owner->item;
-	const struct courier_letter *letter = &delivery->letter;
-	const struct tls_facts *tls = &letter->tls;
-	char delay[32];
-
-	if (!log_wanted(PN_LOG_NOTICE))
-		return;
-	snprintf(delay, sizeof(delay), "%.3f", (double)(now - item->accepted_us) / 1e6);
-	log_event(PN_LOG_NOTICE, event, "id", item->id, "to", recipient->envelope->address, "route",
-	    delivery->destination ? destination_name(delivery->destination) : NULL, "remote",
-	    letter->remote, "reply", result->reply, "tls", tls->version, "cipher", tls->cipher,
-	    "verified", tls->version ? (tls->verified ? "yes" : "no") : NULL, "delay", delay, NULL);
 }
 
 /* ---- results ----------------------------------------------------------------------------------
@@ -102,22 +79,27 @@ is_late_now(const struct queued *queued, int64_t previous_us, int64_t now)
 	return previous_us < threshold && threshold <= now;
 }
 
-/* True when the recipient's state is to be marked; a notice marks it later. */
-static bool
-note_deferred(struct delivery *delivery, uint32_t index, const struct courier_result *result,
-    int64_t previous_us, int64_t now)
+bool
+outcome_is_too_old(const struct queued *queued, int64_t now)
 {
-	struct queued *queued = delivery->owner;
+	return now - queued->item->accepted_us >= queued->queue->settings.give_up_ms * 1000;
+}
+
+bool
+outcome_defer(struct attempt *attempt, uint32_t index, const char *reply, int64_t previous_us,
+    int64_t not_before_us)
+{
+	struct queued *queued = attempt->queued;
 	struct queue *queue = queued->queue;
 	struct item_recipient *recipient = &queued->item->recipients[index];
-	int64_t blocked = delivery->destination ? destination_blocked_us(delivery->destination) : 0;
 
 	queue->figures.deferred++;
-	log_result(delivery, recipient, "deferred", result, now);
+	recipient->last_reply = keep(queued->item, recipient->last_reply, reply);
+	attempt_tell(attempt, index, PN_FATE_DEFERRED);
 	recipient->due_us = outcome_next_due(queue, queued->item, recipient);
-	if (recipient->due_us < blocked)
-		recipient->due_us = blocked;
-	if (is_late_now(queued, previous_us, now) &&
+	if (recipient->due_us < not_before_us)
+		recipient->due_us = not_before_us;
+	if (is_late_now(queued, previous_us, attempt->now) &&
 	    notice_is_wanted(queued->item, index, DSN_DELAYED)) {
 		notice_add(queued, index, DSN_DELAYED, NULL);
 		return false;
@@ -126,16 +108,17 @@ note_deferred(struct delivery *delivery, uint32_t index, const struct courier_re
 	return true;
 }
 
-static bool
-note_failed(struct delivery *delivery, uint32_t index, const struct courier_result *result,
-    const char *status, int64_t now)
+bool
+outcome_fail(struct attempt *attempt, uint32_t index, const char *reply, const char *status)
 {
-	struct queued *queued = delivery->owner;
+	struct queued *queued = attempt->queued;
 	struct item_recipient *recipient = &queued->item->recipients[index];
 
-	log_result(delivery, recipient, "bounced", result, now);
+	recipient->last_reply = keep(queued->item, recipient->last_reply, reply);
+	attempt_tell(attempt, index, PN_FATE_FAILED);
 	if (notice_is_wanted(queued->item, index, DSN_FAILED)) {
 		notice_add(queued, index, DSN_FAILED, status);
+		recipient->state = ITEM_SENDING; /* until the notice is durable */
 		return false;
 	}
 	queued->queue->figures.failed++;
@@ -146,66 +129,100 @@ note_failed(struct delivery *delivery, uint32_t index, const struct courier_resu
 
 /* A next hop that speaks DSN tells the sender itself (RFC 3461 section 5.2). */
 static void
-note_delivered(
-    struct delivery *delivery, uint32_t index, const struct courier_result *result, int64_t now)
+note_delivered(const struct delivery *delivery, struct attempt *attempt, uint32_t index)
 {
 	struct queued *queued = delivery->owner;
 	struct item_recipient *recipient = &queued->item->recipients[index];
 	enum dsn_action action = delivery->letter.relayed ? DSN_RELAYED : DSN_DELIVERED;
 
 	queued->queue->figures.delivered++;
-	log_result(delivery, recipient, "delivered", result, now);
+	attempt_tell(attempt, index, PN_FATE_DELIVERED);
 	recipient->state = ITEM_DELIVERED;
 	queued->item->unfinished--;
 	if (!delivery->letter.dsn_passed && notice_is_wanted(queued->item, index, action))
 		notice_add(queued, index, action, NULL);
 }
 
-static bool
-note_one(
-    struct delivery *delivery, uint32_t index, const struct courier_result *result, int64_t now)
+/* What is to be done for a recipient now that his state is set. */
+enum next { NEXT_NOTHING, NEXT_MARK, NEXT_REPLAN };
+
+static enum next
+note_weak(struct attempt *attempt, uint32_t index, const char *reply)
+{
+	struct queued *queued = attempt->queued;
+
+	if (!replan_is_possible(queued, index))
+		return outcome_fail(attempt, index, reply, NULL) ? NEXT_MARK : NEXT_NOTHING;
+	queued->item->recipients[index].state = ITEM_REPLANNING;
+	return NEXT_REPLAN;
+}
+
+static enum next
+note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t index,
+    const struct courier_result *result)
 {
 	struct queued *queued = delivery->owner;
 	struct item *item = queued->item;
 	struct item_recipient *recipient = &item->recipients[index];
 	int64_t previous = recipient->last_attempt_us;
+	int64_t blocked = delivery->destination ? destination_blocked_us(delivery->destination) : 0;
 
 	recipient->attempts++;
-	recipient->last_attempt_us = now;
+	recipient->last_attempt_us = attempt->now;
 	recipient->last_reply = keep(item, recipient->last_reply, result->reply);
-	recipient->last_remote = keep(item, recipient->last_remote, delivery->letter.remote);
+	recipient->last_remote = keep(item, recipient->last_remote, attempt->remote);
 	switch (result->outcome) {
 	case COURIER_DELIVERED:
-		note_delivered(delivery, index, result, now);
-		return true;
-	case COURIER_FAILED:
+		note_delivered(delivery, attempt, index);
+		return NEXT_MARK;
 	case COURIER_WEAK:
-		return note_failed(delivery, index, result, NULL, now);
+		return note_weak(attempt, index, result->reply);
+	case COURIER_FAILED:
+		return outcome_fail(attempt, index, result->reply, NULL) ? NEXT_MARK : NEXT_NOTHING;
 	case COURIER_OPEN:
 	case COURIER_DEFERRED:
 		break;
 	}
-	if (now - item->accepted_us >= queued->queue->settings.give_up_ms * 1000)
-		return note_failed(delivery, index, result, "4.4.7", now);
-	return note_deferred(delivery, index, result, previous, now);
+	if (outcome_is_too_old(queued, attempt->now)
+		? outcome_fail(attempt, index, result->reply, "4.4.7")
+		: outcome_defer(attempt, index, result->reply, previous, blocked))
+		return NEXT_MARK;
+	return NEXT_NOTHING;
 }
 
 void
 outcome_note(struct delivery *delivery)
 {
 	struct queued *queued = delivery->owner;
-	int64_t now = clock_wall_us();
-	size_t marked = 0;
+	struct attempt attempt = {
+		.queued = queued,
+		.route = delivery->destination ? destination_name(delivery->destination) : NULL,
+		.remote = delivery->letter.remote,
+		.tls = delivery->letter.tls,
+		.now = clock_wall_us(),
+	};
+	uint32_t *replans = NULL;
+	size_t marked = 0, planned = 0;
 
 	for (uint32_t i = 0; i < delivery->count; i++) {
 		uint32_t index = delivery->indices[i];
+		enum next next = note_one(delivery, &attempt, index, &delivery->results[i]);
 
+		if (next == NEXT_REPLAN && !replans)
+			replans = g_new(uint32_t, delivery->count);
+		if (next == NEXT_REPLAN)
+			replans[planned++] = index;
 		/* Those to be marked move to the front: marked <= i. */
-		if (note_one(delivery, index, &delivery->results[i], now))
+		if (next == NEXT_MARK)
 			delivery->indices[marked++] = index;
 	}
 	if (marked > 0)
 		spool_mark(queued->queue->parts.spool, queued->item, delivery->indices, marked);
+	attempt_end(&attempt);
+	if (replans) /* all of a letter are too weak for the same reason */
+		replan_start(
+		    &attempt, replans, planned, queued->item->recipients[*replans].last_reply);
+	g_free(replans);
 	outcome_drop(delivery);
 	queue_settle(queued);
 }

@@ -98,6 +98,7 @@ unlink_item(struct queued *queued)
 	schedule_remove(&queued->queue->schedule, &queued->entry);
 	notice_free(&queued->notice);
 	notice_free(&queued->notice_sent);
+	replan_free_all(queued);
 	queued->queue->count--;
 	*queued->link = queued->next;
 	if (queued->next)
@@ -215,9 +216,11 @@ find_route(const struct queue *queue, const struct item *item, size_t index)
 
 /* One letter has one destination, one body and one demand. */
 static bool
-belongs(const struct delivery *delivery, const struct destination *destination,
+belongs(const struct delivery *delivery, const struct destination *destination, const char *refusal,
     const struct mail_plan *plan)
 {
+	if (!destination)
+		return !delivery->destination && strcmp(delivery->refusal, refusal) == 0;
 	return delivery->destination == destination && delivery->rendering == plan->rendering &&
 	       mail_demand_equal(&delivery->letter.demand, &plan->demand);
 }
@@ -226,17 +229,21 @@ static void
 add_recipient(struct queued *queued, struct delivery **list, size_t index)
 {
 	struct item *item = queued->item;
-	const struct route *route = find_route(queued->queue, item, index);
 	const struct mail_plan *plan = &item->recipients[index].plan;
-	struct destination *destination = route ? destination_get(queued->queue, route,
-						      mail_demand_is_any(&plan->demand))
-						: NULL;
+	const struct route *route = plan->unserved ? NULL : find_route(queued->queue, item, index);
+	const char *refusal = plan->unserved ? plan->unserved
+					     : "554 5.4.4 no route for this recipient";
+	struct destination *destination = NULL;
 	struct delivery *delivery = *list;
 
-	while (delivery && !belongs(delivery, destination, plan))
+	if (route)
+		destination = destination_get(
+		    queued->queue, route, mail_demand_is_any(&plan->demand));
+	while (delivery && !belongs(delivery, destination, refusal, plan))
 		delivery = delivery->next;
 	if (!delivery) {
 		delivery = new_delivery(queued, destination, index);
+		delivery->refusal = refusal;
 		delivery->next = *list;
 		*list = delivery;
 	}
@@ -268,8 +275,7 @@ send_due(struct queued *queued)
 		if (delivery->destination) {
 			destination_push(delivery->destination, delivery);
 		} else {
-			outcome_settle(
-			    delivery, COURIER_FAILED, "554 5.4.4 no route for this recipient");
+			outcome_settle(delivery, COURIER_FAILED, delivery->refusal);
 			outcome_note(delivery);
 		}
 	}

@@ -112,7 +112,7 @@ int queue_tls_bits(const struct routes *routes, const struct config_subject *sub
 void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);
 /* Messages that wait and that are being sent; recipients' results and messages since the start. */
 struct queue_figures {
-	uint64_t waiting, sending, delivered, failed, deferred, accepted;
+	uint64_t waiting, sending, delivered, failed, deferred, replanned, accepted;
 };
 void queue_figures(const struct queue *queue, struct queue_figures *ret);
 

@@ -89,7 +89,14 @@ scene_all_to_maildir(struct scene *scene)
 void
 scene_begin(struct scene *scene, const char *const *script)
 {
-	*scene = (struct scene){ .folder = "/tmp/queue-test-XXXXXX" };
+	scene_begin_with(scene, &(struct queue_parts){ 0 }, script, NULL);
+}
+
+void
+scene_begin_with(
+    struct scene *scene, const struct queue_parts *calls, const char *const *script, SSL_CTX *tls)
+{
+	*scene = (struct scene){ .folder = "/tmp/queue-test-XXXXXX", .calls = *calls };
 	ck_assert_ptr_nonnull(mkdtemp(scene->folder));
 	snprintf(scene->spool_folder, sizeof(scene->spool_folder), "%s/spool", scene->folder);
 	snprintf(scene->maildir, sizeof(scene->maildir), "%s/mail/{user}", scene->folder);
@@ -105,7 +112,7 @@ scene_begin(struct scene *scene, const char *const *script)
 	};
 	scene->capability = capability_new();
 	if (script)
-		scene->hop = next_hop_new(script, false, NULL);
+		scene->hop = next_hop_new(script, false, tls);
 	make_routes(scene);
 	scene_open(scene);
 }
@@ -141,13 +148,15 @@ scene_open(struct scene *scene)
 		.reserve = scene->reserve,
 	};
 	struct spool_recovery recovery = { keep_item, on_damaged, items };
-	struct queue_parts parts = { .committed = scene->committed, .arg = scene };
+	struct queue_parts parts = scene->calls;
 	struct pn_error err = { 0 };
 
 	ck_assert_int_eq(loop_new(&scene->loop, &err), 0);
 	ck_assert_int_eq(jobs_new(2, &scene->jobs, &err), 0);
 	ck_assert_int_eq(resolver_new(scene->jobs, &scene->resolver), 0);
 	ck_assert_msg(spool_open(&settings, &recovery, &scene->spool, &err) == 0, "%s", err.text);
+	parts.committed = scene->committed;
+	parts.arg = scene;
 	parts.loop = scene->loop;
 	parts.jobs = scene->jobs;
 	parts.spool = scene->spool;

@@ -28,6 +28,7 @@ struct scene {
 	struct next_hop *hop;
 	uint64_t reserve; /* of the spool, when it is opened next */
 	void (*committed)(void *arg, struct queue *queue, struct item *item);
+	struct queue_parts calls; /* `outcome`, `replan` and `seal` of it */
 	bool all_to_maildir;
 	/* What happened. */
 	unsigned answered, refused, recovered, drained;
@@ -38,6 +39,9 @@ struct scene {
 };
 
 void scene_begin(struct scene *scene, const char *const *script);
+/* The same, with what the queue calls (copied), and TLS for the next hop, or NULL. */
+void scene_begin_with(
+    struct scene *scene, const struct queue_parts *calls, const char *const *script, SSL_CTX *tls);
 /* From now on mail for any address, however odd, goes to mail/{user}. */
 void scene_all_to_maildir(struct scene *scene);
 /* Opens spool and queue, giving back what the spool recovered. */
