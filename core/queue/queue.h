@@ -95,7 +95,8 @@ void queue_effects_done(struct queue *queue, struct item *item, bool ran);
 
 /*
  * The end of a replan, with the `indices` it was asked for. `child` (owned from here on; NULL:
- * nobody is served) replaces the recipients it names, all in one record; the others of `indices`
+ * nobody is served) replaces the recipients that its `replaced` names, all in one record, and gets
+ * its id, origin, `replaces` and time of acceptance here; the others of `indices`
  * fail with `unserved` (copied; NULL: with the `why` of the replan) as their reply, and are bounced
  * as any failure. -ENOMEM and the like (`r` < 0): nothing was decided; the recipients are tried
  * again later, and where TLS is still not to be had, policy is asked again.

@@ -23,7 +23,8 @@ record_put_plan(struct field_writer *writer, const struct mail_plan *plan)
 {
 	size_t mark;
 
-	if (!matters(plan) && !plan->number && !plan->method && !plan->entry && !plan->reason &&
+	/* Mail for which nobody wants anything has no plan to speak of: 0 and 1 are the first. */
+	if (!matters(plan) && plan->number <= 1 && !plan->method && !plan->entry && !plan->reason &&
 	    !plan->passed)
 		return;
 	mark = field_begin(writer, RECORD_PLAN);

@@ -195,8 +195,7 @@ on_durable(void *arg, int r, const struct item *child)
 static bool
 fits(const struct replan *replan, const struct item *child)
 {
-	if (strcmp(child->replaces, replan->queued->item->id) != 0 ||
-	    child->replaced_count != child->envelope.count || !child->bytes)
+	if (child->replaced_count != child->envelope.count || !child->bytes)
 		return false;
 	for (size_t i = 0; i < child->replaced_count; i++) {
 		size_t k = 0;
@@ -241,8 +240,10 @@ queue_replanned(struct queue *queue, struct item *item, const uint32_t *indices,
 		settle(replan, NULL);
 		return;
 	}
-	/* It is the same message, and no younger. */
+	/* It is the same message, and no younger; its record is another one. */
+	item_id_new(child->id);
 	memcpy(child->origin, item_log_id(item), ITEM_ID_SIZE);
+	memcpy(child->replaces, item->id, ITEM_ID_SIZE);
 	child->accepted_us = item->accepted_us;
 	queue_accept(queue, child, on_durable, replan);
 }

@@ -66,7 +66,7 @@ make_child(const struct item *item, const uint32_t *indices, size_t count)
 		child->recipients[i].plan.number = 2;
 	}
 	set_body(child, OTHER);
-	memcpy(child->replaces, item->id, ITEM_ID_SIZE);
+	memcpy(child->id, item->id, ITEM_ID_SIZE); /* as a chain would: the queue knows better */
 	child->replaced = replaced;
 	return child;
 }
@@ -329,6 +329,42 @@ START_TEST(starttls_is_lost)
 }
 END_TEST
 
+enum { KEYS = 6000, THREADS = 4 };
+
+static gpointer
+note_many(gpointer arg)
+{
+	char key[32];
+
+	for (int i = 0; i < KEYS; i++) {
+		g_snprintf(key, sizeof(key), "%p %d", (void *)g_thread_self(), i);
+		capability_note(arg, key, 128);
+		capability_note(arg, "common", i % 2 ? 128 : 256);
+		ck_assert_int_eq(capability_bits(arg, key), 128);
+		ck_assert_int_ge(capability_bits(arg, "common"), 128);
+	}
+	return NULL;
+}
+
+/* Asked and told by all threads; what was heard of least recently is forgotten. */
+START_TEST(next_hops_without_end)
+{
+	struct capability *capability = capability_new(), *other = capability_hold(capability);
+	GThread *threads[THREADS];
+
+	capability_note(capability, "first", 256);
+	ck_assert_int_eq(capability_bits(capability, "first"), 256);
+	for (int i = 0; i < THREADS; i++)
+		threads[i] = g_thread_new("note", note_many, capability);
+	for (int i = 0; i < THREADS; i++)
+		g_thread_join(threads[i]);
+	ck_assert_int_eq(capability_bits(capability, "first"), -ENOENT);
+	capability_release(&capability);
+	ck_assert_int_eq(capability_bits(other, "common"), 128);
+	capability_release(&other);
+}
+END_TEST
+
 /* ---- replans ----------------------------------------------------------------------------------
  */
 
@@ -488,6 +524,7 @@ suite(void)
 	tcase_add_loop_test(tests, too_weak_is_reported, 0, 2);
 	tcase_add_test(tests, without_a_network);
 	tcase_add_test(tests, starttls_is_lost);
+	tcase_add_test(tests, next_hops_without_end);
 	tcase_add_test(tests, some_are_served);
 	tcase_add_test(tests, nobody_is_served);
 	tcase_add_test(tests, replan_is_asked_again);
