@@ -325,6 +325,39 @@ START_TEST(header_fields_decoded)
 }
 END_TEST
 
+/* GMime is made ready once, by whoever comes first; then threads do not meet. */
+static void *
+read_often(void *arg)
+{
+	const struct pn_mailbox *boxes;
+	struct pn_slice text;
+
+	for (int i = 0; i < 50; i++) {
+		struct mail_parts *parts = read_parts(nested);
+		struct arena arena = { 0 };
+
+		ck_assert_int_eq(mail_part_text(parts->parts[2], 1000, &text), 0);
+		ck_assert_uint_eq(mail_header_mailboxes(
+				      pn_slice_of("=?iso-8859-2?q?=B1?= <a@b>"), &arena, &boxes),
+		    1);
+		arena_free(&arena);
+		mail_parts_release(&parts);
+	}
+	return NULL;
+}
+
+START_TEST(several_threads)
+{
+	pthread_t threads[4];
+
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, read_often, NULL), 0);
+	for (size_t i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ck_assert_uint_eq(mail_bytes_in_use(), 0);
+}
+END_TEST
+
 /* ---- text into parts ------------------------------------------------------------------------- */
 
 #define EURO  "\xe2\x82\xac"
@@ -561,6 +594,7 @@ main(void)
 	tcase_add_loop_test(text, text_of_a_part, 0, COUNT(decoded));
 	tcase_add_test(text, no_more_than_asked_for);
 	tcase_add_test(text, header_fields_decoded);
+	tcase_add_test(text, several_threads);
 	tcase_add_loop_test(text, text_into_a_part, 0, COUNT(splices));
 	tcase_add_loop_test(text, text_into_an_inner_part, 0, COUNT(inner));
 	tcase_add_test(text, no_long_line_is_made);
