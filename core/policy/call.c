@@ -37,8 +37,6 @@ call_begin(struct pn_call *call, const struct generation *generation,
 		.may_block = may_block,
 		.due_ms = INT64_MAX,
 	};
-	if (txn)
-		call->due_ms = call_due(entry, txn, stage, clock_monotonic_ms());
 }
 
 void

@@ -63,6 +63,7 @@ struct pn_call {
 	void (*drop)(void *kept);
 };
 
+/* Whoever knows since when its turn is sets `due_ms`; until then there is no end to it. */
 void call_begin(struct pn_call *call, const struct generation *generation,
     const struct chain_entry *entry, struct pn_txn *txn, int32_t stage, bool may_block);
 /* What was staged becomes the transaction's: all of it, or on an error nothing. */

@@ -146,9 +146,9 @@ log_stall(const struct pn_call *call, int64_t took_ms)
 
 /* Waiting for a thread counts too: the client waits as well. */
 static void
-account(const struct pn_call *call, const struct chain_run *run, int64_t began_us)
+account(const struct pn_call *call, const struct chain_run *run, int64_t began_us, int64_t now_us)
 {
-	int64_t now_us = clock_monotonic_us(), took_us = now_us - began_us;
+	int64_t took_us = now_us - began_us;
 
 	pn_metric_observe(call->entry->hook_seconds[call->stage], (double)took_us / 1e6);
 	if (stage_is(call->stage, STAGE_IN_CHAIN))
@@ -180,14 +180,14 @@ may_run(struct pn_call *call)
  * the transaction is not ours any more.
  */
 static bool
-call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard)
+call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard, int64_t began_us)
 {
 	const char *fault = call->effective ? call->effective->fault : call->entry->fault;
-	int64_t began = clock_monotonic_us();
 	struct pn_verdict verdict;
+	int64_t now_us;
 	int r;
 
-	if (began / 1000 >= call->due_ms) {
+	if (began_us / 1000 >= call->due_ms) {
 		set_fault(call, "no time is left for it");
 		return true;
 	}
@@ -205,8 +205,9 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 	if (guard && !guard_leave(guard))
 		return false;
 	judge(call, verdict);
-	account(call, run, began);
-	if (call->kind != VERDICT_FAULT && call_overdue(call))
+	now_us = clock_monotonic_us();
+	account(call, run, began_us, now_us);
+	if (call->kind != VERDICT_FAULT && now_us / 1000 >= call->due_ms)
 		set_fault(call, "answered after its time was up");
 	if (call->kind == VERDICT_PASS) {
 		r = call_apply(call);
@@ -286,6 +287,7 @@ hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *
 	struct pn_call call;
 	struct effective *effective;
 	enum effective_step is;
+	int64_t now_us;
 	bool ours;
 
 	if (guard && !take_slot(guard, entry))
@@ -301,11 +303,11 @@ hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *
 	}
 	call_begin(&call, txn->generation, entry, txn, stage, may_block);
 	call.effective = effective; /* the call lets go of it */
+	now_us = clock_monotonic_us();
 	if (run->began_ms == 0)
-		run->began_ms = clock_monotonic_ms();
-	else
-		call.due_ms = call_due(entry, txn, stage, run->began_ms);
-	ours = call_hook(&call, run, guard);
+		run->began_ms = now_us / 1000;
+	call.due_ms = call_due(entry, txn, stage, run->began_ms);
+	ours = call_hook(&call, run, guard, now_us);
 	leave_slot(guard);
 	if (ours)
 		return conclude(&call, run, ret);
@@ -321,6 +323,6 @@ hook_late(struct chain_run *run, const struct chain_entry *entry, struct pn_txn 
 
 	call_begin(&call, txn->generation, entry, txn, stage, true);
 	set_fault(&call, run->late);
-	account(&call, run, run->began_ms * 1000);
+	account(&call, run, run->began_ms * 1000, clock_monotonic_us());
 	return conclude(&call, run, ret);
 }

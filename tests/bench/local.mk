@@ -25,3 +25,15 @@ bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver
 check_PROGRAMS += tests/bench/spool-bench
 tests_bench_spool_bench_SOURCES = tests/bench/spool_bench.c
 EXTRA_DIST += tests/bench/modules.py
+
+# Prints what entries of the pipeline cost a message.
+if HAVE_CHECK
+check_PROGRAMS += tests/bench/chain-bench
+tests_bench_chain_bench_SOURCES = tests/bench/chain_bench.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_bench_chain_bench_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+bench: chain-bench
+endif
+.PHONY: chain-bench
+chain-bench: tests/bench/chain-bench tests/modules/idle.la tests/modules/slow.la
+	POSTERN_BUILDDIR='$(abs_top_builddir)' tests/bench/chain-bench

@@ -5,6 +5,7 @@ check_LTLIBRARIES += tests/modules/counter.la \
 	tests/modules/crashing.la \
 	tests/modules/faulty.la \
 	tests/modules/hanging.la \
+	tests/modules/idle.la \
 	tests/modules/first-abi.la \
 	tests/modules/keeper.la \
 	tests/modules/ledger.la \
@@ -28,6 +29,9 @@ tests_modules_counter_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_crashing_la_SOURCES = tests/modules/crashing.c
 tests_modules_crashing_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_idle_la_SOURCES = tests/modules/idle.c
+tests_modules_idle_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_hanging_la_SOURCES = tests/modules/hanging.c
 tests_modules_hanging_la_LDFLAGS = $(test_module_flags)
@@ -85,3 +89,6 @@ tests_modules_wrong_name_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_wrong_size_la_SOURCES = tests/modules/wrong-size.c
 tests_modules_wrong_size_la_LDFLAGS = $(test_module_flags)
+
+# Compiled by a test, once for each module of the tree.
+EXTRA_DIST += tests/modules/unruly.c
