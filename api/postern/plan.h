@@ -55,7 +55,7 @@ enum pn_tls_level {
 /*
  * A demand on the subject's delivery, whether or not protection is wanted: at least `bits` (0, 112,
  * 128, 256) and `level`, or it is not delivered there. Demands add up: the strongest of each
- * counts. At PN_STAGE_RECIPIENT and PN_STAGE_SELECT.
+ * counts; bits without a level demand PN_TLS_ENCRYPTED. At PN_STAGE_RECIPIENT and PN_STAGE_SELECT.
  */
 PN_PUBLIC int pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level level);
 
@@ -99,6 +99,13 @@ struct pn_provider {
 PN_PUBLIC size_t pn_group_count(const struct pn_txn *txn);
 /* `index` below the count, else NULL. */
 PN_PUBLIC const char *pn_group_recipient(const struct pn_txn *txn, size_t index);
+/*
+ * Counts the groups of a message that providers render, from 1; 0 for the one that "none" and "tls"
+ * share. Effects that a provider stages for a group need it in their names. At PN_STAGE_SEAL, too,
+ * the group is that of the rendering.
+ */
+PN_PUBLIC size_t pn_group_number(const struct pn_txn *txn);
+PN_PUBLIC const char *pn_group_method(const struct pn_txn *txn);
 /* What pn_choose() was given for it. */
 PN_PUBLIC struct pn_slice pn_group_choice(const struct pn_txn *txn, size_t index);
 

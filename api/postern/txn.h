@@ -139,7 +139,9 @@ PN_PUBLIC void *pn_auth_kept(const struct pn_txn *txn);
  * entry's PN_STAGE_COMMITTED hook: it rides inside the message's own spool record, so it is durable
  * exactly when the message is. `name` [a-z0-9-], 32 at most, unique per entry and message: the
  * second stage under one name replaces the first. At most 64 KiB per message in all: -E2BIG.
- * At PN_STAGE_SENDER, RECIPIENT or MESSAGE. Falls with the hook's edits if the hook does not pass.
+ * At PN_STAGE_SENDER, RECIPIENT, MESSAGE, SELECT or PROTECT. What is staged at PN_STAGE_SELECT
+ * stands with the choice even where its provider then fails. Falls with the hook's edits if the
+ * hook does not pass.
  */
 PN_PUBLIC int pn_effect_stage(struct pn_call *call, const char *name, struct pn_slice bytes);
 /*

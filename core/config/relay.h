@@ -37,6 +37,7 @@ struct config_limits {
 	int64_t header_size; /* all header fields together */
 	int64_t header_count;
 	int64_t command_errors;                          /* per session, then 421 */
+	int64_t separate_renderings;                     /* of one message */
 	int64_t received_fields;                         /* loop: more than these are refused */
 	int64_t idle_timeout, data_timeout, tls_timeout; /* ms */
 };

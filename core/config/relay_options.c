@@ -125,6 +125,9 @@ static const struct pn_option limit_options[] = {
 	PN_OPT_INT("received_fields", LIMITS, received_fields, "100", 1, 10000, 0,
 	    "A message with more Received fields than this is in a loop and refused (RFC 5321 "
 	    "section 6.3)."),
+	PN_OPT_INT("separate_renderings", LIMITS, separate_renderings, "100", 1, 10000, 0,
+	    "Bodies that are encrypted apart for the recipients of one message; beyond it the "
+	    "client is asked to send to fewer at a time (452)."),
 	PN_OPT_DURATION("idle_timeout", LIMITS, idle_timeout, "5m", 100, 86400000, 0,
 	    "How long a session may wait for the next command; RFC 5321 section 4.5.3.2.7 wants "
 	    "at least 5m."),

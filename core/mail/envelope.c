@@ -98,5 +98,8 @@ mail_envelope_copy(struct mail_envelope *ret, const struct mail_envelope *from, 
 		new->original = copy_original(old->original, old->address, new->address, arena);
 		new->orcpt = arena_text(arena, old->orcpt);
 		new->notify = old->notify;
+		new->demand = old->demand;
+		new->want = old->want;
+		new->want.why = arena_text(arena, old->want.why);
 	}
 }

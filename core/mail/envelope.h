@@ -4,6 +4,7 @@
 #define CORE_MAIL_ENVELOPE_H
 
 #include <core/base/arena.h>
+#include <core/mail/plan.h>
 
 /* NOTIFY; 0 means that the client said nothing, which counts as FAILURE and, late, DELAY. */
 #define MAIL_NOTIFY_NEVER   0x1u
@@ -19,6 +20,9 @@ struct mail_recipient {
 	    *original;     /* as the client gave it; the same pointer where nothing was rewritten */
 	const char *orcpt; /* "rfc822;..." as received in xtext, or NULL */
 	uint32_t notify;
+	/* what policy has said of this one before he had a plan; not in the spool */
+	struct mail_want want;
+	struct mail_demand demand;
 };
 
 /* All strings live in the arena of whoever owns the envelope (a txn's or an item's). */

@@ -310,9 +310,10 @@ mail_fixups_edit(const struct mail_fixups *how, const struct mail_facts *facts,
     struct arena *arena, struct mail_edits *edits)
 {
 	struct buf trace = BUF_INIT(TRACE_MOST);
-	int r;
+	int r = 0;
 
-	r = write_trace(how, facts, envelope, arena, &trace);
+	if (!how->no_trace)
+		r = write_trace(how, facts, envelope, arena, &trace);
 	if (r == 0 && how->submission)
 		r = edit_submission(how, envelope, bytes, header, arena, edits, &trace);
 	if (r == 0 && is_all_body(bytes, header))

@@ -13,8 +13,9 @@
 struct mail_fixups {
 	const char *relay_name;
 	const char *id;
-	int64_t wall_us;  /* time of acceptance */
-	bool submission;  /* all of it; false: the trace header alone (`fixups: off`) */
+	int64_t wall_us; /* time of acceptance */
+	bool submission; /* what RFC 6409 asks for; false: left out (`fixups: off`) */
+	bool no_trace; /* the trace header is left out: a message gets it once for each rendering */
 	bool hide_client; /* trace header without the client's address and HELO (B-28) */
 };
 

@@ -186,3 +186,15 @@ mail_header_value_valid(const char *value)
 			return false;
 	}
 }
+
+bool
+mail_bare_newline(struct pn_slice bytes)
+{
+	for (size_t i = 0; i < bytes.len; i++) {
+		if (bytes.data[i] == '\r' && (i + 1 == bytes.len || bytes.data[i + 1] != '\n'))
+			return true;
+		if (bytes.data[i] == '\n' && (i == 0 || bytes.data[i - 1] != '\r'))
+			return true;
+	}
+	return false;
+}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/mail/address.c core/mail/address.h \
+	core/mail/address_list.c core/mail/address_list.h \
 	core/mail/dsn.c core/mail/dsn.h \
 	core/mail/dsn_parts.c core/mail/dsn_parts.h \
 	core/mail/dsn_text.c core/mail/dsn_text.h \

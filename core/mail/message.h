@@ -79,6 +79,8 @@ int mail_edits_add(struct mail_edits *edits, struct arena *arena, size_t offset,
 int mail_edits_apply(
     const struct mail_edits *edits, struct pn_slice from, size_t most, struct mail_bytes **ret);
 
+/* True where a CR stands without its LF, or an LF without its CR. */
+bool mail_bare_newline(struct pn_slice bytes);
 /* "Name: value" fit for a header: RFC 5322 names, no bare CR, LF or NUL, folds begin with blank. */
 bool mail_header_name_valid(const char *name);
 bool mail_header_value_valid(const char *value);

@@ -11,6 +11,12 @@
 
 #include <postern/plan.h>
 
+/* Who wants protection: the last stage (enum pn_stage) at which that was said; 0: at none. */
+struct mail_want {
+	int32_t wanted, opted_out;
+	const char *why; /* the last one given */
+};
+
 struct mail_demand {
 	int32_t bits;  /* 0: none */
 	int32_t level; /* enum pn_tls_level */
@@ -36,6 +42,14 @@ struct mail_plan {
 	const char *unserved;
 	struct mail_demand demand;
 };
+
+/* The strongest of both. */
+static inline void
+mail_demand_add(struct mail_demand *demand, struct mail_demand more)
+{
+	demand->bits = demand->bits > more.bits ? demand->bits : more.bits;
+	demand->level = demand->level > more.level ? demand->level : more.level;
+}
 
 static inline bool
 mail_demand_equal(const struct mail_demand *one, const struct mail_demand *other)

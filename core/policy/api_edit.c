@@ -12,6 +12,7 @@
 #define AT_SENDER    CALL_AT(PN_STAGE_SENDER)
 #define AT_RECIPIENT CALL_AT(PN_STAGE_RECIPIENT)
 #define AT_MESSAGE   CALL_AT(PN_STAGE_MESSAGE)
+#define AT_HEADER    (AT_MESSAGE | CALL_AT(PN_STAGE_SEAL))
 
 /* ---- the envelope ---------------------------------------------------------------------------- */
 
@@ -130,7 +131,7 @@ insert(struct pn_call *call, size_t offset, const char *name, const char *value)
 int
 pn_header_prepend(struct pn_call *call, const char *name, const char *value)
 {
-	int r = call_may_edit(call, AT_MESSAGE);
+	int r = call_may_edit(call, AT_HEADER);
 
 	return r < 0 ? r : insert(call, 0, name, value);
 }
@@ -138,7 +139,7 @@ pn_header_prepend(struct pn_call *call, const char *name, const char *value)
 int
 pn_header_append(struct pn_call *call, const char *name, const char *value)
 {
-	int r = call_may_edit(call, AT_MESSAGE);
+	int r = call_may_edit(call, AT_HEADER);
 
 	return r < 0 ? r : insert(call, call->txn->header.size, name, value);
 }
@@ -147,7 +148,7 @@ int
 pn_header_replace(struct pn_call *call, size_t index, const char *value)
 {
 	const struct mail_header *header = &call->txn->header;
-	int r = call_may_edit(call, AT_MESSAGE);
+	int r = call_may_edit(call, AT_HEADER);
 	const struct mail_field *field;
 
 	if (r < 0)
@@ -164,7 +165,7 @@ int
 pn_header_remove(struct pn_call *call, size_t index)
 {
 	const struct mail_header *header = &call->txn->header;
-	int r = call_may_edit(call, AT_MESSAGE);
+	int r = call_may_edit(call, AT_HEADER);
 
 	if (r < 0)
 		return r;
@@ -175,18 +176,6 @@ pn_header_remove(struct pn_call *call, size_t index)
 }
 
 /* ---- the body -------------------------------------------------------------------------------- */
-
-static bool
-bare_newline(struct pn_slice bytes)
-{
-	for (size_t i = 0; i < bytes.len; i++) {
-		if (bytes.data[i] == '\r' && (i + 1 == bytes.len || bytes.data[i + 1] != '\n'))
-			return true;
-		if (bytes.data[i] == '\n' && (i == 0 || bytes.data[i - 1] != '\r'))
-			return true;
-	}
-	return false;
-}
 
 /* Cutting between CR and LF would leave both bare. */
 static bool
@@ -217,9 +206,11 @@ pn_body_splice(struct pn_call *call, size_t offset, size_t length, struct pn_sli
 	const struct mail_header *header = &call->txn->header;
 	int r = call_may_edit(call, AT_MESSAGE);
 
+	if (call->stage == PN_STAGE_SEAL)
+		return -EPERM; /* seals are made of what is there */
 	if (r < 0)
 		return r;
-	if (offset > body.len || length > body.len - offset || bare_newline(bytes) ||
+	if (offset > body.len || length > body.len - offset || mail_bare_newline(bytes) ||
 	    splits_newline(body, offset) || splits_newline(body, offset + length))
 		return -EINVAL;
 	if (header->body == header->size && bytes.len > 0 && !call->body_begun)

@@ -12,6 +12,7 @@
 #define EFFECT_NAME_MOST 32
 #define MECHANISM_MOST   20 /* RFC 4422 section 3.1 */
 
+#define PLANNING         (CALL_AT(PN_STAGE_SELECT) | CALL_AT(PN_STAGE_PROTECT))
 #define IN_TRANSACTION \
 	(CALL_AT(PN_STAGE_SENDER) | CALL_AT(PN_STAGE_RECIPIENT) | CALL_AT(PN_STAGE_MESSAGE))
 
@@ -75,7 +76,7 @@ pn_effect_stage(struct pn_call *call, const char *name, struct pn_slice bytes)
 {
 	struct item_effect *effect, *old;
 	size_t before = 0;
-	int r = call_may_change(call, IN_TRANSACTION);
+	int r = call_may_change(call, IN_TRANSACTION | PLANNING);
 
 	if (r < 0)
 		return r;

@@ -11,6 +11,8 @@
 #include <postern/module.h>
 #include <stdio.h>
 
+#define CHOICE_MOST (8u * 1024)
+
 static struct pn_verdict
 made(struct pn_call *call, enum verdict_kind kind)
 {
@@ -194,4 +196,21 @@ pn_identified(struct pn_call *call, const char *user)
 		return pn_fault(call, 0, "identified nobody");
 	call->text = arena_text(&call->arena, user);
 	return made(call, VERDICT_IDENTIFIED);
+}
+
+struct pn_verdict
+pn_choose(struct pn_call *call, const char *method, struct pn_slice choice, const char *format, ...)
+{
+	va_list args;
+
+	if (provider_find(call->generation, call->entry, method, &call->chosen) < 0)
+		return pn_fault(
+		    call, 0, "chose the method \"%.64s\", which nobody provides", method);
+	if (choice.len > CHOICE_MOST)
+		return pn_fault(call, 0, "chose with more than %u bytes", CHOICE_MOST);
+	va_start(args, format);
+	set_text(call, format, args);
+	va_end(args);
+	call->choice = pn_slice(arena_slice(&call->arena, choice), choice.len);
+	return made(call, VERDICT_CHOOSE);
 }

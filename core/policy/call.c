@@ -7,6 +7,7 @@
  */
 #include <core/base/clock.h>
 #include <core/policy/call.h>
+#include <core/policy/plans.h>
 #include <core/policy/stage.h>
 #include <errno.h>
 
@@ -56,6 +57,7 @@ call_end(struct pn_call *call)
 		call->parts = NULL;
 	}
 	mail_parts_release(&call->parts);
+	mail_bytes_release(&call->rendered);
 	arena_free(&call->arena);
 	effective_release(&call->effective);
 }
@@ -66,6 +68,7 @@ call_drop(struct pn_call *call)
 	if (call->keep && call->drop && call->kept != call->txn->kept)
 		call->drop(call->kept);
 	mail_parts_release(&call->parts);
+	mail_bytes_release(&call->rendered);
 	arena_free(&call->arena);
 	effective_release(&call->effective);
 }
@@ -165,6 +168,28 @@ apply_envelope(struct pn_call *call)
 		mail_envelope_add(envelope, &txn->arena, call->added.items[i]);
 }
 
+/* What this call says of wanting protection, and demands. */
+static void
+apply_want(struct pn_call *call)
+{
+	struct pn_txn *txn = call->txn;
+	struct mail_recipient *subject = stage_is(call->stage, STAGE_RECIPIENT) &&
+						 txn->recipient >= 0
+					     ? &txn->envelope.recipients[txn->recipient]
+					     : NULL;
+	struct mail_want *want = subject ? &subject->want : &txn->want;
+
+	if (call->want.wanted > 0)
+		want->wanted = call->want.wanted;
+	if (call->want.opted_out > 0)
+		want->opted_out = call->want.opted_out;
+	if (call->want.why)
+		want->why = arena_text(&txn->arena, call->want.why);
+	txn->somebody_wants |= call->want.wanted > 0;
+	if (subject)
+		mail_demand_add(&subject->demand, call->demand);
+}
+
 static void
 apply_tags(struct pn_call *call)
 {
@@ -251,6 +276,13 @@ call_apply(struct pn_call *call)
 		if (r < 0)
 			return r;
 	}
+	if (call->stage == PN_STAGE_PROTECT) {
+		int r = protect_apply(call);
+
+		if (r < 0)
+			return r;
+	}
+	apply_want(call);
 	apply_envelope(call);
 	apply_tags(call);
 	apply_effects(call);

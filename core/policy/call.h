@@ -10,6 +10,7 @@
 #define CORE_POLICY_CALL_H
 
 #include <core/policy/effective.h>
+#include <core/policy/provider.h>
 #include <core/policy/txn.h>
 
 #define CALL_EFFECTS_MOST (64u * 1024) /* bytes per message */
@@ -25,7 +26,8 @@ enum verdict_kind {
 	VERDICT_FAULT,
 	VERDICT_NOT_QUICK,
 	VERDICT_CHALLENGE,
-	VERDICT_IDENTIFIED
+	VERDICT_IDENTIFIED,
+	VERDICT_CHOOSE
 };
 
 struct call_words {
@@ -50,6 +52,8 @@ struct pn_call {
 	const char *enhanced, *text;
 	bool refused; /* a fault that on_fault has no say in: for now, whatever it is */
 	struct pn_slice challenge;
+	struct provided chosen; /* PN_STAGE_SELECT */
+	struct pn_slice choice;
 
 	/* staged */
 	struct mail_edits edits;
@@ -58,6 +62,11 @@ struct pn_call {
 	struct call_words added, removed, tags, offers;
 	struct item_effect *effects;
 	size_t effect_count, effect_capacity;
+	struct mail_want want; /* stages, as in a recipient's */
+	struct mail_demand demand;
+	struct mail_bytes *rendered; /* PN_STAGE_PROTECT; held */
+	bool rendered_body;
+	const char *rendered_sender; /* NULL: the envelope's */
 	bool keep;
 	void *kept;
 	void (*drop)(void *kept);

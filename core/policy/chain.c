@@ -8,6 +8,7 @@
  */
 #include <core/base/clock.h>
 #include <core/policy/hook.h>
+#include <core/policy/plans.h>
 #include <core/policy/stage.h>
 
 bool
@@ -44,6 +45,8 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 		.size = txn->view ? txn->view->len : txn->size,
 	};
 
+	if (stage == PN_STAGE_PROTECT)
+		return entry == plan_group_entry(txn);
 	if (!when->given || stage_is(stage, STAGE_ALWAYS))
 		return true;
 	if (hook_hears_of_end(entry, txn, stage))
@@ -72,14 +75,20 @@ run_begin(struct chain_run *run, struct pn_txn *txn, int32_t stage)
 		buf_reset(&txn->offers);
 	if (stage == PN_STAGE_AUTH && txn->challenger > 0)
 		run->next = txn->challenger - 1;
+	if (stage == PN_STAGE_SELECT)
+		run->next = txn->first;
 }
 
 /* After the message stage nothing of the transaction is left to put right. */
-static void
-run_undo(const struct chain_run *run, struct pn_txn *txn, int32_t stage)
+static bool
+is_undone(const struct pn_txn *txn, int32_t stage)
 {
-	if (stage != PN_STAGE_SENDER && stage != PN_STAGE_RECIPIENT)
-		return;
+	return stage == PN_STAGE_SENDER || stage == PN_STAGE_RECIPIENT || txn->provisional;
+}
+
+void
+chain_undo(const struct chain_run *run, struct pn_txn *txn)
+{
 	txn->envelope.sender = run->sender;
 	txn->envelope.count = run->recipients;
 	txn->tag_count = run->tags;
@@ -144,7 +153,9 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 		run->began_ms = 0;
 		run->late = NULL;
 	}
-	if (ret->kind == RULING_REJECT || ret->kind == RULING_DEFER)
-		run_undo(run, txn, stage);
+	if (ret->kind == RULING_REJECT || ret->kind == RULING_DEFER) {
+		if (is_undone(txn, stage))
+			chain_undo(run, txn);
+	}
 	return CHAIN_DONE;
 }

@@ -11,16 +11,18 @@
 #define CORE_POLICY_CHAIN_H
 
 #include <core/policy/guard.h>
+#include <core/policy/provider.h>
 #include <core/policy/txn.h>
 #include <postern/module.h>
 
 enum ruling_kind {
 	RULING_PASS,
-	RULING_REJECT,    /* code and enhanced are 5xx */
-	RULING_DEFER,     /* 4xx */
-	RULING_DISCARD,   /* message stage */
-	RULING_CHALLENGE, /* auth */
-	RULING_IDENTIFIED /* auth */
+	RULING_REJECT,     /* code and enhanced are 5xx */
+	RULING_DEFER,      /* 4xx */
+	RULING_DISCARD,    /* message stage */
+	RULING_CHALLENGE,  /* auth */
+	RULING_IDENTIFIED, /* auth */
+	RULING_CHOSEN      /* select */
 };
 
 struct ruling {
@@ -30,6 +32,8 @@ struct ruling {
 	const char *text;     /* to the client, or the user identified; in the txn's arena */
 	const char *entry;    /* who said so; NULL for pass */
 	struct pn_slice challenge;
+	struct provided chosen;
+	struct pn_slice choice;
 };
 
 /*
@@ -61,6 +65,9 @@ enum chain_step chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_sta
 /* After CHAIN_HOP: the entry whose turn it is, and by when it has to have answered. */
 const struct chain_entry *chain_entry_next(const struct chain_run *run, const struct pn_txn *txn);
 int64_t chain_due(const struct chain_run *run, const struct pn_txn *txn, enum pn_stage stage);
+/* Puts back what the run has done to the envelope, to tags and effects: it was refused after all.
+ */
+void chain_undo(const struct chain_run *run, struct pn_txn *txn);
 
 /* True if any entry has a hook there: nothing to do otherwise. */
 bool chain_has(const struct generation *generation, enum pn_stage stage);

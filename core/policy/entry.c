@@ -10,6 +10,7 @@
 #include <core/net/jobs.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
+#include <core/policy/plans.h>
 #include <core/policy/slots.h>
 #include <core/policy/stage.h>
 #include <core/policy/trace.h>
@@ -289,6 +290,10 @@ set_hooks(struct chain_entry *entry)
 		entry->hooks[hook->stage] = hook->run;
 		entry->hook_flags[hook->stage] = hook->flags;
 		count_hook(entry, hook->stage);
+	}
+	if (provider_table(entry->module)) {
+		entry->hooks[PN_STAGE_PROTECT] = protect_render;
+		count_hook(entry, PN_STAGE_PROTECT);
 	}
 }
 

@@ -9,6 +9,7 @@
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
 #include <core/store/overrides.h>
+#include <core/policy/provider.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -156,6 +157,7 @@ load_entries(struct generation *generation, const struct entry_build *build)
 	}
 	for (size_t i = 0; i < generation->count; i++)
 		check_needs(generation, i, build->diags);
+	providers_check(generation, build->diags);
 	check_overrides(generation, build);
 	if (!generation->root)
 		check_sections(generation, build->diags);

@@ -27,7 +27,8 @@ static const struct {
 } verdicts[] = {
 #define REFUSING \
 	(CALL_AT(PN_STAGE_CONNECT) | CALL_AT(PN_STAGE_HELO) | CALL_AT(PN_STAGE_AUTH) | \
-	    CALL_AT(PN_STAGE_SENDER) | CALL_AT(PN_STAGE_RECIPIENT) | CALL_AT(PN_STAGE_MESSAGE))
+	    CALL_AT(PN_STAGE_SENDER) | CALL_AT(PN_STAGE_RECIPIENT) | CALL_AT(PN_STAGE_MESSAGE) | \
+	    CALL_AT(PN_STAGE_SELECT) | CALL_AT(PN_STAGE_PROTECT))
 	[VERDICT_NONE] = { "none", 0, RULING_PASS },
 	[VERDICT_PASS] = { "pass", ~0u, RULING_PASS },
 	[VERDICT_REJECT] = { "reject", REFUSING, RULING_REJECT },
@@ -37,6 +38,7 @@ static const struct {
 	[VERDICT_NOT_QUICK] = { "not-quick", ~0u, RULING_PASS },
 	[VERDICT_CHALLENGE] = { "challenge", CALL_AT(PN_STAGE_AUTH), RULING_CHALLENGE },
 	[VERDICT_IDENTIFIED] = { "identified", CALL_AT(PN_STAGE_AUTH), RULING_IDENTIFIED },
+	[VERDICT_CHOOSE] = { "choose", CALL_AT(PN_STAGE_SELECT), RULING_CHOSEN },
 };
 
 static void
@@ -52,7 +54,7 @@ judge(struct pn_call *call, struct pn_verdict verdict)
 {
 	int32_t kind = verdict.kind;
 
-	if (kind <= VERDICT_NONE || kind > VERDICT_IDENTIFIED) {
+	if (kind <= VERDICT_NONE || kind > VERDICT_CHOOSE) {
 		set_fault(call, "returned no verdict");
 	} else if (kind == VERDICT_NOT_QUICK) {
 		call->kind = kind;
@@ -105,12 +107,17 @@ rule_fault(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 	if (stage_is(call->stage, STAGE_EVERY) || on_fault(call) == CONFIG_FAULT_SKIP)
 		return HOOK_NEXT;
 	if (on_fault(call) == CONFIG_FAULT_REJECT)
-		*ret = (struct ruling){ RULING_REJECT, 550, "5.7.1",
-			"Refused: a policy check failed", call->entry->config->id, { NULL, 0 } };
+		*ret = (struct ruling){ .kind = RULING_REJECT,
+			.code = 550,
+			.enhanced = "5.7.1",
+			.text = "Refused: a policy check failed",
+			.entry = call->entry->config->id };
 	else
-		*ret = (struct ruling){ RULING_DEFER, auth ? 454 : 451, auth ? "4.7.0" : "4.7.1",
-			"Temporary failure, try again later", call->entry->config->id,
-			{ NULL, 0 } };
+		*ret = (struct ruling){ .kind = RULING_DEFER,
+			.code = auth ? 454 : 451,
+			.enhanced = auth ? "4.7.0" : "4.7.1",
+			.text = "Temporary failure, try again later",
+			.entry = call->entry->config->id };
 	return HOOK_END;
 }
 
@@ -130,6 +137,8 @@ rule(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 		.text = call->text ? arena_text(arena, call->text) : NULL,
 		.entry = call->entry->config->id,
 		.challenge = pn_slice(arena_slice(arena, call->challenge), call->challenge.len),
+		.chosen = call->chosen,
+		.choice = pn_slice(arena_slice(arena, call->choice), call->choice.len),
 	};
 	return HOOK_END;
 }
@@ -209,8 +218,8 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 	account(call, run, began_us, now_us);
 	if (call->kind != VERDICT_FAULT && now_us / 1000 >= call->due_ms)
 		set_fault(call, "answered after its time was up");
-	if (call->kind == VERDICT_PASS) {
-		r = call_apply(call);
+	if (call->kind == VERDICT_PASS || call->kind == VERDICT_CHOOSE) {
+		r = call->txn->provisional ? 0 : call_apply(call);
 		if (r < 0)
 			set_fault(call, arena_printf(&call->arena, "its edits cannot be made: %s",
 					    strerror(-r)));
@@ -222,6 +231,11 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 static const char *
 reason(struct pn_call *call)
 {
+	if (call->kind == VERDICT_CHOOSE)
+		return arena_printf(&call->arena, "%s%s%s", call->chosen.method,
+		    *call->text ? ": " : "", call->text);
+	if (call->kind == VERDICT_PASS && !call->text && call->want.why)
+		return call->want.why;
 	if (call->kind != VERDICT_REJECT && call->kind != VERDICT_DEFER)
 		return call->text;
 	return arena_printf(&call->arena, "%d %s %s", call->code, call->enhanced, call->text);

@@ -11,6 +11,7 @@
 #include <core/base/text.h>
 #include <core/config/scopes.h>
 #include <core/policy/loader.h>
+#include <core/policy/provider.h>
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -217,6 +218,8 @@ hooks_fault(const struct pn_hook *hooks)
 	for (; hooks && hooks->stage != PN_STAGE_END; hooks++) {
 		if (hooks->stage < 0 || hooks->stage >= PN_STAGE_COUNT)
 			return "a hook at a stage that does not exist";
+		if (hooks->stage == PN_STAGE_PROTECT)
+			return "a hook at the stage of providers, which have a table of their own";
 		if (seen[hooks->stage])
 			return "two hooks at one stage";
 		if (!hooks->run || hooks->flags & ~PN_QUICK)
@@ -254,6 +257,8 @@ description_fault(const struct pn_module *module)
 	fault = hooks_fault(module->hooks);
 	if (!fault)
 		fault = commands_fault(module->commands);
+	if (!fault)
+		fault = provider_table_fault(module);
 	if (!fault && module->settings)
 		fault = settings_table_fault(module->settings, module->option_size);
 	if (!fault && module->settings)

@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 	core/policy/api_metric.c \
 	core/policy/api_part.c \
 	core/policy/api_stage.c \
+	core/policy/api_plan.c \
 	core/policy/api_store.c \
 	core/policy/api_txn.c \
 	core/policy/api_verdict.c \
@@ -22,13 +23,16 @@ core_libcore_a_SOURCES += \
 	core/policy/guard.c core/policy/guard.h \
 	core/policy/hook.c core/policy/hook.h \
 	core/policy/loader.c core/policy/loader.h \
+	core/policy/plans.c core/policy/plans.h \
+	core/policy/protect.c \
+	core/policy/provider.c core/policy/provider.h \
 	core/policy/stage.c core/policy/stage.h \
 	core/policy/slots.c core/policy/slots.h \
 	core/policy/trace.c core/policy/trace.h \
 	core/policy/txn.c core/policy/txn.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_scopes \
+UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_plans tests/unit/policy_scopes \
 	tests/unit/policy_store
 tests_unit_policy_load_SOURCES = tests/unit/policy_load.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
@@ -36,6 +40,9 @@ tests_unit_policy_load_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_chain_SOURCES = tests/unit/policy_chain.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_chain_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+tests_unit_policy_plans_SOURCES = tests/unit/policy_plans.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_plans_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_scopes_SOURCES = tests/unit/policy_scopes.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_scopes_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)

@@ -6,7 +6,7 @@
  * session's memory in an item.
  */
 #include <core/base/clock.h>
-#include <core/policy/txn.h>
+#include <core/policy/plans.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -33,6 +33,7 @@ drop_transaction(struct pn_txn *txn)
 	mail_bytes_release(&txn->original);
 	mail_bytes_release(&txn->view);
 	mail_parts_release(&txn->parts);
+	plans_drop(txn->plans);
 	arena_free(&txn->arena);
 	txn_free(&txn->before);
 }
@@ -74,6 +75,7 @@ txn_fork(struct pn_txn *txn)
 	fork->offers = BUF_INIT(OFFERS_MOST);
 	if (buf_add(&fork->offers, txn->offers.data, txn->offers.len) < 0)
 		abort();
+	plans_fork(txn, fork);
 	fork->parts = NULL; /* decodes as it is read: for one thread */
 	fork->kept = NULL;
 	fork->drop = NULL;
@@ -255,12 +257,117 @@ copy_policy(struct item *item, const struct pn_txn *txn)
 		item->effects = copy_effects(txn->effects, txn->effect_count, &item->arena);
 }
 
+/* What the next hop must be able to take. */
+static void
+judge_bytes(const struct pn_txn *txn, struct mail_bytes *bytes, size_t header_size,
+    struct mail_rendering *ret)
+{
+	bool header = any_eightbit(bytes->data, header_size);
+
+	/* Raw eight-bit fields of a client that did not speak SMTPUTF8 go on as they came. */
+	ret->needs_utf8 = (header && txn->facts.smtputf8) || envelope_needs_utf8(&txn->envelope);
+	ret->has_eightbit = header ||
+			    any_eightbit(bytes->data + header_size, bytes->len - header_size);
+}
+
+static struct mail_rendering
+rendering_of(struct pn_txn *txn, struct mail_bytes *bytes)
+{
+	struct mail_rendering ret = { .len = bytes->len };
+	struct mail_header header;
+
+	/* A rendering is what policy made of a message that kept to the limits. */
+	if (mail_header_index(pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &header) <
+	    0)
+		header.size = bytes->len;
+	judge_bytes(txn, bytes, header.size, &ret);
+	return ret;
+}
+
+/* One behind the other. */
+static int
+join_renderings(struct pn_txn *txn, struct item *item)
+{
+	const struct plans *plans = txn->plans;
+	size_t len = 0;
+	int r;
+
+	item->rendering_count = plans->rendering_count;
+	item->renderings = arena_alloc(
+	    &item->arena, plans->rendering_count * sizeof(*item->renderings));
+	for (size_t i = 0; i < plans->rendering_count; i++) {
+		const struct plan_group *group = plans->renderings[i];
+
+		item->renderings[i] = rendering_of(txn, group->bytes);
+		item->renderings[i].offset = len;
+		item->renderings[i].sender = arena_text(&item->arena, group->sender);
+		item->renderings[i].binary = group == &plans->clear && txn->facts.binary;
+		item->needs_utf8 |= item->renderings[i].needs_utf8;
+		item->has_eightbit |= item->renderings[i].has_eightbit;
+		len += group->bytes->len;
+	}
+	if (plans->rendering_count == 1) {
+		item->bytes = mail_bytes_hold(plans->renderings[0]->bytes);
+		return 0;
+	}
+	r = mail_bytes_new(len, &item->bytes);
+	for (size_t i = 0; i < plans->rendering_count && r == 0; i++)
+		r = mail_bytes_append(item->bytes, plans->renderings[i]->bytes->data,
+		    plans->renderings[i]->bytes->len, len);
+	return r;
+}
+
+static void
+copy_plan(struct mail_plan *ret, const struct mail_plan *from, struct arena *arena)
+{
+	*ret = *from;
+	ret->method = arena_text(arena, from->method);
+	ret->entry = arena_text(arena, from->entry);
+	ret->reason = arena_text(arena, from->reason);
+	ret->passed = arena_text(arena, from->passed);
+	ret->next = arena_text(arena, from->next);
+	ret->unserved = arena_text(arena, from->unserved);
+}
+
+static void
+copy_plans(struct pn_txn *txn, struct item *item)
+{
+	for (size_t i = 0; i < item->envelope.count; i++) {
+		struct mail_plan *plan = &item->recipients[i].plan;
+
+		if (txn->plans)
+			copy_plan(plan, &txn->plans->of[i].made, &item->arena);
+		else
+			plan->demand = txn->envelope.recipients[i].demand;
+		plan->number = txn->plan_number;
+		item->wanted |= want_protection(txn, i);
+		item->opted_out |= want_opted_out(txn, i);
+	}
+}
+
+static int
+copy_bytes(struct pn_txn *txn, struct item *item)
+{
+	struct mail_rendering only = { 0 };
+	int r = 0;
+
+	if (txn->plans) {
+		r = join_renderings(txn, item);
+	} else {
+		item->bytes = mail_bytes_hold(txn->view);
+		judge_bytes(txn, txn->view, txn->header.size, &only);
+		item->needs_utf8 = only.needs_utf8;
+		item->has_eightbit = only.has_eightbit;
+	}
+	if (r == 0)
+		item->size = item->bytes->len;
+	return r;
+}
+
 struct item *
 txn_to_item(struct pn_txn *txn)
 {
 	struct item *item = item_new();
-	const char *data = txn->view->data;
-	bool header_eightbit;
 
 	if (!item)
 		return NULL;
@@ -269,15 +376,10 @@ txn_to_item(struct pn_txn *txn)
 	copy_facts(&item->facts, &txn->facts, &item->arena);
 	mail_envelope_copy(&item->envelope, &txn->envelope, &item->arena);
 	item_prepare(item);
-	item->bytes = mail_bytes_hold(txn->view);
-	item->size = txn->view->len;
+	copy_plans(txn, item);
 	copy_policy(item, txn);
-	header_eightbit = any_eightbit(data, txn->header.size);
-	/* Raw eight-bit fields of a client that did not speak SMTPUTF8 go on as they came. */
-	item->needs_utf8 = (header_eightbit && txn->facts.smtputf8) ||
-			   envelope_needs_utf8(&item->envelope);
-	item->has_eightbit = header_eightbit || any_eightbit(data + txn->header.body,
-						    txn->view->len - txn->header.body);
+	if (copy_bytes(txn, item) < 0)
+		item_free(&item);
 	return item;
 }
 
@@ -288,7 +390,9 @@ txn_of_item(struct generation *generation, const struct item *item, struct mail_
 
 	if (!txn)
 		abort(); /* as arena.h */
-	memcpy(txn->id, item->id, sizeof(txn->id));
+	memcpy(txn->id, item_log_id(item), sizeof(txn->id));
+	if (item->envelope.count > 0)
+		txn->plan_number = item->recipients[0].plan.number;
 	copy_facts(&txn->facts, &item->facts, &txn->arena);
 	mail_envelope_copy(&txn->envelope, &item->envelope, &txn->arena);
 	txn->size = item->size;
@@ -296,7 +400,7 @@ txn_of_item(struct generation *generation, const struct item *item, struct mail_
 	txn->tags = copy_tags(item->tags, item->tag_count, &txn->arena);
 	txn->effect_count = item->effect_count;
 	txn->effects = copy_effects(item->effects, item->effect_count, &txn->arena);
-	if (bytes) {
+	if (bytes && item->rendering_count <= 1) { /* several renderings are no message */
 		txn->view = mail_bytes_hold(bytes);
 		mail_header_index(
 		    pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &txn->header);

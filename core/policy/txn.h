@@ -25,6 +25,9 @@ struct trace_line {
 	const char *scope;     /* whose overrides held, NULL: nobody's */
 };
 
+struct plans;
+struct plan_group;
+
 struct pn_txn {
 	uint32_t references; /* atomic: its owner, a hook that was left behind, forks of it */
 	struct pn_txn
@@ -57,8 +60,19 @@ struct pn_txn {
 	struct trace_line *trace;
 	size_t trace_count, trace_capacity;
 
+	struct mail_want want;     /* of every recipient; his own stands in the envelope */
+	bool somebody_wants;       /* protection was asked for, whoever opted out since */
+	uint32_t plan_number;      /* 0 and 1: the first plans; greater: chosen again, for: */
+	const char *replan_reason; /* NULL: none */
+	struct plans *plans;       /* behind the message stage, where anything is to be planned */
+
 	/* subject of the running stage */
-	int32_t recipient; /* index, -1: none */
+	int32_t recipient;  /* index, -1: none */
+	size_t first;       /* entry at which the stage begins */
+	size_t early_trace; /* lines before a provisional selection */
+	bool provisional;   /* PN_STAGE_SELECT before the message is known: nothing stands */
+	const struct plan_group *group; /* of PN_STAGE_PROTECT and PN_STAGE_SEAL; NULL: none */
+	const struct pn_outcome *outcome;
 	/* AUTH */
 	const char *mechanism;
 	struct pn_slice response;

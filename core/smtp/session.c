@@ -91,6 +91,14 @@ session_ask(struct session *session, enum pn_stage stage, session_ruled_fn *rule
 	return STEP_GO;
 }
 
+enum session_step
+session_ask_on(struct session *session, enum pn_stage stage, session_ruled_fn *ruled)
+{
+	session->stage = stage;
+	session->ruled = ruled;
+	return STEP_GO;
+}
+
 static enum session_step
 ask_chain(struct session *session, bool may_block)
 {

@@ -104,6 +104,9 @@ enum session_step session_step(struct session *session, bool may_block);
 /* Runs a stage's hooks next, and `ruled` with what came of it. */
 enum session_step session_ask(
     struct session *session, enum pn_stage stage, session_ruled_fn *ruled);
+/* The same in the run of the stage that has just passed: a refusal puts back both. */
+enum session_step session_ask_on(
+    struct session *session, enum pn_stage stage, session_ruled_fn *ruled);
 void session_reply(struct session *session, int code, const char *enhanced, const char *text);
 /* A reply to something that no client should do; too many of them end the session. */
 enum session_step session_fault(

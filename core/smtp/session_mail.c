@@ -7,6 +7,7 @@
  */
 #include <core/base/text.h>
 #include <core/mail/address.h>
+#include <core/policy/plans.h>
 #include <core/smtp/session_inner.h>
 #include <errno.h>
 #include <stdio.h>
@@ -200,8 +201,9 @@ session_mail(struct session *session, const struct command *command)
 /* ---- RCPT -------------------------------------------------------------------------------------
  */
 
+/* What RCPT is answered. */
 static enum session_step
-rcpt_ruled(struct session *session, const struct ruling *ruling)
+answer_rcpt(struct session *session, const struct ruling *ruling)
 {
 	struct pn_txn *txn = session->txn;
 	size_t index = (size_t)txn->recipient;
@@ -219,6 +221,26 @@ rcpt_ruled(struct session *session, const struct ruling *ruling)
 	}
 	session_reply(session, 250, "2.1.5", "Ok");
 	return STEP_GO;
+}
+
+static enum session_step
+selected(struct session *session, const struct ruling *ruling)
+{
+	struct ruling answer = *ruling;
+
+	plans_early_take(session->txn, &session->run, &answer);
+	return answer_rcpt(session, &answer);
+}
+
+/* Where protection is wanted already, a recipient whom nobody can serve is refused here. */
+static enum session_step
+rcpt_ruled(struct session *session, const struct ruling *ruling)
+{
+	struct ruling answer = *ruling;
+
+	if (ruling->kind == RULING_PASS && plans_early(session->txn, &session->run, &answer))
+		return session_ask_on(session, PN_STAGE_SELECT, selected);
+	return answer_rcpt(session, &answer);
 }
 
 static bool

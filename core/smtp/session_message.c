@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * session_message.c - a whole message: the core's limits, the message stage, the core's own edits,
+ * session_message.c - a whole message: the core's limits, the message stage, plans and renderings,
  * and the queue's answer.
  *
  * Called by session_data.c when the last byte is there. Must never say 250 before the queue said
  * that the message is durable.
  */
 #include <core/base/clock.h>
-#include <core/mail/fixups.h>
+#include <core/policy/plans.h>
 #include <core/smtp/session_inner.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,12 +30,11 @@ refuse_errno(struct session *session, int r)
 	return refuse(session, 451, "4.3.0", "Cannot take the message now, try again", NULL);
 }
 
-/* Trace header and fixups (SPEC R10); then the message is an item. */
+/* Trace header and fixups (SPEC R10), and who is to be served how. */
 static int
-make_item(struct session *session)
+begin_plans(struct session *session)
 {
 	struct pn_txn *txn = session->txn;
-	struct mail_edits edits = { 0 };
 	struct mail_fixups how = {
 		.relay_name = session_relay_name(session),
 		.id = txn->id,
@@ -43,17 +42,8 @@ make_item(struct session *session)
 		.submission = session->listener->fixups,
 		.hide_client = session->listener->hide_client,
 	};
-	int r;
 
-	r = mail_fixups_edit(&how, &txn->facts, &txn->envelope,
-	    pn_slice(txn->view->data, txn->view->len), &txn->header, &txn->arena, &edits);
-	if (r < 0)
-		return r;
-	r = txn_apply(txn, &edits);
-	if (r < 0)
-		return r;
-	session->item = txn_to_item(txn);
-	return session->item ? 0 : -ENOMEM;
+	return plans_begin(txn, &how);
 }
 
 static void
@@ -75,6 +65,34 @@ discard(struct session *session, const char *entry)
 	return session_abandon(session);
 }
 
+static session_ruled_fn plan_ruled;
+
+/* The next stage of the way to a rendering for everybody; at its end the message is an item. */
+static enum session_step
+go_on(struct session *session)
+{
+	struct ruling refused;
+	enum pn_stage stage;
+
+	switch (plans_next(session->txn, &stage, &refused)) {
+	case PLANS_ASK:
+		return session_ask(session, stage, plan_ruled);
+	case PLANS_REFUSED:
+		return refuse(session, refused.code, refused.enhanced, refused.text, refused.entry);
+	case PLANS_DONE:
+		break;
+	}
+	session->item = txn_to_item(session->txn);
+	return session->item ? STEP_ACCEPT : refuse_errno(session, -ENOMEM);
+}
+
+static enum session_step
+plan_ruled(struct session *session, const struct ruling *ruling)
+{
+	plans_take(session->txn, &session->run, ruling);
+	return go_on(session);
+}
+
 static enum session_step
 message_ruled(struct session *session, const struct ruling *ruling)
 {
@@ -84,8 +102,8 @@ message_ruled(struct session *session, const struct ruling *ruling)
 		return refuse(session, ruling->code, ruling->enhanced, ruling->text, ruling->entry);
 	if (ruling->kind == RULING_DISCARD || session->txn->envelope.count == 0)
 		return discard(session, ruling->entry);
-	r = make_item(session);
-	return r < 0 ? refuse_errno(session, r) : STEP_ACCEPT;
+	r = begin_plans(session);
+	return r < 0 ? refuse_errno(session, r) : go_on(session);
 }
 
 enum session_step

@@ -8,6 +8,9 @@ tests_fuzz_dsn_SOURCES = tests/fuzz/dsn.c
 tests_fuzz_dsn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_header_SOURCES = tests/fuzz/header.c
 tests_fuzz_header_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/address_list
+tests_fuzz_address_list_SOURCES = tests/fuzz/address_list.c
+tests_fuzz_address_list_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/courier
 tests_fuzz_courier_SOURCES = tests/fuzz/courier.c
 tests_fuzz_courier_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -35,5 +38,6 @@ EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
 EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/header
+EXTRA_DIST += tests/fuzz/seeds/address_list
 EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/part

@@ -13,6 +13,9 @@ check_LTLIBRARIES += tests/modules/counter.la \
 	tests/modules/no-symbol.la \
 	tests/modules/phonebook.la \
 	tests/modules/picky.la \
+	tests/modules/provider.la \
+	tests/modules/sealer.la \
+	tests/modules/selector.la \
 	tests/modules/slow.la \
 	tests/modules/sneaky.la \
 	tests/modules/stamper.la \
@@ -59,6 +62,15 @@ tests_modules_phonebook_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_picky_la_SOURCES = tests/modules/picky.c
 tests_modules_picky_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_provider_la_SOURCES = tests/modules/provider.c
+tests_modules_provider_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_sealer_la_SOURCES = tests/modules/sealer.c
+tests_modules_sealer_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_selector_la_SOURCES = tests/modules/selector.c
+tests_modules_selector_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_slow_la_SOURCES = tests/modules/slow.c
 tests_modules_slow_la_LDFLAGS = $(test_module_flags)

@@ -3,6 +3,7 @@
 #include "run.h"
 #include <check.h>
 #include <core/mail/address.h>
+#include <core/mail/address_list.h>
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
 #include <errno.h>
@@ -318,6 +319,52 @@ END_TEST
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof(*(table))))
 
+/* ---- addresses in headers -------------------------------------------------------------------- */
+
+static const struct {
+	const char *value, *addresses;
+} lists[] = {
+	{ " a@example.org", "a@example.org" },
+	{ " A B <a@Example.ORG>, b@example.org,\r\n\tc@example.org",
+	    "a@example.org b@example.org c@example.org" },
+	{ "\"x, y@example.org\" <a@example.org>", "a@example.org" },
+	{ "(see b@example.org, <c@example.org>) a@example.org (d@example.org)", "a@example.org" },
+	{ "Group: a@example.org, B <b@example.org>;, c@example.org",
+	    "a@example.org b@example.org c@example.org" },
+	{ "undisclosed-recipients:;", "" },
+	{ "\"a b\"@example.org, c@[IPv6:::1]", "\"a b\"@example.org c@[ipv6:::1]" },
+	{ "< a@example.org >", "a@example.org" },
+	/* what a reader may not see so is not named */
+	{ "a(x)@example.org", "" },
+	{ "a b@example.org", "" },
+	{ "<a@example.org", "" },
+	{ "<@r.example:a@example.org>", "" },
+	{ "a@example.org <b@example.org> <c@example.org>", "b@example.org" },
+	{ "=?utf-8?q?a=40example.org?=", "" },
+	{ "(never closed a@example.org", "" },
+	{ "\"never closed, a@example.org", "" },
+	{ "", "" },
+};
+
+static void
+join(void *arg, const char *address)
+{
+	char *text = arg;
+
+	if (*text)
+		strcat(text, " ");
+	strcat(text, address);
+}
+
+START_TEST(address_lists)
+{
+	char text[400] = "";
+
+	mail_address_list(pn_slice_of(lists[_i].value), join, text);
+	ck_assert_str_eq(text, lists[_i].addresses);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -325,6 +372,7 @@ main(void)
 	TCase *tcase = tcase_create("all");
 
 	suite_add_tcase(suite, tcase);
+	tcase_add_loop_test(tcase, address_lists, 0, (int)(sizeof(lists) / sizeof(*lists)));
 	tcase_add_loop_test(tcase, address_check, 0, COUNT(checked));
 	tcase_add_loop_test(tcase, address_any_byte, 0, 256);
 	tcase_add_loop_test(tcase, address_canonical, 0, COUNT(canonical));

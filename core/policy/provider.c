@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * provider.c - finds who applies a method.
+ *
+ * Called when a generation is built and when a hook chooses.
+ */
+#include <core/policy/provider.h>
+#include <errno.h>
+
+#define METHOD_MOST 32
+
+const struct pn_provider *
+provider_table(const struct pn_module *module)
+{
+	return module->abi > 1 ? module->providers : NULL;
+}
+
+const char *
+provider_table_fault(const struct pn_module *module)
+{
+	const struct pn_provider *row = provider_table(module);
+
+	for (; row && row->method; row++) {
+		size_t len = strlen(row->method);
+
+		if (len == 0 || len > METHOD_MOST ||
+		    strspn(row->method, "abcdefghijklmnopqrstuvwxyz0123456789-") != len)
+			return "a method whose name is not [a-z0-9-], 32 at most";
+		if (!strcmp(row->method, PROVIDER_NONE) || !strcmp(row->method, PROVIDER_TLS))
+			return "a method that is the relay's own: \"none\" or \"tls\"";
+		if (!row->render || row->flags & ~PN_ONE_PER_RECIPIENT)
+			return "a method without a function or with unknown flags";
+	}
+	return NULL;
+}
+
+static const struct pn_provider *
+find(const struct chain_entry *entry, const char *method)
+{
+	const struct pn_provider *row = entry->config->enabled ? provider_table(entry->module)
+							       : NULL;
+
+	for (; row && row->method; row++)
+		if (!strcmp(row->method, method))
+			return row;
+	return NULL;
+}
+
+int
+provider_find(const struct generation *generation, const struct chain_entry *chooser,
+    const char *method, struct provided *ret)
+{
+	const struct chain_entry *entries;
+	size_t count = generation_entries(generation, &entries);
+	const struct pn_provider *own = find(chooser, method);
+
+	*ret = (struct provided){ .method = PROVIDER_NONE };
+	if (!strcmp(method, PROVIDER_NONE))
+		return 0;
+	ret->method = PROVIDER_TLS;
+	if (!strcmp(method, PROVIDER_TLS))
+		return 0;
+	for (size_t i = 0; i < count; i++) {
+		ret->provider = own && &entries[i] != chooser ? NULL : find(&entries[i], method);
+		ret->entry = i;
+		if (ret->provider) {
+			ret->method = ret->provider->method;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+/* ---- while building -------------------------------------------------------------------------- */
+
+static const struct chain_entry *
+other_provider(const struct chain_entry *entries, size_t index, const char *method)
+{
+	for (size_t i = 0; i < index; i++)
+		if (entries[i].module && entries[i].module != entries[index].module &&
+		    find(&entries[i], method))
+			return &entries[i];
+	return NULL;
+}
+
+void
+providers_check(const struct generation *generation, struct diags *diags)
+{
+	const struct chain_entry *entries;
+	size_t count = generation_entries(generation, &entries);
+
+	for (size_t i = 0; i < count; i++) {
+		const struct pn_provider *row = entries[i].module && entries[i].config->enabled
+						    ? provider_table(entries[i].module)
+						    : NULL;
+
+		for (; row && row->method; row++) {
+			const struct chain_entry *other = other_provider(entries, i, row->method);
+
+			if (other)
+				diag_add(diags, DIAG_ERROR, entries[i].config->mark,
+				    "pipeline: %s and %s both provide the method \"%s\"; leave one "
+				    "of them out",
+				    other->config->id, entries[i].config->id, row->method);
+		}
+	}
+}

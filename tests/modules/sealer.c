@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sealer.c - test module: a header on all that leaves, and a note of what became of it. */
+#include <errno.h>
+#include <postern/module.h>
+#include <stdio.h>
+
+struct sealer {
+	bool fail;
+	const char *file;
+};
+
+static const struct pn_option sealer_options[] = {
+	PN_OPT_BOOL("fail", struct sealer, fail, "no", 0, "Fault."),
+	PN_OPT_STRING("file", struct sealer, file, NULL, PN_PATH, "Where outcomes are noted."),
+	PN_OPT_END,
+};
+
+static struct pn_verdict
+sealer_on_seal(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct sealer *cfg = pn_settings(call);
+	char text[100];
+	int r;
+
+	snprintf(text, sizeof(text), "%zu %s plan %d", pn_group_number(txn), pn_group_method(txn),
+	    pn_txn_plan_number(txn));
+	if (cfg->fail)
+		return pn_fault(call, -EIO, "broken on purpose");
+	if (pn_body_splice(call, 0, 0, pn_slice_of("x")) != -EPERM)
+		return pn_fault(call, 0, "may change the body");
+	r = pn_header_prepend(call, "X-Seal", text);
+	return r < 0 ? pn_fault(call, r, "cannot seal") : pn_pass();
+}
+
+static int
+note(const struct sealer *cfg, const char *line)
+{
+	FILE *file = cfg->file ? fopen(cfg->file, "a") : NULL;
+
+	if (!file)
+		return cfg->file ? -errno : 0;
+	fprintf(file, "%s\n", line);
+	return fclose(file) == 0 ? 0 : -errno;
+}
+
+static struct pn_verdict
+sealer_on_outcome(struct pn_call *call, struct pn_txn *txn)
+{
+	static const char *const fates[] = { "delivered", "deferred", "failed", "replanned" };
+	const struct pn_outcome *outcome = pn_txn_outcome(txn);
+	char line[400];
+
+	snprintf(line, sizeof(line), "%s %s %s plan %u %s", fates[outcome->fate],
+	    pn_txn_recipient(txn), outcome->method, outcome->plan,
+	    outcome->reply ? outcome->reply : "-");
+	return note(pn_settings(call), line) < 0 ? pn_fault(call, -EIO, "cannot note") : pn_pass();
+}
+
+static struct pn_verdict
+sealer_on_tick(struct pn_call *call, struct pn_txn *txn)
+{
+	return note(pn_settings(call), "tick") < 0 ? pn_fault(call, -EIO, "cannot note")
+						   : pn_pass();
+}
+
+static const struct pn_hook sealer_hooks[] = {
+	{ PN_STAGE_SEAL, PN_QUICK, sealer_on_seal },
+	{ PN_STAGE_OUTCOME, 0, sealer_on_outcome },
+	{ PN_STAGE_TICK, 0, sealer_on_tick },
+	PN_HOOK_END,
+};
+
+PN_MODULE(sealer) = {
+	PN_MODULE_HEAD,
+	.name = "sealer",
+	.summary = "Seals what leaves.",
+	.flags = PN_MODIFIES,
+	.settings_size = sizeof(struct sealer),
+	.settings = sealer_options,
+	.hooks = sealer_hooks,
+};
