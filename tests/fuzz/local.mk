@@ -32,6 +32,10 @@ tests_fuzz_client_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/part
 tests_fuzz_part_SOURCES = tests/fuzz/part.c
 tests_fuzz_part_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/html
+tests_fuzz_html_SOURCES = tests/fuzz/html.c modules/taglines/body.c modules/taglines/html.c \
+	modules/taglines/plain.c modules/taglines/seen.c modules/taglines/tags.c
+tests_fuzz_html_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool
 EXTRA_DIST += tests/fuzz/seeds/config
