@@ -15,6 +15,7 @@
 
 /* For sessions that have not said MAIL yet, when nobody waits for the end. */
 #define GRACE_MS 5000
+#define LOOK_MS  50
 
 struct door {
 	struct acceptor acceptor;
@@ -34,8 +35,8 @@ struct lane {
 	bool running;
 	struct loop_timer last_attempts;
 	bool draining_queue, sessions_gone, queue_drained;
-	void (*drained)(void *arg);
-	void *drained_arg;
+	struct lane_drain drain;
+	int64_t attempts_until_ms;
 };
 
 /* ---- committed hooks ---- */
@@ -214,7 +215,15 @@ queue_is_empty_handed(void *arg)
 
 	lane->queue_drained = true;
 	if (lane->sessions_gone)
-		lane->drained(lane->drained_arg);
+		lane->drain.drained(lane->drain.arg);
+}
+
+/* Another lane's slow client must not keep from being sent what waits here. */
+static bool
+goes_on(const struct lane *lane)
+{
+	return !lane->drain.hurry && atomic_load(lane->drain.occupied) > 0 &&
+	       loop_now(lane->loop) < lane->attempts_until_ms;
 }
 
 static void
@@ -222,6 +231,10 @@ no_more_attempts(struct loop_timer *timer)
 {
 	struct lane *lane = (struct lane *)((char *)timer - offsetof(struct lane, last_attempts));
 
+	if (goes_on(lane)) {
+		loop_timer_set(lane->loop, &lane->last_attempts, LOOK_MS);
+		return;
+	}
 	lane->draining_queue = true;
 	queue_drain(lane->queue, queue_is_empty_handed, lane);
 }
@@ -232,22 +245,25 @@ sessions_are_gone(void *arg)
 	struct lane *lane = arg;
 
 	lane->sessions_gone = true;
+	atomic_fetch_sub(lane->drain.occupied, 1);
 	loop_timer_cancel(lane->loop, &lane->last_attempts);
 	if (!lane->draining_queue)
 		no_more_attempts(&lane->last_attempts);
 	else if (lane->queue_drained)
-		lane->drained(lane->drained_arg);
+		lane->drain.drained(lane->drain.arg);
 }
 
 void
-lane_drain(struct lane *lane, int64_t within_ms, bool hurry, void (*drained)(void *arg), void *arg)
+lane_drain(struct lane *lane, const struct lane_drain *how)
 {
-	lane->drained = drained;
-	lane->drained_arg = arg;
+	int64_t attempts_ms = how->within_ms * 2 / 3;
+
+	lane->drain = *how;
+	lane->attempts_until_ms = loop_now(lane->loop) + attempts_ms;
 	lane->last_attempts.fire = no_more_attempts;
-	loop_timer_set(lane->loop, &lane->last_attempts, within_ms * 2 / 3);
+	loop_timer_set(lane->loop, &lane->last_attempts, attempts_ms);
 	close_doors(lane);
-	server_drain(lane->server, hurry ? 0 : GRACE_MS, sessions_are_gone, lane);
+	server_drain(lane->server, how->hurry ? 0 : GRACE_MS, sessions_are_gone, lane);
 }
 
 void

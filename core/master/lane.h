@@ -10,6 +10,7 @@
 
 #include <core/master/settled.h>
 #include <core/smtp/server.h>
+#include <stdatomic.h>
 
 struct lane;
 
@@ -29,13 +30,20 @@ struct server *lane_server(struct lane *lane);
 void lane_configure(struct lane *lane, struct settled *settled);
 /* Starts the thread. */
 int lane_start(struct lane *lane, struct pn_error *err);
+struct lane_drain {
+	int64_t within_ms;
+	bool hurry;
+	atomic_size_t *occupied; /* lanes that have sessions; all at first */
+	void (*drained)(void *arg);
+	void *arg;
+};
 /*
  * On the lane's thread: no new connections; `drained` on it when nothing is in flight, which should
  * be within that time. Sessions may end their first transaction if they are not told to hurry.
- * Deliveries begin until the last session has gone or two thirds of the time have.
+ * Deliveries begin until the last session has gone, of all lanes if there is no hurry, or two
+ * thirds of the time have.
  */
-void lane_drain(
-    struct lane *lane, int64_t within_ms, bool hurry, void (*drained)(void *arg), void *arg);
+void lane_drain(struct lane *lane, const struct lane_drain *how);
 /* From another thread: ends the loop and waits for the thread. */
 void lane_join(struct lane *lane);
 void lane_free(struct lane **lane);

@@ -242,7 +242,10 @@ drain_lane(struct loop_task *task)
 {
 	struct switch_task *change = (struct switch_task *)task;
 
-	lane_drain(change->lane, change->within_ms, change->hurry, say_drained, change);
+	struct lane_drain how = { change->within_ms, change->hurry, &change->relay->occupied,
+		say_drained, change };
+
+	lane_drain(change->lane, &how);
 }
 
 static void
@@ -258,6 +261,7 @@ drain(struct relay *relay, int64_t within_ms, bool hurry)
 		return; /* the master has gone since: there is less time */
 	relay->draining = true;
 	relay->undrained = relay->lane_count;
+	atomic_store(&relay->occupied, relay->lane_count);
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
 

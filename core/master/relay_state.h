@@ -38,6 +38,7 @@ struct relay {
 	struct relay_overrides *overrides; /* see relay_overrides.c */
 	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
+	atomic_size_t occupied; /* lanes that have sessions, during a drain */
 	int64_t drained_by_ms;
 };
 
