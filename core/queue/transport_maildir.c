@@ -198,6 +198,22 @@ make_name(const struct maildir_job *job, char *ret, size_t size)
 	    job->host);
 }
 
+/* A crash may have left the maildir half made. */
+static int
+move(const char *maildir, const char *from, const char *to)
+{
+	int r;
+
+	if (rename(from, to) == 0)
+		return 0;
+	if (errno != ENOENT)
+		return -errno;
+	r = make_maildir(maildir);
+	if (r < 0)
+		return r;
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
 static int
 store(const struct maildir_job *job, const char *recipient)
 {
@@ -219,8 +235,8 @@ store(const struct maildir_job *job, const char *recipient)
 		if (r == 0)
 			r = write_file(from, letter, recipient);
 	}
-	if (r == 0 && rename(from, to) < 0)
-		r = -errno;
+	if (r == 0)
+		r = move(path.data, from, to);
 	if (r < 0)
 		unlink(from);
 	to[path.len + strlen("/new")] = '\0';

@@ -7,6 +7,7 @@
 #include <core/queue/schedule.h>
 #include <glib.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #define HELLO "A", "S 220 hop", "C EHLO relay.test"
 #define PIPED "S 250-hop\r\n250 PIPELINING"
@@ -116,6 +117,26 @@ START_TEST(maildir)
 	    text, "Return-Path: <a@s.example>\r\nDelivered-To: eve@s.example\r\n" SCENE_BODY);
 	ck_assert_uint_eq(scene_mailbox_count(&scene, "bob"), 1);
 	g_free(text);
+	scene_end(&scene);
+}
+END_TEST
+
+/* A crash came between its folders. */
+START_TEST(maildir_half_made)
+{
+	static const char *const folders[] = { "mail", "mail/bob", "mail/bob/tmp" };
+	struct scene scene;
+	char path[300];
+
+	scene_begin(&scene, NULL);
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", scene.folder, folders[i]);
+		ck_assert_int_eq(mkdir(path, 0700), 0);
+	}
+	scene_send(&scene, "a@s.example", "bob@s.example");
+	scene_run(&scene, scene_is_empty);
+	ck_assert_uint_eq(scene_figures(&scene).delivered, 1);
+	ck_assert_uint_eq(scene_mailbox_count(&scene, "bob"), 1);
 	scene_end(&scene);
 }
 END_TEST
@@ -464,6 +485,7 @@ main(void)
 	tcase_add_loop_test(tc, delay_doubles, 0, (int)(sizeof(delays) / sizeof(*delays)));
 	tcase_add_test(tc, discard);
 	tcase_add_test(tc, maildir);
+	tcase_add_test(tc, maildir_half_made);
 	tcase_add_loop_test(tc, maildir_stays_inside, 0, (int)(sizeof(strange) / sizeof(*strange)));
 	tcase_add_test(tc, grouped);
 	tcase_add_test(tc, connection_is_reused);
