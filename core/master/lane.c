@@ -29,6 +29,7 @@ struct lane {
 	struct queue *queue;
 	struct server *server;
 	struct settled *settled;
+	struct committed_list committed;
 	struct door *doors;
 	size_t door_count;
 	pthread_t thread;
@@ -41,18 +42,10 @@ struct lane {
 
 /* ---- committed hooks ---- */
 
-struct commit {
-	struct queue *queue;
-	struct item *item;
-};
-
 static void
-commit_done(void *arg)
+commit_done(void *arg, struct item *item)
 {
-	struct commit *commit = arg;
-
-	queue_effects_done(commit->queue, commit->item, true);
-	free(commit);
+	queue_effects_done(arg, item, true);
 }
 
 static void
@@ -60,18 +53,13 @@ on_committed(void *arg, struct queue *queue, struct item *item)
 {
 	struct lane *lane = arg;
 	const struct away_place place = { lane->loop, lane->jobs };
-	struct commit *commit;
 
 	if (!chain_has(lane->settled->generation, PN_STAGE_COMMITTED)) {
 		queue_effects_done(queue, item, false);
 		return;
 	}
-	commit = calloc(1, sizeof(*commit));
-	if (!commit)
-		abort(); /* as arena.h: the master restarts us, the spool remembers the effects */
-	commit->queue = queue;
-	commit->item = item;
-	committed_start(&place, lane->settled->generation, item, commit_done, commit);
+	committed_start(
+	    &lane->committed, &place, lane->settled->generation, item, commit_done, queue);
 }
 
 /* ---- life ---- */
@@ -285,6 +273,7 @@ lane_free(struct lane **lane)
 	if (!old)
 		return;
 	close_doors(old);
+	committed_drop(&old->committed);
 	server_free(&old->server);
 	queue_free(&old->queue);
 	settled_release(&old->settled);

@@ -13,14 +13,16 @@
 #define RETRY_MOST  60000
 
 struct committed {
+	struct committed *next, **link;
 	struct away_place place;
 	struct loop_timer timer; /* of the next try */
-	struct pn_txn *item;     /* the message, never changed */
+	struct item *item;       /* the queue's: handed back */
+	struct pn_txn *message;  /* the same as a transaction, never changed */
 	struct pn_txn *txn;      /* of this try */
 	struct chain_run run;
 	enum chain_step step;
 	int64_t wait_ms;
-	void (*done)(void *arg);
+	void (*done)(void *arg, struct item *item);
 	void *arg;
 };
 
@@ -74,11 +76,21 @@ static const struct away_ops ops = {
 };
 
 static void
+drop(struct committed *committed)
+{
+	*committed->link = committed->next;
+	if (committed->next)
+		committed->next->link = committed->link;
+	txn_free(&committed->txn);
+	txn_free(&committed->message);
+	free(committed);
+}
+
+static void
 finish(struct committed *committed)
 {
-	committed->done(committed->arg);
-	txn_free(&committed->item);
-	free(committed);
+	committed->done(committed->arg, committed->item);
+	drop(committed);
 }
 
 /* What the last piece of the run has come to. */
@@ -117,24 +129,38 @@ try(struct loop_timer *timer)
 							   offsetof(struct committed, timer));
 
 	committed->run = (struct chain_run){ 0 };
-	committed->txn = txn_fork(committed->item);
+	committed->txn = txn_fork(committed->message);
 	run(committed, false);
 	settle(committed);
 }
 
 void
-committed_start(const struct away_place *place, struct generation *generation,
-    const struct item *item, void (*done)(void *arg), void *arg)
+committed_start(struct committed_list *list, const struct away_place *place,
+    struct generation *generation, struct item *item, void (*done)(void *arg, struct item *item),
+    void *arg)
 {
 	struct committed *committed = calloc(1, sizeof(*committed));
 
 	if (!committed)
 		abort(); /* as arena.h: the master restarts us, the spool remembers the effects */
+	committed->next = list->first;
+	committed->link = &list->first;
+	if (list->first)
+		list->first->link = &committed->next;
+	list->first = committed;
 	committed->place = *place;
 	committed->timer.fire = try;
-	committed->item = txn_of_item(generation, item, item->bytes);
+	committed->item = item;
+	committed->message = txn_of_item(generation, item, item->bytes);
 	committed->wait_ms = RETRY_FIRST;
 	committed->done = done;
 	committed->arg = arg;
 	loop_timer_set(place->loop, &committed->timer, 0);
+}
+
+void
+committed_drop(struct committed_list *list)
+{
+	while (list->first)
+		drop(list->first);
 }

@@ -10,11 +10,22 @@
 
 #include <core/policy/away.h>
 
+struct committed;
+
+/* Of one loop; all zero begins. */
+struct committed_list {
+	struct committed *first; /* those that have not passed yet */
+};
+
 /*
  * On the loop; `done` is called there when all hooks have passed, never within this call. The item
- * is copied; its bytes are held, where they are in memory (after a restart they are not).
+ * is copied, and only handed back; its bytes are held, where they are in memory (after a restart
+ * they are not).
  */
-void committed_start(const struct away_place *place, struct generation *generation,
-    const struct item *item, void (*done)(void *arg), void *arg);
+void committed_start(struct committed_list *list, const struct away_place *place,
+    struct generation *generation, struct item *item, void (*done)(void *arg, struct item *item),
+    void *arg);
+/* Neither the loop nor its policy threads run any more: the spool remembers what was not done. */
+void committed_drop(struct committed_list *list);
 
 #endif
