@@ -44,4 +44,4 @@ EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/header
 EXTRA_DIST += tests/fuzz/seeds/address_list
 EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
-EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/part
+EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
