@@ -46,7 +46,8 @@ PN_PUBLIC struct pn_slice pn_row_bytes(const struct pn_row *row, int column);
 /* Called once per row; a value other than 0 stops and is returned by pn_db_query. */
 typedef int pn_row_fn(void *arg, const struct pn_row *row);
 
-/* Changes something. In hooks, allowed from PN_STAGE_COMMITTED on only, and not in a trial; else -EROFS. */
+/* Changes something. In hooks, allowed from PN_STAGE_COMMITTED on only, and not in a trial; else
+ * -EROFS. */
 PN_PUBLIC int pn_db_run(
     struct pn_call *call, struct pn_error *err, const char *sql, struct pn_values values);
 PN_PUBLIC int pn_db_query(struct pn_call *call, struct pn_error *err, const char *sql,

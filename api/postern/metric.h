@@ -37,8 +37,9 @@ enum pn_metric_type {
 
 #define PN_METRIC_LABELS_MOST 4
 #define PN_METRIC_BOUNDS_MOST 24
-#define PN_METRIC_SERIES_MOST 1000 /* of one metric; more is -E2BIG: a label is no place for ids \
-				    */
+#define PN_METRIC_SERIES_MOST \
+	1000 /* of one metric; more is -E2BIG: a label is no place for ids \
+	      */
 
 struct pn_metric_about {
 	uint32_t size; /* PN_METRIC_HEAD */

@@ -6,9 +6,10 @@
  *	1	2026-11-22	first: stages connect to aborted, header, body and envelope edits,
  *				AUTH, staged effects, database, commands
  *	2	2026-11-23	plans: stages select, protect, seal, outcome, tick; providers
- *				(plan.h); pn_is_trial; key-value store (store.h); metrics
- *(metric.h); HTTP requests (http.h); LDAP look-ups (ldap.h); parts, decoded text and text edits
- *(part.h)
+ *				(plan.h); pn_is_trial; key-value store (store.h);
+ *				metrics (metric.h); HTTP requests (http.h); LDAP look-ups
+ *				(ldap.h); parts, decoded text and text edits (part.h);
+ *				scoped settings, pn_blob_get (settings.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

@@ -47,8 +47,8 @@ enum pn_option_type {
 };
 
 /* Flags of a row. */
-#define PN_REQUIRED  0x01u /* no default: leaving it out, or a list or map empty, is an error */
-#define PN_PATH      0x02u /* STRING, STRINGS: a path, made absolute against the YAML file's folder */
+#define PN_REQUIRED 0x01u /* no default: leaving it out, or a list or map empty, is an error */
+#define PN_PATH     0x02u /* STRING, STRINGS: a path, made absolute against the YAML file's folder */
 /*
  * May be overridden per account, domain, group and user, without code in the module: pn_settings()
  * is what holds for the sender. On a group of options, with all that is in it; no flag for rows in
@@ -200,5 +200,18 @@ PN_PUBLIC void pn_complain(struct pn_check *check, const char *path, const char 
     PN_PRINTF(3, 4);
 PN_PUBLIC void pn_warn(struct pn_check *check, const char *path, const char *format, ...)
     PN_PRINTF(3, 4);
+
+/*
+ * For `prepare`: what it made of the same settings before, under the same build of the module, as
+ * bytes of its own choice; the checker compiles, and the relay finds what it compiled. `name`
+ * ([a-z0-9-], 64 at most) says what it is, and carries a hash of anything else it depends on (a
+ * file that a PN_PATH names). Needs a module linked with --build-id, which gcc does by itself.
+ *
+ * pn_blob_get: false if there is none; `ret` is good until `prepare` returns. It was written by
+ * this very code, in another process. pn_blob_put: 0; -EINVAL, a bad name; -E2BIG, too much for all
+ * modules together (24 MiB). What is not kept costs time and nothing else.
+ */
+PN_PUBLIC bool pn_blob_get(struct pn_check *check, const char *name, struct pn_slice *ret);
+PN_PUBLIC int pn_blob_put(struct pn_check *check, const char *name, struct pn_slice bytes);
 
 #endif

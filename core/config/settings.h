@@ -38,10 +38,12 @@ void settings_secrets_free(struct settings_secrets **secrets);
 struct config_mark settings_mark(const struct settings *settings, const char *path);
 
 /* Complaints of a module's check and prepare. */
+struct blob_access; /* the policy part's */
 struct pn_check {
 	const struct settings *settings;
 	const char *where;
 	struct diags *diags;
+	struct blob_access *blobs; /* NULL: none */
 };
 
 /* Help for people: every option, its type, range, unit, default. Text in `ret`. */

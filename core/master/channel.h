@@ -28,7 +28,7 @@ enum channel_type {
 	CHANNEL_CHECK,  /* JSON: folder, modules; the first frame */
 	CHANNEL_ANSWER, /* i32 result, u32 mode, bytes (or the error's text) */
 	/* master to relay */
-	CHANNEL_CONFIG,  /* JSON, NUL, bundle; descriptors of the listeners in JSON's order */
+	CHANNEL_CONFIG, /* JSON, NUL, bundle, blobs; descriptors of the listeners in JSON's order */
 	CHANNEL_OUTCOME, /* what came of a reload or upgrade that was asked for: JSON */
 	/* relay to master */
 	CHANNEL_READY,   /* mail is accepted */
@@ -43,6 +43,8 @@ enum channel_type {
 			  */
 	/* relay to master */
 	CHANNEL_WORN, /* text: why this relay wants another in its place */
+	/* checker to master */
+	CHANNEL_BLOBS, /* what modules compiled: handed on to the relay as it is */
 };
 
 struct channel_frame {

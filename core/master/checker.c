@@ -12,6 +12,7 @@
 #include <core/master/child.h>
 #include <core/master/privileges.h>
 #include <core/master/remote_source.h>
+#include <core/policy/blob.h>
 #include <core/policy/generation.h>
 #include <errno.h>
 #include <jansson.h>
@@ -25,6 +26,7 @@
 
 #define ANSWER_MS 60000
 #define LOOK_MS   50
+#define HEAD_ROOM (256u * 1024) /* of a frame, for what stands before the files */
 
 /* ---- the child ---- */
 
@@ -111,6 +113,17 @@ refusal_json(const struct generation_how *how, size_t errors)
 	return result;
 }
 
+/* Without them the relay compiles for itself. */
+static void
+send_blobs(int fd, struct blobs *blobs)
+{
+	struct buf bytes = BUF_INIT(CHANNEL_MOST);
+
+	if (blobs_write(blobs, &bytes) == 0 && bytes.len > 0)
+		channel_send(fd, CHANNEL_BLOBS, buf_slice(&bytes), NULL, 0);
+	buf_free(&bytes);
+}
+
 static void
 check(const char *folder, const char *modules, int fd)
 {
@@ -119,15 +132,19 @@ check(const char *folder, const char *modules, int fd)
 	struct diags diags = { 0 };
 	int r = remote_source(fd, &how.source);
 
+	how.blobs = blobs_new();
 	if (r == 0)
 		r = generation_build(&how, &diags, &generation);
 	send_diags(fd, &diags);
+	if (r == 0)
+		send_blobs(fd, how.blobs);
 	if (r == 0)
 		send_json(fd, CHANNEL_RESULT, result_json(generation, modules));
 	else
 		send_json(fd, CHANNEL_RESULT, refusal_json(&how, diags.errors));
 	generation_release(&generation);
 	diags_free(&diags);
+	blobs_release(&how.blobs);
 	source_free(&how.source);
 }
 
@@ -270,6 +287,8 @@ talk(int fd, struct source *recording, struct checker_answer *ret, struct pn_err
 			    "the checker ended without an answer (a module may have crashed it)");
 		if (frame.type == CHANNEL_DIAG)
 			r = buf_printf(&ret->diagnostics, "%s\n", frame.bytes.data);
+		else if (frame.type == CHANNEL_BLOBS)
+			r = buf_add(&ret->blobs, frame.bytes.data, frame.bytes.len);
 		else if (frame.type == CHANNEL_LIST || frame.type == CHANNEL_READ)
 			r = remote_source_answer(fd, &frame, recording);
 		else
@@ -323,6 +342,7 @@ run_as(int program, const char *user, const char *folder, const char *modules,
 
 	memset(ret, 0, sizeof(*ret));
 	ret->bundle = BUF_INIT(CHANNEL_MOST);
+	ret->blobs = BUF_INIT(CHANNEL_MOST);
 	ret->diagnostics = BUF_INIT(4u * 1024 * 1024);
 	r = child_start(program, "checker", ANSWER_MS / 1000, &child, err);
 	if (r < 0)
@@ -341,6 +361,8 @@ run_as(int program, const char *user, const char *folder, const char *modules,
 		    CHANNEL_MOST / 1024 / 1024);
 	if (r == 0)
 		source_recorded(recording, keep_path, ret);
+	if (ret->bundle.len + ret->blobs.len > CHANNEL_MOST - HEAD_ROOM)
+		buf_free(&ret->blobs); /* the relay compiles for itself */
 	source_free(&recording);
 	source_free(&files);
 	if (r < 0)
@@ -373,6 +395,7 @@ checker_answer_free(struct checker_answer *answer)
 {
 	arena_free(&answer->arena);
 	buf_wipe(&answer->bundle);
+	buf_free(&answer->blobs);
 	buf_free(&answer->diagnostics);
 	answer->listener_count = 0;
 }

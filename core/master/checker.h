@@ -30,6 +30,7 @@ struct checker_answer {
 	const char **modules; /* the files that they were loaded from */
 	size_t module_count;
 	struct buf diagnostics; /* errors and warnings, a line each; also when checker_run fails */
+	struct buf blobs;       /* what modules compiled meanwhile; may be empty */
 	struct buf bundle; /* every file that was read; the master wipes it when it is replaced */
 };
 

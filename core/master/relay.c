@@ -13,6 +13,7 @@
 #include <core/master/relay.h>
 #include <core/master/relay_state.h>
 #include <core/master/relay_watch.h>
+#include <core/policy/blob.h>
 #include <core/policy/crash.h>
 #include <core/store/tables.h>
 #include <errno.h>
@@ -44,8 +45,16 @@ relay_log_diags(struct diags *diags)
 	arena_free(&arena);
 }
 
+/* What stands before the bundle in a CHANNEL_CONFIG frame. */
+struct config_head {
+	json_t *json;
+	const char *user;
+	struct pn_slice bundle, blobs;
+};
+
 static int
-build(struct relay *relay, struct pn_slice bundle, struct generation **ret, struct pn_error *err)
+build(struct relay *relay, const struct config_head *head, struct generation **ret,
+    struct pn_error *err)
 {
 	struct generation_how how = { .folder = relay->folder,
 		.module_path = relay->modules,
@@ -56,10 +65,14 @@ build(struct relay *relay, struct pn_slice bundle, struct generation **ret, stru
 	int r = relay_overrides_read(relay, &how.overrides, err);
 
 	if (r == 0)
-		r = source_bundle(bundle, &how.source, err);
+		r = source_bundle(head->bundle, &how.source, err);
 	if (r < 0)
 		return r;
+	how.blobs = blobs_new();
+	if (blobs_read(how.blobs, head->blobs) < 0)
+		log_text(PN_LOG_WARNING, "what the checker compiled came damaged");
 	r = generation_build(&how, &diags, ret);
+	blobs_release(&how.blobs);
 	relay_log_diags(&diags);
 	if (r < 0)
 		pn_error_set(err, r, "%s",
@@ -69,23 +82,22 @@ build(struct relay *relay, struct pn_slice bundle, struct generation **ret, stru
 	return r;
 }
 
-/* What stands before the bundle in a CHANNEL_CONFIG frame. */
-struct config_head {
-	json_t *json;
-	const char *user;
-	struct pn_slice bundle;
-};
-
 static int
 read_head(const struct channel_frame *frame, struct config_head *ret, struct pn_error *err)
 {
 	size_t len = strlen(frame->bytes.data);
+	json_int_t blobs;
 
 	ret->json = json_loads(frame->bytes.data, 0, NULL);
 	if (!ret->json || len >= frame->bytes.len)
 		return pn_error_set(err, -EPROTO, "the master's configuration makes no sense");
 	ret->user = json_string_value(json_object_get(ret->json, "user"));
 	ret->bundle = pn_slice(frame->bytes.data + len + 1, frame->bytes.len - len - 1);
+	blobs = json_integer_value(json_object_get(ret->json, "blobs"));
+	if (blobs < 0 || (uint64_t)blobs > ret->bundle.len)
+		return pn_error_set(err, -EPROTO, "the master's configuration makes no sense");
+	ret->bundle.len -= (size_t)blobs;
+	ret->blobs = pn_slice(ret->bundle.data + ret->bundle.len, (size_t)blobs);
 	return 0;
 }
 
@@ -200,7 +212,7 @@ take_config(struct relay *relay, struct channel_frame *frame)
 	if (r == 0)
 		r = check_same(relay, &head, &err);
 	if (r == 0)
-		r = build(relay, head.bundle, &generation, &err);
+		r = build(relay, &head, &generation, &err);
 	if (r == 0)
 		r = check_same_run(relay, &generation, &err);
 	if (r == 0)
@@ -470,7 +482,7 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	if (r == 0)
 		r = open_db(relay, err);
 	if (r == 0)
-		r = build(relay, head.bundle, &generation, err);
+		r = build(relay, &head, &generation, err);
 	if (r < 0)
 		goto out;
 	relay->generation = generation_hold(generation);

@@ -35,9 +35,9 @@ config_json(const struct master *master, const struct checker_answer *answer, si
 
 	for (size_t i = 0; i < answer->listener_count; i++)
 		json_array_append_new(names, json_string(answer->listeners[i].name));
-	config = json_pack("{s:s, s:s, s:s, s:s?, s:o}", "folder", master->folder, "modules",
+	config = json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I}", "folder", master->folder, "modules",
 	    master->modules, "state", answer->state_directory, "user", answer->user, "listeners",
-	    names);
+	    names, "blobs", (json_int_t)answer->blobs.len);
 	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
 	*ret_len = text ? strlen(text) + 1 : 0;
@@ -58,6 +58,8 @@ relays_send_config(const struct child *child, const struct master *master,
 	r = text ? buf_add(&frame, text, len) : -ENOMEM;
 	if (r == 0)
 		r = buf_add(&frame, answer->bundle.data, answer->bundle.len);
+	if (r == 0)
+		r = buf_add(&frame, answer->blobs.data, answer->blobs.len);
 	if (r == 0)
 		r = channel_send(child->fd, CHANNEL_CONFIG, buf_slice(&frame), fds, sockets->count);
 	buf_wipe(&frame);

@@ -6,6 +6,7 @@
  * generation is made. Must never run a module's `prepare` on an event loop.
  */
 #include <core/base/log.h>
+#include <core/policy/blob.h>
 #include <core/policy/effective.h>
 #include <core/policy/stage.h>
 #include <errno.h>
@@ -18,6 +19,7 @@ struct entry_scopes {
 	const struct scopes *scopes;
 	const struct pn_module *module;
 	const char *id;
+	struct blobs *blobs; /* the generation's, or NULL */
 	bool any_enabled;
 	GMutex lock;      /* of `made` */
 	GMutex bench;     /* held while something is prepared, so that no two threads do the same */
@@ -25,13 +27,14 @@ struct entry_scopes {
 };
 
 struct entry_scopes *
-entry_scopes_new(const struct chain_entry *entry)
+entry_scopes_new(const struct chain_entry *entry, struct blobs *blobs)
 {
 	struct entry_scopes *own = calloc(1, sizeof(*own));
 
 	if (!own)
 		return NULL;
 	own->scopes = entry->layers;
+	own->blobs = blobs;
 	own->module = entry->module;
 	own->id = entry->config->id;
 	g_mutex_init(&own->lock);
@@ -99,10 +102,12 @@ scope_text(const struct scopes *scopes, const struct scope_stack *stack, struct 
 }
 
 static void
-run_check(const struct entry_scopes *own, struct effective *effective, const char *where,
-    struct diags *diags)
+run_check(const struct entry_scopes *own, const struct scope_stack *stack,
+    struct effective *effective, struct diags *diags)
 {
-	struct pn_check check = { &effective->settings, where, diags };
+	const char *where = own->scopes->layers[stack->layers[stack->count - 1]].where;
+	struct blob_access access = { 0 };
+	struct pn_check check = { &effective->settings, where, diags, &access };
 	size_t errors = diags->errors;
 	int r;
 
@@ -110,7 +115,9 @@ run_check(const struct entry_scopes *own, struct effective *effective, const cha
 		own->module->check(&check, effective->settings.values);
 	if (!own->module->prepare || diags->errors > errors)
 		return;
+	blob_access_begin(&access, own->blobs, own->module, own->scopes, stack);
 	r = own->module->prepare(&check, effective->settings.values, &effective->derived);
+	blob_access_end(&access);
 	if (r < 0 && diags->errors == errors)
 		pn_complain(&check, "", "cannot be prepared: %s", strerror(-r));
 }
@@ -120,7 +127,6 @@ static struct effective *
 make(struct entry_scopes *own, const struct scope_stack *stack, struct settings_secrets **secrets,
     bool thorough, struct diags *diags)
 {
-	const struct scope_layer *top = &own->scopes->layers[stack->layers[stack->count - 1]];
 	struct effective *effective = calloc(1, sizeof(*effective));
 	struct settings_secrets *none = NULL;
 	struct scopes_fill to;
@@ -134,7 +140,7 @@ make(struct entry_scopes *own, const struct scope_stack *stack, struct settings_
 	if (scopes_fill(own->scopes, stack, &to, &effective->settings, &effective->enabled, NULL) ==
 		0 &&
 	    thorough)
-		run_check(own, effective, top->where, diags);
+		run_check(own, stack, effective, diags);
 	return effective;
 }
 

@@ -28,7 +28,7 @@ struct effective {
 struct entry_scopes;
 
 /* For an entry whose module and layers are known. NULL: no memory. */
-struct entry_scopes *entry_scopes_new(const struct chain_entry *entry);
+struct entry_scopes *entry_scopes_new(const struct chain_entry *entry, struct blobs *blobs);
 void entry_scopes_free(struct entry_scopes **scopes);
 /*
  * Fills in every set of overrides that the configuration can tell, follows all that is to be read

@@ -8,6 +8,7 @@
 #include <core/base/metric.h>
 #include <core/client/clients.h>
 #include <core/net/jobs.h>
+#include <core/policy/blob.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
 #include <core/policy/plans.h>
@@ -73,8 +74,8 @@ fill(const struct entry_build *build, struct chain_entry *entry, const struct sc
 	if (r < 0 || !lacking)
 		return r == 0;
 	if (config_node_get(section, "enabled") && entry->enabled)
-		diag_add(build->diags, DIAG_ERROR, mark,
-		    "%s is missing, and there is no default", lacking);
+		diag_add(build->diags, DIAG_ERROR, mark, "%s is missing, and there is no default",
+		    lacking);
 	else if (entry->enabled)
 		diag_add(build->diags, DIAG_WARNING, mark,
 		    "%s is missing, so %s is off for everybody whose scope does not give it; "
@@ -85,10 +86,12 @@ fill(const struct entry_build *build, struct chain_entry *entry, const struct sc
 }
 
 static void
-check(const struct entry_build *build, struct chain_entry *entry)
+check(const struct entry_build *build, struct chain_entry *entry, const struct scopes *scopes)
 {
+	static const struct scope_stack none = { 0 };
 	const struct pn_module *module = entry->module;
-	struct pn_check check = { &entry->settings, entry->config->id, build->diags };
+	struct blob_access access = { 0 };
+	struct pn_check check = { &entry->settings, entry->config->id, build->diags, &access };
 	size_t errors = build->diags->errors;
 	int r;
 
@@ -96,7 +99,9 @@ check(const struct entry_build *build, struct chain_entry *entry)
 		module->check(&check, entry->settings.values);
 	if (!module->prepare || build->diags->errors > errors)
 		return;
+	blob_access_begin(&access, generation_blobs(build->generation), module, scopes, &none);
 	r = module->prepare(&check, entry->settings.values, &entry->derived);
+	blob_access_end(&access);
 	if (r < 0 && build->diags->errors == errors)
 		diag_add(build->diags, DIAG_ERROR, entry->config->mark,
 		    "%s: cannot be prepared: %s", entry->config->id, strerror(-r));
@@ -107,7 +112,7 @@ static void
 make(const struct entry_build *build, struct chain_entry *entry, const struct scopes *scopes)
 {
 	if (fill(build, entry, scopes))
-		check(build, entry);
+		check(build, entry, scopes);
 }
 
 /*
@@ -205,7 +210,7 @@ read_settings(const struct entry_build *build, struct chain_entry *entry)
 	entry->fault = scopes->fault;
 	if (scopes->count == 0)
 		return;
-	entry->scopes = entry_scopes_new(entry);
+	entry->scopes = entry_scopes_new(entry, generation_blobs(build->generation));
 	if (!entry->scopes)
 		abort(); /* as arena.h */
 	entry_scopes_check(entry->scopes, build->secrets, build->how->role == 0, build->diags);

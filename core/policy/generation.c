@@ -6,6 +6,7 @@
  * Must never change the generation before it, and never stop at the first error.
  */
 #include <core/base/text.h>
+#include <core/policy/blob.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
 #include <core/store/overrides.h>
@@ -24,6 +25,7 @@ struct generation {
 	struct chain_entry *entries;
 	size_t count;
 	struct db *db;
+	struct blobs *blobs; /* held; NULL: none */
 	bool trial;
 	bool has[PN_STAGE_COUNT];
 };
@@ -203,6 +205,7 @@ new_generation(const struct generation_how *how)
 	generation->references = 1;
 	generation->number = how->before ? how->before->number + 1 : 1;
 	generation->db = how->db;
+	generation->blobs = how->blobs ? blobs_hold(how->blobs) : NULL;
 	generation->trial = how->trial;
 	return generation;
 }
@@ -238,6 +241,8 @@ generation_again(const struct generation_how *how, struct diags *diags, struct g
 	if (!generation)
 		return -ENOMEM;
 	generation->root = generation_hold(before->root ? before->root : before);
+	if (!generation->blobs && before->blobs)
+		generation->blobs = blobs_hold(before->blobs);
 	build.tree = &generation->root->tree;
 	build.arena = &generation->arena;
 	build.secrets = &generation->secrets;
@@ -269,6 +274,7 @@ generation_release(struct generation **generation)
 	settings_secrets_free(&old->secrets);
 	config_tree_free(&old->tree);
 	arena_free(&old->arena);
+	blobs_release(&old->blobs);
 	if (old->root)
 		generation_release(&old->root);
 	free(old);
@@ -315,6 +321,12 @@ generation_shortest_timeout(const struct generation *generation)
 		if (generation->entries[i].config->timeout < least)
 			least = generation->entries[i].config->timeout;
 	return least;
+}
+
+struct blobs *
+generation_blobs(const struct generation *generation)
+{
+	return generation->blobs;
 }
 
 struct db *

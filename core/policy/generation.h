@@ -10,6 +10,7 @@
 #include <core/policy/loader.h>
 
 struct generation;
+struct blobs;
 struct db;
 struct overrides;
 struct pn_console;
@@ -22,6 +23,7 @@ struct generation_how {
 	struct db *db;             /* NULL when checking */
 	struct generation *before; /* whose states are taken over; NULL: none */
 	bool trial;                /* its calls change nothing outside: pn_is_trial() */
+	struct blobs *blobs; /* what was compiled before, and where to keep it; NULL: nowhere */
 	const struct overrides *overrides; /* what the database has; NULL: nothing */
 };
 
@@ -70,6 +72,7 @@ size_t generation_entries(const struct generation *generation, const struct chai
 bool generation_has(const struct generation *generation, enum pn_stage stage);
 /* Milliseconds: the least of all entries' timeouts; INT64_MAX without entries. */
 int64_t generation_shortest_timeout(const struct generation *generation);
+struct blobs *generation_blobs(const struct generation *generation);
 struct db *generation_db(const struct generation *generation);
 bool generation_is_trial(const struct generation *generation);
 

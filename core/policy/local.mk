@@ -13,6 +13,8 @@ core_libcore_a_SOURCES += \
 	core/policy/api_txn.c \
 	core/policy/api_verdict.c \
 	core/policy/away.c core/policy/away.h \
+	core/policy/blob.c core/policy/blob.h \
+	core/policy/build_id.c \
 	core/policy/call.c core/policy/call.h \
 	core/policy/chain.c core/policy/chain.h \
 	core/policy/effective.c core/policy/effective.h \
@@ -32,7 +34,8 @@ core_libcore_a_SOURCES += \
 	core/policy/txn.c core/policy/txn.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_plans tests/unit/policy_scopes \
+UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_plans \
+	tests/unit/policy_blob tests/unit/policy_scopes \
 	tests/unit/policy_store
 tests_unit_policy_load_SOURCES = tests/unit/policy_load.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
@@ -43,6 +46,9 @@ tests_unit_policy_chain_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_plans_SOURCES = tests/unit/policy_plans.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_plans_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+tests_unit_policy_blob_SOURCES = tests/unit/policy_blob.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_blob_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_scopes_SOURCES = tests/unit/policy_scopes.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_scopes_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)

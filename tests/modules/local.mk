@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Modules that only tests load; -rpath makes libtool build them as shared objects.
 test_module_flags = $(module_flags) -rpath /nowhere
-check_LTLIBRARIES += tests/modules/counter.la \
+check_LTLIBRARIES += tests/modules/compiler.la \
+	tests/modules/counter.la \
 	tests/modules/crashing.la \
 	tests/modules/faulty.la \
 	tests/modules/hanging.la \
@@ -83,6 +84,9 @@ tests_modules_stamper_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_talker_la_SOURCES = tests/modules/talker.c
 tests_modules_talker_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_compiler_la_SOURCES = tests/modules/compiler.c
+tests_modules_compiler_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_tuner_la_SOURCES = tests/modules/tuner.c
 tests_modules_tuner_la_LDFLAGS = $(test_module_flags)

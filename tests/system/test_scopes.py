@@ -328,3 +328,38 @@ class Database(ScopesCase):
             self.assertEqual(caught.exception.smtp_code, 451)
         self.settings(relay, "unset", "stamper", "value")
         self.soon(relay, "x@other.example", "yaml")
+
+
+class Blobs(ScopesCase):
+    """What the checker compiled reaches the relay, which does not do it again."""
+
+    def compiled(self, relay, sender):
+        before = len(list((self.mail / "new").iterdir())) if (self.mail / "new").is_dir() else 0
+        self.send(relay, sender)
+        self.delivered(before + 1)
+        newest = max((self.mail / "new").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        words, pid = re.search(rb"^X-Compiled: (.*) by (\d+)\r$", newest.read_bytes(), re.M).groups()
+        return words.decode(), int(pid)
+
+    def test_the_relay_does_not_compile_again(self):
+        relay = self.scoped_relay({"compiler": {
+            "words": "for all", "domains": {"clinic.example": {"words": "for the clinic"}}}}, ["compiler"]).start()
+        pid = relay.child("relay")
+        words, checker = self.compiled(relay, "x@other.example")
+        self.assertEqual(words, "for all")
+        self.assertNotEqual(checker, pid)
+        self.assertEqual(self.compiled(relay, "x@clinic.example"), ("for the clinic", checker))
+        # What only the relay knows of, it compiles, once, and off the loop.
+        relay.ctl("settings", "set", "compiler", "words", "stored", "--user", "ada@clinic.example")
+        proc.wait_until(lambda: self.compiled(relay, "ada@clinic.example") == ("stored", pid), 20, "it is taken")
+        self.assertEqual(self.compiled(relay, "x@other.example"), ("for all", checker))
+        relay.kill_relay()
+        relay.wait_ready()
+        self.assertEqual(self.compiled(relay, "x@clinic.example"), ("for the clinic", checker))
+        relay.sections["compiler"]["words"] = "anew"
+        relay.write()
+        relay.ctl("reload")
+        words, again = self.compiled(relay, "x@other.example")
+        self.assertEqual(words, "anew")
+        self.assertNotIn(again, (checker, relay.child("relay")))
+        self.assertNotIn("stall", relay.log())
