@@ -508,19 +508,17 @@ out:
 static void
 finish(struct relay *relay)
 {
-	unsigned lost;
-
 	control_close(&relay->control);
 	for (size_t i = 0; i < relay->lane_count; i++)
 		lane_join(relay->lanes[i]);
 	relay_watch_stop(relay);
 	spool_close(&relay->spool);
-	lost = jobs_lost(relay->jobs);
-	jobs_free(&relay->jobs);
-	if (lost > 0) { /* hooks that have not returned read what would be freed here */
-		log_text(PN_LOG_WARNING, "%u hooks have not returned; leaving without them", lost);
+	if (!jobs_end(relay->jobs, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0))) {
+		/* Hooks that have not returned read what would be freed here. */
+		log_text(PN_LOG_WARNING, "hooks have not returned; leaving without them");
 		_exit(EXIT_SUCCESS);
 	}
+	jobs_free(&relay->jobs);
 	for (size_t i = 0; i < relay->lane_count; i++)
 		lane_free(&relay->lanes[i]);
 	relay_spool_free(relay);

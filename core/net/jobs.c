@@ -6,12 +6,14 @@
  * served; a thread is woken only when one sleeps. Signals from outside are the main thread's:
  * blocked here.
  */
+#include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/net/jobs.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #define THREADS_LEAST 4
@@ -157,6 +159,7 @@ start_threads(struct jobs *jobs)
 int
 jobs_new(unsigned threads, struct jobs **ret, struct pn_error *err)
 {
+	pthread_condattr_t clock;
 	struct jobs *jobs;
 	int r;
 
@@ -167,7 +170,10 @@ jobs_new(unsigned threads, struct jobs **ret, struct pn_error *err)
 		return pn_error_set(err, -ENOMEM, "cannot make a pool of %u threads", threads);
 	pthread_mutex_init(&jobs->lock, NULL);
 	pthread_cond_init(&jobs->wake, NULL);
-	pthread_cond_init(&jobs->gone, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&jobs->gone, &clock);
+	pthread_condattr_destroy(&clock);
 	jobs->last = &jobs->first;
 	jobs->wanted = (int)threads;
 	pthread_mutex_lock(&jobs->lock);
@@ -241,16 +247,32 @@ jobs_lost(struct jobs *jobs)
 	return lost > 0 ? (unsigned)lost : 0;
 }
 
-/* With the lock held: until all have ended that can. */
+/* With the lock held: until all have ended that can, or it is too late (monotonic). */
 static bool
-end_threads(struct jobs *jobs)
+end_threads(struct jobs *jobs, const struct timespec *until)
 {
+	int r = 0;
+
 	jobs->ending = true;
 	pthread_cond_broadcast(&jobs->wake);
-	while (jobs->alive > 0 && jobs->alive > jobs->lost)
-		pthread_cond_wait(&jobs->gone, &jobs->lock);
+	while (jobs->alive > 0 && jobs->alive > jobs->lost && r == 0)
+		r = until ? pthread_cond_timedwait(&jobs->gone, &jobs->lock, until)
+			  : pthread_cond_wait(&jobs->gone, &jobs->lock);
 	join_ended(jobs);
 	return jobs->alive == 0;
+}
+
+bool
+jobs_end(struct jobs *jobs, int64_t within_ms)
+{
+	int64_t until_ms = clock_monotonic_ms() + within_ms;
+	const struct timespec until = { until_ms / 1000, until_ms % 1000 * 1000000 };
+	bool all;
+
+	pthread_mutex_lock(&jobs->lock);
+	all = end_threads(jobs, &until);
+	pthread_mutex_unlock(&jobs->lock);
+	return all;
 }
 
 void
@@ -263,7 +285,7 @@ jobs_free(struct jobs **pool)
 		return;
 	*pool = NULL;
 	pthread_mutex_lock(&jobs->lock);
-	all = end_threads(jobs);
+	all = end_threads(jobs, NULL);
 	pthread_mutex_unlock(&jobs->lock);
 	if (!all)
 		return;

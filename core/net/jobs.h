@@ -37,9 +37,11 @@ void jobs_regain(struct jobs *jobs);
 /* Threads that are lost now. From any thread. */
 unsigned jobs_lost(struct jobs *jobs);
 /*
- * Finishes what was submitted, then ends the threads. While any are lost nothing is freed, for they
- * may still come back: the process is to end.
+ * Finishes what was submitted, then ends the threads. False: some have not ended within so long, or
+ * are lost. Nothing that they could look at may be freed then: the process is to end.
  */
+bool jobs_end(struct jobs *jobs, int64_t within_ms);
+/* The same without an end to the waiting, and frees the pool unless threads are lost. */
 void jobs_free(struct jobs **jobs);
 
 #endif

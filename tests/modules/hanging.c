@@ -13,8 +13,19 @@ hanging_on_recipient(struct pn_call *call, struct pn_txn *txn)
 	return pn_pass();
 }
 
+static struct pn_verdict
+hanging_on_committed(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct timespec long_time = { .tv_sec = 600 };
+
+	if (strncmp(pn_txn_sender(txn), "hang-behind@", 12) == 0)
+		nanosleep(&long_time, NULL);
+	return pn_pass();
+}
+
 static const struct pn_hook hanging_hooks[] = {
 	{ PN_STAGE_RECIPIENT, 0, hanging_on_recipient },
+	{ PN_STAGE_COMMITTED, 0, hanging_on_committed },
 	PN_HOOK_END,
 };
 
