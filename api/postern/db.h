@@ -71,4 +71,12 @@ struct pn_user {
 PN_PUBLIC int pn_user_find(
     struct pn_call *call, const char *address, struct pn_user *ret, struct pn_error *err);
 
+#define PN_USER_FIELD_SIZE 256
+/*
+ * What else is known of a user: "name", "title", "phone"; one line of UTF-8, "" where it is not
+ * set. -ENOENT: nobody of that name; -EINVAL: no such field.
+ */
+PN_PUBLIC int pn_user_field(struct pn_call *call, const char *address, const char *field,
+    char ret[PN_USER_FIELD_SIZE], struct pn_error *err);
+
 #endif

@@ -150,6 +150,40 @@ run_remove(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	return EXIT_OK;
 }
 
+/* The user with the whole profile, as it now stands. */
+static int
+show_profile(struct ctl *ctl, const char *address, struct pn_error *err)
+{
+	int code = show(ctl, address, err);
+	char value[DIRECTORY_FIELD_SIZE];
+
+	for (size_t i = 0; code == EXIT_OK && directory_fields[i]; i++) {
+		if (directory_field_get(ctl->db, address, directory_fields[i], value, err) < 0)
+			code = EXIT_REFUSED;
+		else
+			pn_console_field(&ctl->console, directory_fields[i], value);
+	}
+	return code;
+}
+
+static int
+run_set(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	int code = ctl_open_db(ctl, err);
+
+	if (code == EXIT_OK && directory_field_set(ctl->db, argv[0], argv[1], argv[2], err) < 0)
+		code = EXIT_REFUSED;
+	return code == EXIT_OK ? show_profile(ctl, argv[0], err) : code;
+}
+
+static int
+run_show(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	int code = ctl_open_db(ctl, err);
+
+	return code == EXIT_OK ? show_profile(ctl, argv[0], err) : code;
+}
+
 static int
 run_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
@@ -164,6 +198,9 @@ const struct ctl_command ctl_user_commands[] = {
 	{ "user add", "ADDRESS", "Add a user, who then needs a password: user passwd.", 1, 1,
 	    run_add },
 	{ "user list", "", "Show all users.", 0, 0, run_list },
+	{ "user show", "ADDRESS", "Show a user with name, title and phone.", 1, 1, run_show },
+	{ "user set", "ADDRESS name|title|phone VALUE",
+	    "Say what else is known of a user; \"\" takes it away.", 3, 3, run_set },
 	{ "user enable", "ADDRESS", "Let a user log in again.", 1, 1, run_enable },
 	{ "user disable", "ADDRESS", "Refuse a user's logins, keeping password and settings.", 1, 1,
 	    run_disable },

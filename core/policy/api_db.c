@@ -67,3 +67,14 @@ pn_user_find(struct pn_call *call, const char *address, struct pn_user *ret, str
 
 	return r < 0 ? r : directory_user_find(db, address, ret, err);
 }
+
+int
+pn_user_field(struct pn_call *call, const char *address, const char *field,
+    char ret[PN_USER_FIELD_SIZE], struct pn_error *err)
+{
+	struct db *db;
+	int r = api_db_read(call, &db, err);
+
+	_Static_assert(PN_USER_FIELD_SIZE == DIRECTORY_FIELD_SIZE, "one size for a field");
+	return r < 0 ? r : directory_field_get(db, address, field, ret, err);
+}

@@ -9,12 +9,17 @@
 #include <core/mail/address.h>
 #include <core/store/directory.h>
 #include <errno.h>
+#include <glib.h>
 #include <stdio.h>
 
 static const struct pn_migration migrations[] = {
 	{ 1, 0,
 	    "CREATE TABLE users (address TEXT NOT NULL PRIMARY KEY, enabled INTEGER NOT NULL, "
 	    "created BIGINT NOT NULL)" },
+	{ 2, 0,
+	    "CREATE TABLE user_fields (user TEXT NOT NULL REFERENCES users (address) "
+	    "ON DELETE CASCADE, field TEXT NOT NULL, value TEXT NOT NULL, "
+	    "PRIMARY KEY (user, field))" },
 	{ 0, 0, NULL },
 };
 
@@ -131,6 +136,88 @@ directory_user_enable(struct db *db, const char *address, bool enabled, struct p
 	return change(
 	    db, address, "UPDATE users SET enabled = ?2 WHERE address = ?1", true, enabled, err);
 }
+
+/* ---- profile ----------------------------------------------------------------------------------
+ */
+
+const char *const directory_fields[] = { "name", "title", "phone", NULL };
+
+static int
+check_field(const char *field, struct pn_error *err)
+{
+	for (size_t i = 0; directory_fields[i]; i++)
+		if (strcmp(directory_fields[i], field) == 0)
+			return 0;
+	return pn_error_set(
+	    err, -EINVAL, "\"%.40s\" is no field of a user; there are name, title, phone", field);
+}
+
+static int
+check_value(const char *value, struct pn_error *err)
+{
+	size_t len = strlen(value);
+
+	if (len >= DIRECTORY_FIELD_SIZE)
+		return pn_error_set(
+		    err, -EINVAL, "the value is longer than %d bytes", DIRECTORY_FIELD_SIZE - 1);
+	if (!g_utf8_validate(value, (gssize)len, NULL))
+		return pn_error_set(err, -EINVAL, "the value is not UTF-8");
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)value[i] < ' ' || value[i] == 0x7f)
+			return pn_error_set(
+			    err, -EINVAL, "the value is more than one line of text");
+	return 0;
+}
+
+int
+directory_field_set(
+    struct db *db, const char *address, const char *field, const char *value, struct pn_error *err)
+{
+	struct pn_user user;
+	int r = check_field(field, err);
+
+	if (r == 0)
+		r = check_value(value, err);
+	if (r == 0)
+		r = directory_user_find(db, address, &user, err);
+	if (r < 0)
+		return r;
+	if (!*value)
+		return db_run(db, err, "DELETE FROM user_fields WHERE user = ?1 AND field = ?2",
+		    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field)));
+	return db_run(db, err,
+	    "INSERT INTO user_fields (user, field, value) VALUES (?1, ?2, ?3) "
+	    "ON CONFLICT (user, field) DO UPDATE SET value = excluded.value",
+	    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field), PN_TEXT(value)));
+}
+
+static int
+read_field(void *arg, const struct pn_row *row)
+{
+	struct pn_slice value = pn_row_bytes(row, 0);
+
+	snprintf(arg, DIRECTORY_FIELD_SIZE, "%.*s", (int)value.len, value.data ? value.data : "");
+	return 0;
+}
+
+int
+directory_field_get(struct db *db, const char *address, const char *field,
+    char ret[DIRECTORY_FIELD_SIZE], struct pn_error *err)
+{
+	struct pn_user user;
+	int r = check_field(field, err);
+
+	*ret = '\0';
+	if (r == 0)
+		r = directory_user_find(db, address, &user, err);
+	if (r < 0)
+		return r;
+	return db_query(db, err, "SELECT value FROM user_fields WHERE user = ?1 AND field = ?2",
+	    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field)), read_field, ret);
+}
+
+/* ---- everybody --------------------------------------------------------------------------------
+ */
 
 struct each_user {
 	int (*each)(void *arg, const struct pn_user *user);

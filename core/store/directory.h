@@ -16,4 +16,16 @@ int directory_user_find(
 int directory_users(struct db *db, int (*each)(void *arg, const struct pn_user *user), void *arg,
     struct pn_error *err);
 
+/*
+ * Profile: what else is known of a user, as UTF-8 text of one line. Field names, NULL-ended.
+ */
+extern const char *const directory_fields[];
+#define DIRECTORY_FIELD_SIZE 256 /* of a value, with its NUL */
+/* "" takes it away. -ENOENT: no such user; -EINVAL: no such field, or not one line of UTF-8. */
+int directory_field_set(
+    struct db *db, const char *address, const char *field, const char *value, struct pn_error *err);
+/* "" where it is not set. -ENOENT, -EINVAL. */
+int directory_field_get(struct db *db, const char *address, const char *field,
+    char ret[DIRECTORY_FIELD_SIZE], struct pn_error *err);
+
 #endif

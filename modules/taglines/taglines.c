@@ -111,28 +111,73 @@ struct work {
 	char *text, *html, *mark, *block;
 };
 
-static void
-fill(struct work *work)
+static bool
+wants(const struct prepared *prepared, enum variable variable)
+{
+	return template_has(&prepared->text, variable) || template_has(&prepared->html, variable);
+}
+
+static bool
+wants_profile(const struct prepared *prepared)
+{
+	return wants(prepared, NAME) || wants(prepared, TITLE) || wants(prepared, PHONE);
+}
+
+struct profile {
+	char name[PN_USER_FIELD_SIZE], title[PN_USER_FIELD_SIZE], phone[PN_USER_FIELD_SIZE];
+};
+
+/* What the directory knows of the user, or of the sender where nobody logged in: perhaps nothing.
+ */
+static int
+read_profile(struct work *work, const char *sender, struct profile *ret, struct pn_error *err)
+{
+	const char *user = pn_txn_user(work->txn) ? pn_txn_user(work->txn) : sender;
+	struct {
+		enum variable variable;
+		const char *field;
+		char *value;
+	} fields[] = { { NAME, "name", ret->name }, { TITLE, "title", ret->title },
+		{ PHONE, "phone", ret->phone } };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(fields) / sizeof(*fields); i++)
+		if (wants(work->prepared, fields[i].variable))
+			r = pn_user_field(work->call, user, fields[i].field, fields[i].value, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int
+fill(struct work *work, struct pn_error *err)
 {
 	const struct pn_mailbox *from = NULL;
+	struct profile profile = { "", "", "" };
 	char date[16];
 	time_t now = time(NULL);
 	struct tm tm;
 	struct values values = { .texts = { NULL } };
+	int r;
 
 	strftime(date, sizeof(date), "%Y-%m-%d", localtime_r(&now, &tm));
 	if (pn_header_mailboxes(work->call, "From", 0, &from) == 0)
 		from = NULL;
 	values.texts[SENDER] = from ? from->address : pn_txn_sender(work->txn);
+	r = read_profile(work, values.texts[SENDER], &profile, err);
+	if (r < 0)
+		return r;
 	values.texts[NAME] = from && *from->name ? from->name : values.texts[SENDER];
+	if (*profile.name)
+		values.texts[NAME] = profile.name;
+	values.texts[TITLE] = profile.title;
+	values.texts[PHONE] = profile.phone;
 	values.texts[DATE] = date;
-	if (template_has(&work->prepared->text, SUBJECT) ||
-	    template_has(&work->prepared->html, SUBJECT))
+	if (wants(work->prepared, SUBJECT))
 		values.texts[SUBJECT] = pn_header_text(work->call, "Subject", 0);
 	work->text = template_fill(&work->prepared->text, &values, false);
 	work->html = template_fill(&work->prepared->html, &values, true);
 	work->mark = seen_mark(pn_entry(work->call));
 	work->block = g_strdup_printf("<div class=\"%s\">%s</div>", work->mark, work->html);
+	return 0;
 }
 
 static bool
@@ -280,14 +325,16 @@ taglines_on_message(struct pn_call *call, struct pn_txn *txn)
 
 	if (!work.prepared->given)
 		return pn_pass_because(call, "nothing to add");
-	if (!pn_may_block(call) && pn_txn_size(txn) > QUICK_MOST)
+	if (!pn_may_block(call) && (pn_txn_size(txn) > QUICK_MOST || wants_profile(work.prepared)))
 		return pn_not_quick();
 	r = pn_parts(call, &root, &err);
 	if (r == -EOVERFLOW) /* whether such a message may leave is for others to say */
 		return pn_pass_because(call, "not added: %s", err.text);
 	if (r < 0)
 		return pn_fault(call, r, "%s", err.text);
-	fill(&work);
+	r = fill(&work, &err);
+	if (r < 0)
+		return pn_fault(call, r, "cannot ask the directory: %s", err.text);
 	verdict = work_on(&work, root);
 	g_free(work.text);
 	g_free(work.html);

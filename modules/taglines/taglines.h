@@ -19,7 +19,7 @@ struct taglines {
 
 /* ---- template.c: a text with {{variables}} --------------------------------------------------- */
 
-enum variable { LITERAL, SENDER, NAME, DATE, SUBJECT };
+enum variable { LITERAL, SENDER, NAME, TITLE, PHONE, DATE, SUBJECT };
 
 struct piece {
 	enum variable variable;

@@ -12,6 +12,8 @@
 static const char *const names[] = {
 	[SENDER] = "sender",
 	[NAME] = "name",
+	[TITLE] = "title",
+	[PHONE] = "phone",
 	[DATE] = "date",
 	[SUBJECT] = "subject",
 };
@@ -48,8 +50,8 @@ complain(struct pn_check *check, const char *path, const char *begin, const char
 		pn_complain(check, path, "\"{{\" without \"}}\"");
 	else
 		pn_complain(check, path,
-		    "unknown variable \"%.*s\"; there are {{sender}}, {{name}}, {{date}}, "
-		    "{{subject}}",
+		    "unknown variable \"%.*s\"; there are {{sender}}, {{name}}, {{title}}, "
+		    "{{phone}}, {{date}}, {{subject}}",
 		    (int)(end - begin), begin);
 	return -EINVAL;
 }

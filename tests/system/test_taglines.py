@@ -2,13 +2,16 @@
 """Module taglines on real mail: what it adds is there once, all else is what it was. Python's `email` judges."""
 import base64
 import email
+import json
 import quopri
 import re
 import smtplib
+import ssl
 import unittest
 
 from tests.lib import driver
-from tests.lib.case import RelayCase
+from tests.lib.case import PASSWORD, USER, RelayCase
+from tests.lib.certificates import certificate
 from tests.system.test_parts import is_sound
 
 TEXT = "Zimtstern Ltd \u03a9 registriert in Z\u00fcrich, 100 \u2713"
@@ -374,6 +377,30 @@ class Relayed(RelayCase):
             parsed = email.message_from_bytes(mail)
             ours = b"Of Ada." if parsed["x-from"].startswith("bo") else b"Of the clinic."
             self.assertEqual(mail.count(ours), wanted[int(parsed["x-number"])], mail)
+        relay.stop()
+
+    def test_what_the_directory_knows(self):
+        """Name, title and phone of the user who logged in; empty for those of whom nothing is known."""
+        relay = self.relay({"submissions": {"tls": "implicit", "auth": "required"}}, pipeline=["auth", "taglines"],
+                           tls=certificate(self.directory, "localhost"),
+                           sections={"taglines": {"text": "[{{name}}|{{title}}|{{phone}}]"}})
+        relay.add_user(USER, PASSWORD)
+        for field, value in (("title", "Chefärztin"), ("phone", "+49 1 23"), ("name", "Ada <L>")):
+            relay.ctl("user", "set", USER, field, value)
+        shown = json.loads(relay.ctl("--json", "user", "show", USER).stdout)[0]
+        self.assertEqual((shown["title"], shown["phone"]), ("Chefärztin", "+49 1 23"))
+        done = relay.ctl("user", "set", USER, "shoe", "38", check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("there are name, title, phone", done.stderr)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        port = relay.start().port("submissions")
+        with smtplib.SMTP_SSL("127.0.0.1", port, timeout=20, context=context) as client:
+            client.login(USER, PASSWORD)
+            client.sendmail("other@clinic.example", ["to@partner.example"],
+                            "From: Other <other@clinic.example>\r\nContent-Type: text/html\r\n\r\nx\r\n")
+        self.assertIn("[Ada &lt;L&gt;|Chef&#228;rztin|+49 1 23]",
+                      re.sub("&#xE4;|ä", "&#228;", self.delivered(1)[0].decode()))
         relay.stop()
 
     def test_what_check_says(self):

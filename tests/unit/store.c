@@ -298,6 +298,40 @@ START_TEST(users_come_and_go)
 }
 END_TEST
 
+START_TEST(profiles)
+{
+	char value[DIRECTORY_FIELD_SIZE], endless[DIRECTORY_FIELD_SIZE + 1];
+	struct pn_error err = { 0 };
+
+	memset(endless, 'x', sizeof(endless) - 1);
+	endless[sizeof(endless) - 1] = '\0';
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "ada@example.org", &err), 0);
+	ck_assert_int_eq(directory_field_get(db, "ada@EXAMPLE.org", "title", value, &err), 0);
+	ck_assert_str_eq(value, "");
+	ck_assert_int_eq(directory_field_set(db, "ada@example.org", "title", "Ärztin", &err), 0);
+	ck_assert_int_eq(
+	    directory_field_set(db, "ada@EXAMPLE.org", "title", "Chefärztin", &err), 0);
+	ck_assert_int_eq(directory_field_get(db, "ada@example.org", "title", value, &err), 0);
+	ck_assert_str_eq(value, "Chefärztin");
+	ck_assert_int_eq(directory_field_set(db, "ada@example.org", "shoe", "38", &err), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(err.text, "there are name, title, phone"));
+	ck_assert_int_eq(directory_field_set(db, "bo@example.org", "title", "x", &err), -ENOENT);
+	ck_assert_int_eq(directory_field_set(db, "ada@example.org", "name", "a\nb", &err), -EINVAL);
+	ck_assert_int_eq(directory_field_set(db, "ada@example.org", "name", "\xff", &err), -EINVAL);
+	ck_assert_int_eq(
+	    directory_field_set(db, "ada@example.org", "name", endless, &err), -EINVAL);
+	ck_assert_int_eq(directory_field_set(db, "ada@example.org", "title", "", &err), 0);
+	ck_assert_int_eq(directory_field_get(db, "ada@example.org", "title", value, &err), 0);
+	ck_assert_str_eq(value, "");
+	ck_assert_int_eq(directory_field_set(db, "ada@example.org", "phone", "1", &err), 0);
+	ck_assert_int_eq(directory_user_remove(db, "ada@example.org", &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "ada@example.org", &err), 0);
+	ck_assert_int_eq(directory_field_get(db, "ada@example.org", "phone", value, &err), 0);
+	ck_assert_str_eq(value, "");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -315,6 +349,7 @@ main(void)
 	tcase_add_loop_test(
 	    tests, users_by_any_spelling, 0, sizeof(spellings) / sizeof(spellings[0]));
 	tcase_add_test(tests, users_come_and_go);
+	tcase_add_test(tests, profiles);
 	suite_add_tcase(suite, tests);
 	return unit_run(suite);
 }
