@@ -2,8 +2,9 @@
 /*
  * pipeline.c - reads `pipeline:`, the order in which modules run.
  *
- * Called by relay.c once per reading. An item is `- name` or `- name: { id, when, on_fault, timeout,
- * concurrency }`; the module's own options stand in a section of the entry's id, which the policy part reads.
+ * Called by relay.c once per reading. An item is `- name` or `- name: { id, when, on_fault,
+ * timeout, concurrency }`; the module's own options stand in a section of the entry's id, which the
+ * policy part reads.
  */
 #include <core/base/text.h>
 #include <core/config/option.h>

@@ -9,8 +9,8 @@
 #include <core/policy/blob.h>
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
-#include <core/store/overrides.h>
 #include <core/policy/provider.h>
+#include <core/store/overrides.h>
 #include <errno.h>
 #include <stdlib.h>
 
