@@ -173,6 +173,11 @@ routes_check(const struct core_fill *fill)
 		c.route = &routes[i];
 		check_route(&c);
 		when_check(fill, &c.check, path_of(&c, "when"), &routes[i].when);
+		if (routes[i].when.header.count > 0)
+			pn_complain(&c.check, path_of(&c, "when.header"),
+			    "is for entries of the pipeline; let one of them tag the message, and "
+			    "ask "
+			    "for the tag here");
 		if (catch_all < i)
 			pn_warn(&c.check, path_of(&c, ""),
 			    "never used: routes[%zu] takes everything", catch_all);

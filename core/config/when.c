@@ -6,8 +6,10 @@
  * nothing. Checking and settling are called while a configuration is read.
  */
 #include <core/base/arena.h>
+#include <core/base/text.h>
 #include <core/config/when.h>
 #include <core/mail/address.h>
+#include <glib.h>
 #include <stdio.h>
 
 const struct pn_option config_when_options[] = {
@@ -32,6 +34,10 @@ const struct pn_option config_when_options[] = {
 	PN_OPT_STRINGS("account", struct config_when, account, NULL, 0,
 	    "Accounts of `directory.accounts` that the domain of the user who logged in, or else "
 	    "of the sender, belongs to."),
+	PN_OPT_STRINGS("header", struct config_when, header, NULL, 0,
+	    "Header fields of the message: \"X-Protect\" where one is there, \"X-Protect: yes\" "
+	    "where "
+	    "one has that value, in any case. For entries, not for routes."),
 	PN_OPT_SIZE("larger_than", struct config_when, larger_than, NULL, 0, 0, 0,
 	    "Messages of more bytes than this."),
 	PN_OPT_END
@@ -71,6 +77,20 @@ is_word(const char *text)
 	return *text;
 }
 
+/* "Name", or "Name: value". */
+static bool
+is_field(const char *text)
+{
+	char name[100];
+	size_t len = strcspn(text, ":");
+
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, text, len);
+	name[len] = '\0';
+	return mail_header_name_valid(name) && (!text[len] || strspn(text + len, ": ") > 0);
+}
+
 static void
 check_items(struct pn_check *check, const char *path, const char *key,
     const struct pn_strings *items, bool (*is_good)(const char *), const char *wanted)
@@ -100,6 +120,8 @@ config_when_check(struct pn_check *check, const char *path, const struct config_
 	check_items(check, path, "recipient_domain", &when->recipient_domain, is_domain, domain);
 	check_items(check, path, "user", &when->user, is_word, "a user");
 	check_items(check, path, "tag", &when->tag, is_word, "a tag");
+	check_items(check, path, "header", &when->header, is_field,
+	    "a header field; write for example X-Protect, or \"X-Protect: yes\"");
 	for (size_t i = 0; i < when->network.count; i++) {
 		snprintf(at, sizeof(at), "%s.network[%zu]", path, i);
 		if (network_parse(when->network.items[i], &network, &err) < 0)
@@ -163,7 +185,7 @@ config_when_settle(struct config_when *when, struct arena *arena)
 	when->given = when->sender.count || when->sender_domain.count || when->recipient.count ||
 		      when->recipient_domain.count || when->user.count || when->listener.count ||
 		      when->network.count || when->tag.count || when->group.count ||
-		      when->account.count || when->larger_than > 0;
+		      when->account.count || when->header.count || when->larger_than > 0;
 }
 
 /* ---- matching ---- */
@@ -262,6 +284,54 @@ matches_tags(const struct pn_strings *wanted, const struct config_subject *subje
 	return wanted->count == 0;
 }
 
+/* The value without folds and outer blanks against `wanted`, in any case. */
+static bool
+value_is(struct pn_slice value, const char *wanted)
+{
+	size_t at = 0;
+
+	wanted += strspn(wanted, " ");
+	while (at < value.len && strchr(" \t\r\n", value.data[at]))
+		at++;
+	while (value.len > at && strchr(" \t\r\n", value.data[value.len - 1]))
+		value.len--;
+	for (; at < value.len && *wanted; at++) {
+		char c = value.data[at];
+
+		if (c == '\r' || c == '\n')
+			continue;
+		if (g_ascii_tolower(c == '\t' ? ' ' : c) != g_ascii_tolower(*wanted))
+			return false;
+		wanted++;
+	}
+	return at == value.len && !*wanted;
+}
+
+static bool
+has_field(const struct config_subject *subject, const char *item)
+{
+	size_t len = strcspn(item, ":");
+	struct pn_header field;
+
+	for (size_t i = 0; i < subject->header->count; i++) {
+		if (!mail_header_field(subject->bytes, subject->header, i, &field) ||
+		    !text_equals_nocase(field.name, pn_slice(item, len)))
+			continue;
+		if (!item[len] || value_is(field.value, item + len + 1))
+			return true;
+	}
+	return false;
+}
+
+static bool
+matches_header(const struct config_when *when, const struct config_subject *subject)
+{
+	for (size_t i = 0; subject->header && i < when->header.count; i++)
+		if (has_field(subject, when->header.items[i]))
+			return true;
+	return when->header.count == 0;
+}
+
 bool
 config_when_matches(const struct config_when *when, const struct config_subject *subject)
 {
@@ -274,7 +344,8 @@ config_when_matches(const struct config_when *when, const struct config_subject 
 	if (when->larger_than > 0 && subject->size <= (uint64_t)when->larger_than)
 		return false;
 	return matches_user(&when->user, facts ? facts->user : NULL) &&
-	       matches_tags(&when->tag, subject) && matches_membership(when, subject) &&
+	       matches_tags(&when->tag, subject) && matches_header(when, subject) &&
+	       matches_membership(when, subject) &&
 	       matches_network(when, facts ? facts->client_address : NULL) &&
 	       matches_address(&when->sender, &when->sender_domain, subject->sender) &&
 	       matches_address(&when->recipient, &when->recipient_domain, subject->recipient);

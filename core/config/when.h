@@ -12,6 +12,7 @@
 #include <core/config/directory.h>
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
+#include <core/mail/message.h>
 #include <core/net/address.h>
 #include <postern/settings.h>
 
@@ -20,6 +21,7 @@ struct config_when {
 	struct pn_strings network; /* CIDR */
 	struct pn_strings tag;
 	struct pn_strings group, account; /* the sender's */
+	struct pn_strings header;         /* "Name" or "Name: value" */
 	int64_t larger_than;              /* bytes; 0: not asked */
 	/* From here on not in YAML: config_when_settle() fills it in. */
 	bool given;                     /* any key is set */
@@ -42,6 +44,8 @@ struct config_subject {
 	const char *const *tags;
 	size_t tag_count;
 	size_t size;
+	struct pn_slice bytes; /* of the message, with its fields; NULL unknown */
+	const struct mail_header *header;
 };
 bool config_when_matches(const struct config_when *when, const struct config_subject *subject);
 

@@ -43,6 +43,8 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 		.tags = txn->tags,
 		.tag_count = txn->tag_count,
 		.size = txn->view ? txn->view->len : txn->size,
+		.bytes = txn->view ? pn_slice(txn->view->data, txn->view->len) : pn_slice(NULL, 0),
+		.header = txn->view ? &txn->header : NULL,
 	};
 
 	if (stage == PN_STAGE_PROTECT)

@@ -221,7 +221,7 @@ read_settings(const struct entry_build *build, struct chain_entry *entry)
 static int32_t
 known_from(const struct config_when *when)
 {
-	if (when->larger_than > 0)
+	if (when->larger_than > 0 || when->header.count > 0)
 		return PN_STAGE_MESSAGE;
 	if (when->recipient.count > 0 || when->recipient_domain.count > 0)
 		return PN_STAGE_RECIPIENT;
