@@ -57,6 +57,29 @@ class Check(Ctl):
         self.assertEqual((done.returncode, done.stderr), (OK, ""), done.stdout)
         self.assertIn("good", done.stdout)
 
+    def test_the_sample_of_a_clinic(self):
+        """What exists of it is good; what does not exist yet is refused as unknown, each with its place."""
+        clinic = os.path.join(self.directory, "clinic")
+        shutil.copytree(TREE / "tests" / "config" / "clinic", clinic)
+        cert, key = certificate(self.directory, "localhost")
+        secret = os.path.join(self.directory, "google.pass")
+        with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write("secret\n")
+        relay = os.path.join(clinic, "00-relay.yaml")
+        with open(relay, "r+") as file:
+            text = file.read()
+            for path, ours in (("/etc/postern/tls/relay.pem", cert), ("/etc/postern/tls/relay.key", key),
+                               ("/etc/postern/google.pass", secret)):
+                self.assertIn(path, text)
+                text = text.replace(path, ours)
+            file.seek(0)
+            file.write(text)
+        done = self.ctl("check", "clinic")
+        said = done.stderr.replace(Programs(self.builddir).modules, "MODULES").splitlines()
+        said = [line.partition("; known:")[0] for line in said[:-1]]
+        self.assertEqual("\n".join(said) + "\n", (TREE / "tests" / "config" / "clinic" / "expected").read_text())
+        self.assertEqual(done.returncode, REFUSED)
+
     def test_json(self):
         relay = self.relay_with_user()
         done = relay.ctl("--json", "check")
