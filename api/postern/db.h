@@ -67,7 +67,10 @@ struct pn_user {
 	bool enabled;
 };
 
-/* Finds the user by any spelling of the address. -ENOENT: nobody of that name. */
+/*
+ * Finds the user by any spelling of the address. -ENOENT: nobody of that name; `ret` then has the
+ * canonical address alone, where it is one.
+ */
 PN_PUBLIC int pn_user_find(
     struct pn_call *call, const char *address, struct pn_user *ret, struct pn_error *err);
 

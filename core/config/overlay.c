@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <glib.h>
 
-#define GROUPS_MOST (SCOPES_DEEP - SCOPE_KINDS + 2)
-
 /* ---- merging --------------------------------------------------------------------------------- */
 
 static struct config_node *
@@ -196,9 +194,9 @@ read_kind(struct reading *reading, enum config_scope_kind kind, const struct con
 		    scope_word(kind));
 		return;
 	}
-	if (kind == SCOPE_GROUP && names->count > GROUPS_MOST) {
+	if (kind == SCOPE_GROUP && names->count > SCOPES_GROUPS) {
 		fill_complain(
-		    &reading->fill, NULL, names->mark, "more than %d groups", (int)GROUPS_MOST);
+		    &reading->fill, NULL, names->mark, "more than %d groups", SCOPES_GROUPS);
 		return;
 	}
 	g_hash_table_remove_all(reading->seen);

@@ -93,7 +93,8 @@ struct scopes {
 void scopes_read(const struct scopes_how *how, struct diags *diags, struct scopes *ret);
 
 /* Indexes of layers, weakest first: what applies to a sender. */
-#define SCOPES_DEEP (SCOPE_KINDS - 2 + 256) /* groups that have overrides in one section: 256 */
+#define SCOPES_GROUPS 256 /* that have overrides in one section: YAML's and the database's */
+#define SCOPES_DEEP   (SCOPE_KINDS - 2 + SCOPES_GROUPS)
 struct scope_stack {
 	size_t count;
 	uint32_t layers[SCOPES_DEEP];

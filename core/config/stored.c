@@ -147,6 +147,7 @@ is_known(const struct one *one, const char *name)
 	return one->stored->kind != SCOPE_GROUP || config_directory_has_group(directory, name);
 }
 
+/* NULL: one group more than a stack of layers has room for. */
 static struct scope_layer *
 layer_of(struct one *one, const char *name)
 {
@@ -154,10 +155,15 @@ layer_of(struct one *one, const char *name)
 	struct arena *arena = scopes->how.arena;
 	enum config_scope_kind kind = one->stored->kind;
 	struct scope_layer *layer;
+	size_t groups = 0;
 
-	for (size_t i = 0; i < scopes->count; i++)
+	for (size_t i = 0; i < scopes->count; i++) {
 		if (scopes->layers[i].kind == kind && strcmp(scopes->layers[i].name, name) == 0)
 			return &scopes->layers[i];
+		groups += scopes->layers[i].kind == SCOPE_GROUP;
+	}
+	if (kind == SCOPE_GROUP && groups >= SCOPES_GROUPS)
+		return NULL;
 	layer = overlay_new_layer(scopes);
 	layer->kind = kind;
 	layer->name = arena_text(arena, name);
@@ -188,6 +194,15 @@ read_for_layer(struct one *one, struct diags *found, struct diags *diags, const 
 	struct scope_layer *layer = layer_of(one, name);
 	const struct config_node *map;
 
+	if (!layer) {
+		one->fill.where = how->where;
+		fill_complain(&one->fill, NULL, one->mark,
+		    "more than %d groups have settings of their own, with \"%s\"", SCOPES_GROUPS,
+		    name);
+		/* Whom it was for is not known without a layer: nobody gets weaker settings. */
+		pass_on(one, found, diags, &one->scopes->fault);
+		return;
+	}
 	one->fill.where = layer->where;
 	map = wrap(one, one->stored->path, read_value(one), 0);
 	overlay_check_keys(&one->fill, how->rows, map, layer->kind);

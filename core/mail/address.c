@@ -266,6 +266,38 @@ mail_address_check(struct pn_slice text, bool utf8, char ret[MAIL_ADDRESS_SIZE])
 	return 0;
 }
 
+/*
+ * RFC 5321 section 4.1.2: "ada"@x, "a\da"@x and ada@x are one mailbox. Writes the local part
+ * without needless escapes, and without quotes where it stands without them; returns its length.
+ */
+static size_t
+canonical_local(struct pn_slice local, char *ret)
+{
+	size_t len = 0, quoted = 0;
+
+	if (local.data[0] != '"') {
+		memcpy(ret, local.data, local.len);
+		return local.len;
+	}
+	for (size_t i = 1; i < local.len - 1; i++) {
+		if (local.data[i] == '\\')
+			i++;
+		ret[len++] = local.data[i];
+	}
+	if (is_dot_atom(pn_slice(ret, len)))
+		return len;
+	ret[quoted++] = '"';
+	for (size_t i = 1; i < local.len - 1; i++) {
+		if (local.data[i] == '\\')
+			i++;
+		if (local.data[i] == '"' || local.data[i] == '\\')
+			ret[quoted++] = '\\';
+		ret[quoted++] = local.data[i];
+	}
+	ret[quoted++] = '"';
+	return quoted;
+}
+
 int
 mail_address_canonical(const char *address, char ret[MAIL_ADDRESS_SIZE])
 {
@@ -284,7 +316,8 @@ mail_address_canonical(const char *address, char ret[MAIL_ADDRESS_SIZE])
 	/* A-labels are longer than what was given. */
 	if (at + 1 + strlen(domain) > MAIL_ADDRESS_MOST)
 		return -E2BIG;
-	memcpy(ret, address, at + 1);
+	at = canonical_local(pn_slice(address, at), ret);
+	ret[at] = '@';
 	strcpy(ret + at + 1, domain);
 	return 0;
 }

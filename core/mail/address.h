@@ -22,7 +22,8 @@
  */
 int mail_address_check(struct pn_slice text, bool utf8, char ret[MAIL_ADDRESS_SIZE]);
 /*
- * The canonical form that tables compare: domain in A-labels and lower case, local part as it is.
+ * The canonical form that tables compare: domain in A-labels and lower case, local part as it is
+ * but for quotes and escapes that it does not need, so that nobody is another by writing "ada"@x.
  * The null sender "" is its own form. -EINVAL, -E2BIG (A-labels may be longer than U-labels).
  */
 int mail_address_canonical(const char *address, char ret[MAIL_ADDRESS_SIZE]);

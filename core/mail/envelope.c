@@ -43,9 +43,10 @@ same_address(const char *a, const char *b)
 
 	if (*da == '\0' || *db == '\0') /* "postmaster" has no case */
 		return *da == *db && text_equals_nocase(local_a, local_b);
-	if (!pn_slice_equals(local_a, local_b))
+	if (!pn_slice_equals(local_a, local_b) && *a != '"' && *b != '"')
 		return false;
-	if (text_equals_nocase(pn_slice_of(da), pn_slice_of(db)))
+	if (pn_slice_equals(local_a, local_b) &&
+	    text_equals_nocase(pn_slice_of(da), pn_slice_of(db)))
 		return true;
 	return mail_address_canonical(a, canonical_a) == 0 &&
 	       mail_address_canonical(b, canonical_b) == 0 && strcmp(canonical_a, canonical_b) == 0;

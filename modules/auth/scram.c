@@ -51,24 +51,15 @@ scram_secret_get(struct pn_call *call, struct scram_secret *ret, struct pn_error
 	return pn_store_put(call, SECRET_KEY, pn_slice(ret->bytes, sizeof(ret->bytes)), 0, err);
 }
 
-/* The same for all spellings that the directory takes for one: only the domain's case is free. */
+/*
+ * `address` as the directory writes it: a salt that differs between two spellings of one address
+ * would tell that nobody has it.
+ */
 static void
 invent(const struct scram_secret *secret, const char *address, struct scram_keys *ret)
 {
-	const char *domain = strrchr(address, '@');
-	size_t local = domain ? (size_t)(domain - address) : strlen(address);
-	crypto_generichash_state state;
-
-	crypto_generichash_init(&state, secret->bytes, sizeof(secret->bytes), sizeof(ret->salt));
-	crypto_generichash_update(&state, (const unsigned char *)address, local);
-	for (; domain && *domain; domain++) {
-		unsigned char c = (unsigned char)*domain;
-
-		if (c >= 'A' && c <= 'Z')
-			c = (unsigned char)(c - 'A' + 'a');
-		crypto_generichash_update(&state, &c, 1);
-	}
-	crypto_generichash_final(&state, ret->salt, sizeof(ret->salt));
+	crypto_generichash(ret->salt, sizeof(ret->salt), (const unsigned char *)address,
+	    strlen(address), secret->bytes, sizeof(secret->bytes));
 	randombytes_buf(ret->stored, sizeof(ret->stored)); /* no proof fits */
 	randombytes_buf(ret->server, sizeof(ret->server));
 	ret->iterations = SCRAM_ITERATIONS;
@@ -106,10 +97,12 @@ scram_find(struct pn_call *call, const struct scram_secret *secret, const char *
 	if (r < 0 && r != -ENOENT)
 		return r;
 	known = r == 0;
+	if (*ret->user.address)
+		address = ret->user.address;
 	invent(secret, address, &ret->keys);
 	r = pn_db_query(call, err,
 	    "SELECT salt, iterations, stored_key, server_key FROM auth_scram WHERE address = ?1",
-	    PN_VALUES(PN_TEXT(known ? ret->user.address : address)), read_keys, ret);
+	    PN_VALUES(PN_TEXT(address)), read_keys, ret);
 	if (ret->found && !known) { /* added between the two questions */
 		invent(secret, address, &ret->keys);
 		ret->found = false;

@@ -329,6 +329,34 @@ class Database(ScopesCase):
         self.settings(relay, "unset", "stamper", "value")
         self.soon(relay, "x@other.example", "yaml")
 
+    def test_more_groups_than_there_is_room_for(self):
+        """256 groups of a section may have settings of their own; one more is refused, and a fault if it is there."""
+        groups = {f"g{at}": ["ada@clinic.example"] for at in range(300)}
+        relay = self.scoped_relay({"stamper": {"value": "yaml"}}, directory={"groups": groups})
+        self.settings(relay, "set", "stamper", "value", "x", "--group", "g0")
+        with sqlite3.connect(os.path.join(relay.state, "postern.db")) as db:
+            db.executemany("INSERT INTO settings_overrides (kind, name, entry, path, value, changed) "
+                           "VALUES ('group', ?, 'stamper', 'value', ?, 0)", [(f"g{at}", f"v{at}") for at in range(1, 256)])
+        self.assertIn('more than 256 groups have settings of their own, with "g256"',
+                      self.settings(relay, "set", "stamper", "value", "x", "--group", "g256", code=1))
+        relay.start()
+        self.assertEqual(self.stamp(relay, "ada@clinic.example"), "x")
+        with sqlite3.connect(os.path.join(relay.state, "postern.db")) as db:
+            db.executemany("INSERT INTO settings_overrides (kind, name, entry, path, value, changed) "
+                           "VALUES ('group', ?, 'stamper', 'value', 'y', 0)", [(f"g{at}",) for at in range(256, 300)])
+            db.execute("UPDATE settings_version SET number = number + 1")
+        proc.wait_until(lambda: "settings-taken" in relay.log(), 20, "the settings are taken")
+        with self.assertRaises(smtplib.SMTPResponseException) as caught:
+            self.send(relay, "ada@clinic.example")
+        self.assertEqual(caught.exception.smtp_code, 451)
+        self.assertNotIn("relay-died", relay.log())
+
+    def test_another_spelling_is_the_same_user(self):
+        """Quotes and escapes that an address does not need (RFC 5321 section 4.1.2) lead past no override."""
+        relay = self.scoped_relay({"stamper": {"value": "yaml", "users": {"ada@clinic.example": {"value": "hers"}}}}).start()
+        for sender in ('"ada"@clinic.example', '"a\\da"@CLINIC.example'):
+            self.assertEqual(self.stamp(relay, sender), "hers")
+
 
 class Blobs(ScopesCase):
     """What the checker compiled reaches the relay, which does not do it again."""

@@ -157,6 +157,10 @@ static const struct {
 	{ "Bob@EXAMPLE.Org", "Bob@example.org", 0 },
 	{ "POSTMASTER", "postmaster", 0 },
 	{ "\"A @b\"@X.example", "\"A @b\"@x.example", 0 },
+	/* RFC 5321 section 4.1.2: quotes and escapes that are not needed */
+	{ "\"a.d\\a\"@X.example", "a.da@x.example", 0 },
+	{ "\"a..b\"@x.example", "\"a..b\"@x.example", 0 },
+	{ "\"\\a \\\" \\\\\"@x.example", "\"a \\\" \\\\\"@x.example", 0 },
 	{ "a@B\xc3\x9c"
 	  "cher.example",
 	    "a@xn--bcher-kva.example", 0 },
