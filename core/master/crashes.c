@@ -166,6 +166,9 @@ read_culprit(const struct crash_slot *slot, struct crash_culprit *ret)
 static void
 log_crash(const struct crash_culprit *culprit, int signal, unsigned count)
 {
+	const char *how = signal == CRASH_HANGS   ? "none, it hangs"
+			  : signal == CRASH_EXITS ? "none, it calls exit()"
+						  : strsignal(signal);
 	char fingerprint[24], times[16];
 
 	snprintf(
@@ -173,8 +176,7 @@ log_crash(const struct crash_culprit *culprit, int signal, unsigned count)
 	snprintf(times, sizeof(times), "%u", count);
 	log_event(PN_LOG_ERROR, "crash", "entry", culprit->entry, "module", culprit->module,
 	    "stage", stage_name(culprit->stage), "id", culprit->id[0] ? culprit->id : NULL,
-	    "fingerprint", fingerprint, "signal",
-	    signal == CRASH_HANGS ? "none, it hangs" : strsignal(signal), "times", times, "then",
+	    "fingerprint", fingerprint, "signal", how, "times", times, "then",
 	    count >= CRASHES_TWICE ? "refused for now" : NULL, NULL);
 }
 

@@ -57,6 +57,14 @@ on_signal(int signal, siginfo_t *info, void *context)
 		syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), signal);
 }
 
+/* On the thread that calls exit(): no hook may. */
+static void
+on_exit_inside(void)
+{
+	if (mine.slot && atomic_load(&mine.slot->inside))
+		atomic_store(&mine.slot->signal, CRASH_EXITS);
+}
+
 static void
 catch_signals(void)
 {
@@ -290,8 +298,8 @@ crash_open(int fd, struct pn_error *err)
 	if (memory == MAP_FAILED)
 		return pn_error_set(
 		    err, -errno, "cannot share memory with the master: %s", strerror(errno));
-	if (pthread_key_create(&crash.key, give_back) != 0)
-		return pn_error_set(err, -EAGAIN, "cannot make a thread's key");
+	if (pthread_key_create(&crash.key, give_back) != 0 || atexit(on_exit_inside) != 0)
+		return pn_error_set(err, -EAGAIN, "cannot prepare for crashes");
 	crash.memory = memory;
 	catch_signals();
 	return 0;

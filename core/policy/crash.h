@@ -19,6 +19,8 @@
 #define CRASH_NAME       72
 #define CRASH_HANGS      (-1) /* in place of a signal: a loop that did not turn any more */
 
+#define CRASH_EXITS      (-2) /* exit() within a hook */
+
 /* Written by the relay: the master believes none of it without looking. */
 struct crash_culprit {
 	char entry[CRASH_NAME], module[CRASH_NAME];
@@ -31,7 +33,8 @@ struct crash_slot {
 	_Atomic int32_t pid;     /* of the process that uses it; 0: free */
 	_Atomic int32_t tid;     /* of the thread */
 	_Atomic uint32_t inside; /* a hook runs */
-	_Atomic int32_t signal;  /* of the crash inside the hook, CRASH_HANGS; 0: none */
+	_Atomic int32_t
+	    signal; /* of the crash inside the hook, CRASH_HANGS or CRASH_EXITS; 0: none */
 	struct crash_culprit culprit;
 };
 

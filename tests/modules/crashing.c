@@ -2,7 +2,8 @@
 /*
  * crashing.c - test module: crashes, or hangs on the loop, by what stands in the message.
  *
- * A subject of "crash" dies by abort(), "hang" in a hook that was promised to be quick.
+ * A subject of "crash" dies by abort(), "exit" ends the process, "hang" in a hook that was promised
+ * to be quick.
  */
 #include <postern/module.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@ crashing_on_message(struct pn_call *call, struct pn_txn *txn)
 		return pn_pass();
 	if (pn_slice_equals(header.value, pn_slice_of(" crash")))
 		abort();
+	if (pn_slice_equals(header.value, pn_slice_of(" exit")))
+		exit(0);
 	if (pn_slice_equals(header.value, pn_slice_of(" hang")))
 		nanosleep(&long_time, NULL);
 	return pn_pass();

@@ -73,6 +73,17 @@ class Attribution(RelayCase):
         self.assertEqual(self.send(relay, "hello"), 250)
         self.assertEqual(len(self.delivered(2)), 2)
 
+    def test_a_hook_that_ends_the_process(self):
+        relay = self.start(pipeline=["crashing"])
+        for times in (1, 2):
+            pid = relay.child("relay")
+            self.assertIsNone(self.send(relay, "exit"))
+            self.wait_log(relay, rf" crash entry=crashing .*signal=\"none, it calls exit\(\)\" times={times}")
+            proc.wait_until(lambda: relay.child("relay") not in (None, pid), 20, "another relay")
+            relay.wait_ready()
+        self.assertEqual(self.send(relay, "exit"), 451)
+        self.assertEqual(self.send(relay, "hello"), 250)
+
     def test_a_loop_that_hangs(self):
         relay = self.start(pipeline=["crashing"], relay={"loops": 2})
         pid = relay.child("relay")
