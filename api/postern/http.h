@@ -83,7 +83,8 @@ struct pn_http_request {
 	uint32_t flags, reserved;
 	const struct pn_http_endpoint *endpoint;
 	const char *method; /* NULL: GET, or POST where there is a body */
-	const char *path;   /* put behind the endpoint's url as it stands; NULL: nothing */
+	const char *path;   /* put behind the endpoint's url as it stands; NULL: nothing. -EINVAL:
+			       changes the host */
 	const struct pn_http_field *fields; /* NULL: none but the endpoint's authorization */
 	struct pn_slice body;               /* `data` NULL: none */
 };

@@ -71,6 +71,15 @@ http_url_fault(const char *url)
 	return fault;
 }
 
+/* Behind a url that ends with its host, anything but a path or query would make it another host. */
+static bool
+leads_elsewhere(const char *url, const char *path)
+{
+	const char *host = strstr(url, "//");
+
+	return host && path && *path && !strchr("/?#", *path) && !strpbrk(host + 2, "/?#");
+}
+
 /* Base64 of 32 bytes. */
 bool
 http_pin_valid(const char *pin)
@@ -422,6 +431,9 @@ http_client_do(struct http_client *client, const struct http_order *order, struc
 		return say(order->endpoint->url, -EINVAL, fault, err);
 	if (order->method && !is_token(order->method))
 		return pn_error_set(err, -EINVAL, "\"%.40s\" is no method", order->method);
+	if (leads_elsewhere(order->endpoint->url, order->path))
+		return say(order->endpoint->url, -EINVAL,
+		    "the path behind it begins with neither \"/\" nor \"?\"", err);
 	r = add_fields(&transfer, arena, err);
 	if (r == 0) {
 		curl = take_handle(client);

@@ -245,6 +245,8 @@ START_TEST(test_what_cannot_be_asked)
 		{ { "X A", "1", NULL } }, { { "", "1", NULL } } };
 	static const char *const urls[] = { "file:///etc/passwd", "ftp://x/", "127.0.0.1", "",
 		"http://user:secret@127.0.0.1/", "http://", "https://[::1/", "HTTP://x/" };
+	static const char *const paths[] = { ".partner.example/", ":1/", "0/",
+		"@partner.example/" };
 	struct pn_http_endpoint to = endpoint();
 	struct pn_http_response response;
 	struct pn_error err;
@@ -256,6 +258,11 @@ START_TEST(test_what_cannot_be_asked)
 	ck_assert_int_eq(
 	    ask(&(struct http_order){ .endpoint = &to, .method = "GET /" }, &response, &err),
 	    -EINVAL);
+	to.url = "http://127.0.0.1"; /* the request and its secrets would go to another host */
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+		ck_assert_int_eq(
+		    ask(&(struct http_order){ .endpoint = &to, .path = paths[i] }, &response, &err),
+		    -EINVAL);
 	for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
 		to.url = urls[i];
 		ck_assert_int_eq(
