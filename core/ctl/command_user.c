@@ -10,6 +10,7 @@
 #include <core/store/tables.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* Again from the bytes that were read: after dropping root the files may be out of reach. */
 static int
@@ -17,8 +18,9 @@ reopen_with_db(struct ctl *ctl, struct pn_error *err)
 {
 	struct generation_how how = { .folder = ctl->folder,
 		.module_path = ctl->modules,
-		.role = PN_ROLE_CTL,
-		.db = ctl->db };
+		.role = ctl->trial ? PN_ROLE_RELAY : PN_ROLE_CTL,
+		.db = ctl->db,
+		.trial = ctl->trial };
 	struct buf bytes = BUF_INIT(64u * 1024 * 1024);
 	int r = source_bundle_write(ctl->recording, &bytes);
 
@@ -50,8 +52,10 @@ open_db(struct ctl *ctl, struct pn_error *err)
 	if (snprintf(path, sizeof(path), "%s/postern.db", relay->state_directory) >=
 	    (int)sizeof(path))
 		return pn_error_set(err, -ENAMETOOLONG, "%s: too long", relay->state_directory);
-	r = db_open(path, false, &ctl->db, err);
-	if (r == 0)
+	if (ctl->trial && access(path, F_OK) < 0) /* nothing was ever stored */
+		return reopen_with_db(ctl, err);
+	r = db_open(path, ctl->trial, &ctl->db, err);
+	if (r == 0 && !ctl->trial)
 		r = tables_migrate(ctl->db, err);
 	return r < 0 ? r : reopen_with_db(ctl, err);
 }

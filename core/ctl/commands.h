@@ -17,6 +17,7 @@ enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
 
 struct ctl {
 	const char *folder, *modules;
+	bool trial; /* ctl_open_db: modules start as in the relay, and nothing can be changed */
 	struct pn_console console;
 	/* made by ctl_open_generation and ctl_open_db */
 	struct diags diags;
@@ -34,7 +35,7 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_config_commands[], ctl_docs_commands[], ctl_live_commands[],
-    ctl_settings_commands[], ctl_user_commands[];
+    ctl_settings_commands[], ctl_user_commands[], ctl_explain_commands[];
 extern const struct ctl_command *const ctl_tables[]; /* all of them; NULL-ended */
 
 /* Reads and checks the configuration; diagnostics go to standard error. EXIT_OK or EXIT_REFUSED. */

@@ -6,7 +6,7 @@ core_libcore_a_SOURCES += \
 	core/ctl/recent.c core/ctl/recent.h
 
 bin_PROGRAMS += posternctl
-posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_config.c \
+posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_config.c core/ctl/command_explain.c \
 	core/ctl/command_docs.c core/ctl/command_live.c core/ctl/command_settings.c \
 	core/ctl/command_user.c
 posternctl_LDADD = $(CORE_LIBS)

@@ -6,8 +6,8 @@
  */
 #include <core/base/log.h>
 #include <core/master/lane.h>
+#include <core/master/lane_policy.h>
 #include <core/net/listener.h>
-#include <core/policy/committed.h>
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -29,7 +29,7 @@ struct lane {
 	struct queue *queue;
 	struct server *server;
 	struct settled *settled;
-	struct committed_list committed;
+	struct lane_policy *policy;
 	struct door *doors;
 	size_t door_count;
 	pthread_t thread;
@@ -40,39 +40,15 @@ struct lane {
 	int64_t attempts_until_ms;
 };
 
-/* ---- committed hooks ---- */
-
-static void
-commit_done(void *arg, struct item *item)
-{
-	queue_effects_done(arg, item, true);
-}
-
-static void
-on_committed(void *arg, struct queue *queue, struct item *item)
-{
-	struct lane *lane = arg;
-	const struct away_place place = { lane->loop, lane->jobs };
-
-	if (!chain_has(lane->settled->generation, PN_STAGE_COMMITTED)) {
-		queue_effects_done(queue, item, false);
-		return;
-	}
-	committed_start(
-	    &lane->committed, &place, lane->settled->generation, item, commit_done, queue);
-}
-
 /* ---- life ---- */
 
 int
 lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err)
 {
 	struct lane *lane = calloc(1, sizeof(*lane));
-	struct queue_parts queue = { .jobs = parts->jobs,
-		.spool = parts->spool,
-		.resolver = parts->resolver,
-		.committed = on_committed,
-		.arg = lane };
+	struct queue_parts queue = {
+		.jobs = parts->jobs, .spool = parts->spool, .resolver = parts->resolver
+	};
 	struct server_parts server = { .jobs = parts->jobs, .shared = parts->shared };
 	int r;
 
@@ -81,6 +57,10 @@ lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err
 	lane->jobs = parts->jobs;
 	r = loop_new(&lane->loop, err);
 	if (r == 0) {
+		lane->policy = lane_policy_new(lane->loop, parts->jobs);
+		lane_policy_serve(lane->policy, &queue);
+		if (parts->ticks)
+			lane_policy_tick(lane->policy);
 		queue.loop = lane->loop;
 		r = queue_new(&queue, &lane->queue, err);
 	}
@@ -164,6 +144,7 @@ lane_configure(struct lane *lane, struct settled *settled)
 
 	close_doors(lane);
 	lane->settled = settled_hold(settled);
+	lane_policy_configure(lane->policy, settled->generation);
 	queue_configure(lane->queue, &settled->queue, settled->routes);
 	if (server_configure(lane->server, settled->generation, settled->tls, &err) < 0)
 		log_event(PN_LOG_ERROR, "configuration", "text", err.text, NULL);
@@ -273,9 +254,9 @@ lane_free(struct lane **lane)
 	if (!old)
 		return;
 	close_doors(old);
-	committed_drop(&old->committed);
 	server_free(&old->server);
 	queue_free(&old->queue);
+	lane_policy_free(&old->policy);
 	settled_release(&old->settled);
 	loop_free(&old->loop);
 	free(old);

@@ -19,6 +19,7 @@ struct lane_parts {
 	struct resolver *resolver;
 	struct spool *spool;
 	struct server_shared *shared;
+	bool ticks; /* runs the tick hooks: one lane of a process */
 };
 
 int lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err);

@@ -6,6 +6,7 @@ core_libcore_a_SOURCES += \
 	core/master/code.c core/master/code.h \
 	core/master/crashes.c core/master/crashes.h \
 	core/master/lane.c core/master/lane.h \
+	core/master/lane_policy.c core/master/lane_policy.h \
 	core/master/master.c core/master/master.h core/master/master_state.h \
 	core/master/privileges.c core/master/privileges.h \
 	core/master/relay.c core/master/relay.h \

@@ -400,10 +400,14 @@ make_lanes(struct relay *relay, struct settled *settled, struct pn_error *err)
 {
 	const struct config_relay *config = &generation_core(relay->generation)->relay;
 	size_t count = config->loops ? (size_t)config->loops : MIN(processors(), LANES_BY_ITSELF);
-	struct lane_parts parts = { relay->jobs, relay->resolver, relay->spool, relay->shared };
+	struct lane_parts parts = { .jobs = relay->jobs,
+		.resolver = relay->resolver,
+		.spool = relay->spool,
+		.shared = relay->shared };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < MIN(count, RELAY_LANES_MOST); i++) {
+		parts.ticks = i == 0;
 		r = lane_new(&parts, &relay->lanes[i], err);
 		if (r == 0) {
 			relay->lane_count++;

@@ -335,7 +335,7 @@ migrate(const struct entry_build *build, const struct chain_entry *entry, struct
 {
 	const struct pn_module *module = entry->module;
 
-	if (!module->migrations || !build->how->db)
+	if (!module->migrations || !build->how->db || build->how->trial)
 		return 0;
 	return db_migrate(
 	    build->how->db, module->name, module->migrations, module->migration_size, err);

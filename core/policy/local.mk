@@ -25,12 +25,16 @@ core_libcore_a_SOURCES += \
 	core/policy/guard.c core/policy/guard.h \
 	core/policy/hook.c core/policy/hook.h \
 	core/policy/loader.c core/policy/loader.h \
+	core/policy/listen.c core/policy/listen.h \
+	core/policy/planner.c core/policy/planner.h \
 	core/policy/plans.c core/policy/plans.h \
 	core/policy/protect.c \
 	core/policy/provider.c core/policy/provider.h \
+	core/policy/replan.c core/policy/replan.h \
 	core/policy/stage.c core/policy/stage.h \
 	core/policy/slots.c core/policy/slots.h \
 	core/policy/trace.c core/policy/trace.h \
+	core/policy/trial.c core/policy/trial.h \
 	core/policy/txn.c core/policy/txn.h
 
 if HAVE_CHECK

@@ -101,6 +101,9 @@ choose(struct pn_txn *txn, size_t index, const struct chain_run *run, const stru
 	plan->made.demand = recipient->demand;
 	if (plan->state == PLAN_CLEAR && !strcmp(plan->by.method, PROVIDER_TLS)) {
 		mail_demand_add(&plan->made.demand, tls_demand);
+		/* What is demanded of the hop would be missing there for any other method, too. */
+		if (plan->own.bits > 0 || plan->own.level > 0)
+			return;
 		plan->made.next = arena_text(&txn->arena, next_selecting(txn, run->next));
 	}
 }
@@ -156,7 +159,7 @@ plans_new(struct pn_txn *txn)
 	plans->count = txn->envelope.count;
 	plans->of = arena_alloc(&txn->arena, plans->count * sizeof(*plans->of));
 	for (size_t i = 0; i < plans->count; i++)
-		plans->of[i].made.demand = txn->envelope.recipients[i].demand;
+		plans->of[i].own = plans->of[i].made.demand = txn->envelope.recipients[i].demand;
 	txn->plans = plans;
 	return plans;
 }
@@ -191,6 +194,16 @@ plans_begin_again(struct pn_txn *txn, const size_t *from)
 	for (size_t i = 0; i < plans->count; i++)
 		plans->of[i].from = from[i];
 	return 0;
+}
+
+void
+plans_begin_seal(struct pn_txn *txn)
+{
+	struct plans *plans = plans_new(txn);
+
+	plans->fixups.no_trace = true;
+	for (size_t i = 0; i < plans->count; i++)
+		plans->of[i].state = PLAN_CLEAR;
 }
 
 void

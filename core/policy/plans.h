@@ -40,6 +40,7 @@ struct plan {
 	size_t from;
 	struct provided by;
 	struct pn_slice choice;
+	struct mail_demand own; /* demanded before anybody chose */
 	struct mail_plan made;
 	struct ruling refused; /* UNSERVED: the reply */
 };
@@ -84,6 +85,8 @@ int plans_begin(struct pn_txn *txn, const struct mail_fixups *how);
  * The view is the clear rendering, which has its trace header and its seals.
  */
 int plans_begin_again(struct pn_txn *txn, const size_t *from);
+/* Seals alone: what the relay has written itself. */
+void plans_begin_seal(struct pn_txn *txn);
 enum plans_step plans_next(struct pn_txn *txn, enum pn_stage *ret_stage, struct ruling *refused);
 /* The stage that plans_next() named has ended. */
 void plans_take(struct pn_txn *txn, const struct chain_run *run, const struct ruling *ruling);

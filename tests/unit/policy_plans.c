@@ -3,7 +3,7 @@
 #include "policy_world.h"
 #include "run.h"
 #include <check.h>
-#include <core/policy/plans.h>
+#include <core/policy/replan.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -394,14 +394,129 @@ END_TEST
 START_TEST(tls_knows_who_is_next)
 {
 	mail("  - selector: { id: first }\n" SECOND "  - provider\n",
-	    "first: { want: sender, bits: 256, level: 1, rules: [\"t.example=tls\"] }\n"
+	    "first: { want: sender, rules: [\"t.example=tls\"] }\n"
 	    "second: { rules: [\"f.example=fake\"] }\n");
 	rcpts("x@t.example two@f.example");
 	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
 	ck_assert_str_eq(item->recipients[0].plan.next, "second");
-	ck_assert_int_eq(item->recipients[0].plan.demand.bits, 256);
+	ck_assert_int_eq(item->recipients[0].plan.demand.bits, 112);
 	ck_assert_str_eq(item->recipients[1].plan.passed, "first: no rule");
 	ck_assert_ptr_null(item->recipients[1].plan.next);
+}
+END_TEST
+
+/* A demand of the recipient's own is not met by choosing something else. */
+START_TEST(a_demand_is_no_plan)
+{
+	mail("  - selector: { id: first }\n" SECOND "  - provider\n",
+	    "first: { want: sender, bits: 256, level: 1, rules: [\"t.example=tls\"] }\n");
+	rcpts("x@t.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	ck_assert_ptr_null(item->recipients[0].plan.next);
+	ck_assert_int_eq(item->recipients[0].plan.demand.bits, 256);
+}
+END_TEST
+
+/* ---- choosing again -------------------------------------------------------------------------- */
+
+#define TLS_FIRST \
+	"first: { want: sender, rules: [\"=tls\"] }\n" \
+	"second: { rules: [\"f.example=fake\", \"t.example=tls\"] }\n"
+
+static struct pn_txn *again;
+
+static enum plans_step
+choose_again(const uint32_t *indices, size_t count)
+{
+	struct pn_error err = { 0 };
+	enum plans_step step;
+
+	ck_assert_int_eq(
+	    replan_begin(world.generation, item, indices, count, "503 5.7.0 weak", &again, &err),
+	    0);
+	ck_assert_str_eq(pn_txn_replan_reason(again), "503 5.7.0 weak");
+	step = plans_run(again, &refused);
+	if (step == PLANS_DONE) {
+		struct item *child;
+
+		ck_assert_int_eq(replan_child(again, indices, &child), 0);
+		item_free(&item);
+		item = child;
+	}
+	txn_free(&again);
+	return step;
+}
+
+START_TEST(replans)
+{
+	static const uint32_t indices[] = { 1, 2, 3 };
+
+	mail("  - selector: { id: first }\n" SECOND "  - provider\n  - sealer\n", TLS_FIRST);
+	rcpts("o@o.example two@f.example x@g.example x@t.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	ck_assert_int_eq(choose_again(indices, 3), PLANS_DONE);
+	ck_assert_uint_eq(item->envelope.count, 2);
+	ck_assert_uint_eq(item->replaced_count, 2);
+	ck_assert_uint_eq(item->replaced[0], 1);
+	ck_assert_uint_eq(item->replaced[1], 3);
+	ck_assert_uint_eq(item->recipients[0].plan.number, 2);
+	ck_assert_str_eq(item->recipients[0].plan.method, "fake");
+	ck_assert_str_eq(item->recipients[1].plan.method, "tls");
+	ck_assert_str_eq(item->recipients[1].plan.next, "");
+	ck_assert_uint_eq(count(rendering(0), "Received:"), 1);
+	ck_assert_ptr_nonnull(strstr(rendering(0), "X-Seal: 1 fake plan 2"));
+	ck_assert_ptr_null(strstr(rendering(0), "secret"));
+	/* the clear one is as it was accepted */
+	ck_assert_uint_eq(count(rendering(1), "Received:"), 1);
+	ck_assert_uint_eq(count(rendering(1), "X-Seal:"), 1);
+}
+END_TEST
+
+START_TEST(replans_of_nobody)
+{
+	static const uint32_t index = 0;
+
+	mail("  - selector: { id: first }\n" SECOND "  - provider\n", TLS_FIRST);
+	rcpts("x@g.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	ck_assert_int_eq(choose_again(&index, 1), PLANS_REFUSED);
+	ck_assert_int_eq(refused.kind, RULING_REJECT);
+}
+END_TEST
+
+START_TEST(an_entry_that_is_gone)
+{
+	static const uint32_t index = 0;
+	struct pn_error err = { 0 };
+
+	mail("  - selector: { id: first }\n" SECOND "  - provider\n", TLS_FIRST);
+	rcpts("x@f.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	world_run(&world, "  - selector: { id: first }\n  - provider\n", "");
+	ck_assert_int_eq(
+	    replan_begin(world.generation, item, &index, 1, "weak", &again, &err), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(err.text, "\"second\""));
+}
+END_TEST
+
+START_TEST(reports_are_sealed)
+{
+	struct pn_txn *txn;
+
+	mail("  - sealer\n", "");
+	rcpts("two@f.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	ck_assert_uint_eq(count(rendering(0), "X-Seal:"), 1);
+	txn = seal_begin(world.generation, item);
+	ck_assert_ptr_nonnull(txn);
+	ck_assert_int_eq(plans_run(txn, &refused), PLANS_DONE);
+	item->rendering_count = 0;
+	seal_end(txn, item);
+	txn_free(&txn);
+	ck_assert_uint_eq(count(rendering(0), "X-Seal:"), 2);
+	ck_assert_uint_eq(count(rendering(0), "Received:"), 1);
+	world_run(&world, "  []\n", "");
+	ck_assert_ptr_null(seal_begin(world.generation, item));
 }
 END_TEST
 
@@ -475,6 +590,11 @@ main(void)
 	tcase_add_loop_test(tcase, providers_that_fail, 0, LOOP(failing));
 	tcase_add_test(tcase, selection_goes_on);
 	tcase_add_test(tcase, tls_knows_who_is_next);
+	tcase_add_test(tcase, a_demand_is_no_plan);
+	tcase_add_test(tcase, replans);
+	tcase_add_test(tcase, replans_of_nobody);
+	tcase_add_test(tcase, an_entry_that_is_gone);
+	tcase_add_test(tcase, reports_are_sealed);
 	tcase_add_test(tcase, all_unserved);
 	tcase_add_test(tcase, a_seal_that_fails);
 	tcase_add_test(tcase, effects_of_providers);

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane_policy.c - between a lane's queue and the hooks that its mail meets behind the session.
+ *
+ * Called by the queue and by lane.c. The queue knows no policy, and policy no queue.
+ */
+#include <core/base/log.h>
+#include <core/master/lane_policy.h>
+#include <core/policy/committed.h>
+#include <core/policy/listen.h>
+#include <core/policy/planner.h>
+#include <core/policy/replan.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#define TICK_MS 60000
+
+struct lane_policy {
+	struct away_place place;
+	struct generation *generation; /* held */
+	struct listen *listen;
+	struct committed_list committed;
+	struct loop_timer tick;
+};
+
+/* ---- committed hooks ------------------------------------------------------------------------- */
+
+static void *
+new_struct(size_t size)
+{
+	void *ret = calloc(1, size);
+
+	if (!ret)
+		abort(); /* as arena.h: the master restarts us, the spool remembers */
+	return ret;
+}
+
+static void
+commit_done(void *arg, struct item *item)
+{
+	queue_effects_done(arg, item, true);
+}
+
+static void
+on_committed(void *arg, struct queue *queue, struct item *item)
+{
+	struct lane_policy *policy = arg;
+
+	if (!chain_has(policy->generation, PN_STAGE_COMMITTED)) {
+		queue_effects_done(queue, item, false);
+		return;
+	}
+	committed_start(
+	    &policy->committed, &policy->place, policy->generation, item, commit_done, queue);
+}
+
+/* ---- replans --------------------------------------------------------------------------------- */
+
+struct replan {
+	struct loop_timer soon; /* where it ends at once: not within the question */
+	struct lane_policy *policy;
+	struct queue *queue;
+	struct item *item;
+	const uint32_t *indices;
+	size_t count;
+	int r;
+};
+
+static void
+replan_end(struct replan *replan, int r, struct item *child)
+{
+	queue_replanned(
+	    replan->queue, replan->item, replan->indices, replan->count, r, child, NULL);
+	free(replan);
+}
+
+static void
+replanned(void *arg, struct pn_txn *txn, enum plans_step step, const struct ruling *refused)
+{
+	struct replan *replan = arg;
+	const char *trace = log_wanted(PN_LOG_INFO) ? chain_trace_text(txn) : NULL;
+	struct item *child = NULL;
+	int r = 0;
+
+	if (trace && *trace)
+		log_event(PN_LOG_INFO, "trace", "id", txn->id, "text", trace, NULL);
+	if (step == PLANS_DONE)
+		r = replan_child(txn, replan->indices, &child);
+	else if (refused->kind == RULING_DEFER)
+		r = -EAGAIN;
+	replan_end(replan, r, child);
+}
+
+static void
+replan_failed(struct loop_timer *timer)
+{
+	struct replan *replan = (struct replan *)((char *)timer - offsetof(struct replan, soon));
+
+	replan_end(replan, replan->r, NULL);
+}
+
+static void
+on_replan(void *arg, struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
+    const char *why)
+{
+	struct lane_policy *policy = arg;
+	struct replan *replan = new_struct(sizeof(*replan));
+	struct pn_error err = { 0 };
+	struct pn_txn *txn;
+
+	*replan = (struct replan){ .soon = { .fire = replan_failed },
+		.policy = policy,
+		.queue = queue,
+		.item = item,
+		.indices = indices,
+		.count = count };
+	replan->r = replan_begin(policy->generation, item, indices, count, why, &txn, &err);
+	if (replan->r == 0) {
+		planner_start(&policy->place, txn, replanned, replan);
+		return;
+	}
+	log_event(PN_LOG_ERROR, "replan-stopped", "id", item_log_id(item), "reason",
+	    err.text[0] ? err.text : strerror(-replan->r), NULL);
+	loop_timer_set(policy->place.loop, &replan->soon, 0);
+}
+
+/* ---- seals ----------------------------------------------------------------------------------- */
+
+struct seal {
+	struct item *report;
+	void (*done)(void *arg, int r);
+	void *arg;
+};
+
+static void
+sealed(void *arg, struct pn_txn *txn, enum plans_step step, const struct ruling *refused)
+{
+	struct seal *seal = arg;
+
+	if (step == PLANS_DONE)
+		seal_end(txn, seal->report);
+	seal->done(seal->arg, step == PLANS_DONE ? 0 : -EAGAIN);
+	free(seal);
+}
+
+static void
+on_seal(void *arg, struct item *report, void (*done)(void *done_arg, int r), void *done_arg)
+{
+	struct lane_policy *policy = arg;
+	struct pn_txn *txn = seal_begin(policy->generation, report);
+	struct seal *seal;
+
+	if (!txn) {
+		done(done_arg, 0);
+		return;
+	}
+	seal = new_struct(sizeof(*seal));
+	*seal = (struct seal){ report, done, done_arg };
+	planner_start(&policy->place, txn, sealed, seal);
+}
+
+/* ---- outcomes and ticks ---------------------------------------------------------------------- */
+
+static void
+on_outcome(void *arg, const struct queue_outcome *outcomes, size_t count)
+{
+	struct lane_policy *policy = arg;
+
+	for (size_t i = 0; i < count; i++)
+		listen_outcome(policy->listen, policy->generation, outcomes[i].item,
+		    outcomes[i].index, &outcomes[i].result);
+}
+
+static void
+on_tick(struct loop_timer *timer)
+{
+	struct lane_policy *policy = (struct lane_policy *)((char *)timer -
+							    offsetof(struct lane_policy, tick));
+
+	listen_tick(policy->listen, policy->generation);
+	loop_timer_set(policy->place.loop, &policy->tick, TICK_MS);
+}
+
+void
+lane_policy_tick(struct lane_policy *policy)
+{
+	policy->tick.fire = on_tick;
+	loop_timer_set(policy->place.loop, &policy->tick, TICK_MS);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+struct lane_policy *
+lane_policy_new(struct loop *loop, struct jobs *jobs)
+{
+	struct lane_policy *policy = new_struct(sizeof(*policy));
+
+	policy->place = (struct away_place){ loop, jobs };
+	policy->listen = listen_new(&policy->place);
+	return policy;
+}
+
+void
+lane_policy_serve(struct lane_policy *policy, struct queue_parts *parts)
+{
+	parts->committed = on_committed;
+	parts->outcome = on_outcome;
+	parts->replan = on_replan;
+	parts->seal = on_seal;
+	parts->arg = policy;
+}
+
+void
+lane_policy_configure(struct lane_policy *policy, struct generation *generation)
+{
+	struct generation *old = policy->generation;
+
+	policy->generation = generation_hold(generation);
+	generation_release(&old);
+}
+
+void
+lane_policy_free(struct lane_policy **policy)
+{
+	struct lane_policy *old = *policy;
+
+	*policy = NULL;
+	if (!old)
+		return;
+	loop_timer_cancel(old->place.loop, &old->tick);
+	listen_free(&old->listen);
+	committed_drop(&old->committed);
+	generation_release(&old->generation);
+	free(old);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lane_policy.h - what a lane's queue asks of policy: committed hooks, replans, seals, outcomes.
+ *
+ * On the lane's loop. Every question is answered by the newest generation.
+ */
+#ifndef CORE_MASTER_LANE_POLICY_H
+#define CORE_MASTER_LANE_POLICY_H
+
+#include <core/policy/away.h>
+#include <core/queue/queue.h>
+
+struct lane_policy;
+
+struct lane_policy *lane_policy_new(struct loop *loop, struct jobs *jobs);
+/* The parts that are policy's, `arg` with them. */
+void lane_policy_serve(struct lane_policy *policy, struct queue_parts *parts);
+/* Takes the newest generation; holds it itself. */
+void lane_policy_configure(struct lane_policy *policy, struct generation *generation);
+/* From now on, once a minute, tick hooks: for one lane of a process. */
+void lane_policy_tick(struct lane_policy *policy);
+/* When neither the loop nor the job threads run any more. */
+void lane_policy_free(struct lane_policy **policy);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listen.h - hooks that only hear of something: results of attempts, the passing of time.
+ *
+ * One after the other and never two at once, behind the loop that tells them; faults are logged.
+ * What is waiting is bounded: past that, outcomes are dropped, and how many is logged.
+ */
+#ifndef CORE_POLICY_LISTEN_H
+#define CORE_POLICY_LISTEN_H
+
+#include <core/policy/away.h>
+
+struct listen;
+
+struct listen *listen_new(const struct away_place *place);
+/* Everything is copied. */
+void listen_outcome(struct listen *listen, struct generation *generation, const struct item *item,
+    uint32_t index, const struct pn_outcome *result);
+/* Nothing where the tick before has not ended yet. */
+void listen_tick(struct listen *listen, struct generation *generation);
+/* When neither the loop nor the job threads run any more. */
+void listen_free(struct listen **listen);
+
+#endif
