@@ -111,7 +111,7 @@ class Plans(RelayCase):
 
     def test_replan(self):
         with NextHop() as hop:
-            note = os.path.join(self.directory, "outcomes")
+            note = os.path.join(self.directory, "relay", "state", "outcomes")  # the relay may be nobody
             relay = self.plans(hop, ["=tls"], pipeline=["selector", {"selector": {"id": "second"}}, "provider", "sealer"],
                                second={"rules": ["f.example=fake"]}, sealer={"file": note})
             self.assertEqual(self.send(relay, "two@f.example", "x@g.example")[0], 250)
