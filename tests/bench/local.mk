@@ -17,7 +17,7 @@ EXTRA_DIST += tests/lib/__init__.py tests/lib/contenders.py tests/lib/dovecot_au
 # Postern beside Postfix; BENCH_FLAGS=--quick for a short look.
 BENCH_FLAGS =
 .PHONY: bench
-bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver
+bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver chain-bench
 	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)
 	/usr/bin/env python3 $(srcdir)/tests/bench/modules.py --builddir '$(abs_top_builddir)'
 
@@ -32,7 +32,6 @@ check_PROGRAMS += tests/bench/chain-bench
 tests_bench_chain_bench_SOURCES = tests/bench/chain_bench.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_bench_chain_bench_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
-bench: chain-bench
 endif
 .PHONY: chain-bench
 chain-bench: tests/bench/chain-bench tests/modules/idle.la tests/modules/slow.la
