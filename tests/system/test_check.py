@@ -108,7 +108,7 @@ class Commands(Ctl):
                             (["user", "frobnicate", USER], 'there is no command "user"'),
                             (["trace"], "Usage: posternctl trace ID"),
                             (["user", "add"], "Usage: posternctl user add ADDRESS"),
-                            (["user", "passwd"], "Usage: posternctl user passwd ADDRESS"),
+                            (["user", "passwd"], "Usage: posternctl user passwd [--scram] ADDRESS"),
                             (["check", "a", "b"], "Usage: posternctl check [FOLDER]")):
             with self.subTest(words=words):
                 done = relay.ctl(*words, check=False)

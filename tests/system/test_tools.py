@@ -47,7 +47,7 @@ class Traffic(unittest.TestCase):
                 self.assertEqual(lines(self.ids), lines(self.acked))
 
     def test_faults_are_seen_and_counted(self):
-        for fault, reason in (("dot:5:451", "451 4.0.0 Refused on purpose"),
+        for fault, reason in (("dot:5:451", "after the data: 451 4.0.0 Refused on purpose"),
                               ("rcpt:5:550", "550 5.0.0 Refused on purpose"),
                               ("data:5:close", "connection closed by the server")):
             with self.subTest(fault=fault):
