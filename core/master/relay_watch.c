@@ -6,10 +6,12 @@
  * sessions: what is durable is durable, so the relay ends and says who did it. Lost threads hold
  * nobody, but are never given back while the process lives: the master is asked for another relay.
  */
+#include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/master/child.h>
 #include <core/master/relay_watch.h>
 #include <core/policy/crash.h>
+#include <core/policy/slots.h>
 #include <core/policy/stage.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +21,8 @@
 #define LOOK_MS    1000
 #define HANG_LOOKS 20 /* counted, not timed: a stopped process is no lane that hangs */
 #define LOST_MOST  64
-#define ASK_LOOKS  60 /* between two requests for another relay */
+#define ASK_LOOKS  60    /* between two requests for another relay */
+#define STUCK_MS   10000 /* an entry of whose calls none returns, or three times its own time */
 
 struct lane_watch {
 	struct loop_task task;
@@ -78,18 +81,45 @@ look_at_lanes(struct relay_watch *watch)
 	}
 }
 
+/* An entry that lost every call it may make at once: what is slow for a while comes back. */
+static const struct chain_entry *
+stuck_entry(const struct generation *generation)
+{
+	const struct chain_entry *entries;
+	size_t count = generation_entries(generation, &entries);
+	int64_t now = clock_monotonic_ms();
+
+	for (size_t i = 0; i < count; i++) {
+		int64_t most = 3 * entries[i].config->timeout;
+
+		if (entries[i].slots &&
+		    slots_lost_ms(entries[i].slots, now) > (most > STUCK_MS ? most : STUCK_MS))
+			return &entries[i];
+	}
+	return NULL;
+}
+
 static void
 look_at_threads(struct relay_watch *watch)
 {
 	unsigned lost = jobs_lost(watch->relay->jobs);
-	char why[80];
+	const struct chain_entry *stuck;
+	char why[200];
 
 	if (watch->ask_in > 0)
 		watch->ask_in--;
-	if (lost < LOST_MOST || watch->ask_in > 0 || watch->relay->draining)
+	if (lost == 0 || watch->ask_in > 0 || watch->relay->draining)
+		return;
+	stuck = stuck_entry(watch->relay->generation);
+	if (lost < LOST_MOST && !stuck)
 		return;
 	watch->ask_in = ASK_LOOKS;
-	snprintf(why, sizeof(why), "%u hooks have not returned", lost);
+	if (stuck)
+		snprintf(why, sizeof(why),
+		    "%u hooks have not returned, all that \"%.100s\" may run", lost,
+		    stuck->config->id);
+	else
+		snprintf(why, sizeof(why), "%u hooks have not returned", lost);
 	log_event(PN_LOG_ERROR, "threads-lost", "reason", why, NULL);
 	channel_send(CHILD_CHANNEL, CHANNEL_WORN, pn_slice_of(why), NULL, 0);
 }

@@ -100,6 +100,11 @@ take_back(struct away *away, enum guard_phase phase, bool worker_holds)
 
 	away->run->guard = NULL;
 	if (phase == GUARD_HOOK) {
+		struct slots *in = atomic_load(&away->guard.in);
+
+		/* The owner's generation has the entry, and so its slots. */
+		if (in)
+			slots_lose(in);
 		jobs_lose(away->place.jobs);
 		away->run->late = "did not answer in time";
 		away->left = ops->leave(owner);

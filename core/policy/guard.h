@@ -26,6 +26,7 @@ struct guard {
 	_Atomic uint64_t word;  /* the phase in two bits, above them how many hooks have begun */
 	_Atomic int64_t due_ms; /* of the hook that runs or is waited for; monotonic */
 	struct slots *held;     /* whose slot we have, NULL: none; the worker's own */
+	_Atomic(struct slots *) in; /* of the last hook that was begun; NULL: one without slots */
 };
 
 /* ---- the worker's ---- */

@@ -321,7 +321,11 @@ hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *
 	if (run->began_ms == 0)
 		run->began_ms = now_us / 1000;
 	call.due_ms = call_due(entry, txn, stage, run->began_ms);
+	if (guard)
+		atomic_store(&guard->in, guard->held);
 	ours = call_hook(&call, run, guard, now_us);
+	if (!ours && guard->held)
+		slots_regain(guard->held);
 	leave_slot(guard);
 	if (ours)
 		return conclude(&call, run, ret);

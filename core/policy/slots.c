@@ -5,6 +5,7 @@
  * Called by away.c on loops and by hook.c on policy threads. Must never call `granted` with the
  * lock held.
  */
+#include <core/base/clock.h>
 #include <core/policy/slots.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@ struct slots {
 	unsigned references; /* atomic */
 	pthread_mutex_t lock;
 	unsigned limit, used;
+	int lost;            /* of `used`; below 0 where a return is noted before the loss */
+	int64_t all_lost_ms; /* monotonic: since when all are; 0: they are not */
 	struct slots_waiter *first, **last;
 };
 
@@ -145,4 +148,40 @@ slots_leave(struct slots *slots)
 	pthread_mutex_lock(&slots->lock);
 	slots->used--;
 	grant(slots);
+}
+
+static void
+change_lost(struct slots *slots, int by)
+{
+	pthread_mutex_lock(&slots->lock);
+	slots->lost += by;
+	if (slots->lost < (int)slots->limit)
+		slots->all_lost_ms = 0;
+	else if (slots->all_lost_ms == 0)
+		slots->all_lost_ms = clock_monotonic_ms();
+	pthread_mutex_unlock(&slots->lock);
+}
+
+void
+slots_lose(struct slots *slots)
+{
+	change_lost(slots, 1);
+}
+
+void
+slots_regain(struct slots *slots)
+{
+	change_lost(slots, -1);
+}
+
+int64_t
+slots_lost_ms(struct slots *slots, int64_t now_ms)
+{
+	int64_t since;
+
+	pthread_mutex_lock(&slots->lock);
+	/* A reload may have raised the limit meanwhile. */
+	since = slots->lost >= (int)slots->limit ? slots->all_lost_ms : 0;
+	pthread_mutex_unlock(&slots->lock);
+	return since > 0 ? now_ms - since : 0;
 }

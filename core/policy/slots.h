@@ -9,6 +9,7 @@
 #define CORE_POLICY_SLOTS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct slots;
 
@@ -32,5 +33,11 @@ bool slots_wait(struct slots *slots, struct slots_waiter *waiter);
 bool slots_cancel(struct slots *slots, struct slots_waiter *waiter);
 /* Gives a slot back, to the first that waits. */
 void slots_leave(struct slots *slots);
+
+/* Who has a slot was left behind in a hook that does not return; and has returned after all. */
+void slots_lose(struct slots *slots);
+void slots_regain(struct slots *slots);
+/* For how long none has been left that would come back; 0 where some would. Monotonic `now_ms`. */
+int64_t slots_lost_ms(struct slots *slots, int64_t now_ms);
 
 #endif

@@ -126,6 +126,17 @@ class Attribution(RelayCase):
         self.assertLess(time.monotonic() - began, 34)
         self.assertNotIn("killing it", relay.log())
 
+    def test_an_entry_of_which_nothing_returns(self):
+        """Its few calls are lost, far from all threads: the relay is replaced all the same."""
+        relay = self.start(pipeline=[{"hanging": {"timeout": "100ms", "concurrency": 2}}])
+        for _ in range(3):
+            self.assertEqual(self.send(relay, "hello", to="hang@example.net"), 451)
+        self.assertIn('"stuck_hooks": 2', relay.ctl("--json", "status").stdout)
+        self.assertEqual(self.send(relay, "hello"), 451)
+        self.wait_log(relay, "relay-replaced")
+        self.assertIn('all that \\"hanging\\" may run', relay.log())
+        self.assertEqual(self.send(relay, "hello"), 250)
+
     def test_a_relay_that_has_lost_many_threads_is_replaced(self):
         relay = self.start(pipeline=[{"hanging": {"timeout": "50ms", "concurrency": 80}}])
         pid = relay.child("relay")
