@@ -82,6 +82,7 @@ settled_new(struct generation *generation, struct capability *capability,
 		settled_release(&settled);
 		return r;
 	}
+	generation_take_routes(generation, settled->routes);
 	settled->fd_count = frame->fd_count;
 	memcpy(settled->fds, frame->fds, sizeof(settled->fds));
 	frame->fd_count = 0;
@@ -102,6 +103,7 @@ settled_again(const struct settled *settled, struct generation *generation)
 	again->sockets = settled_hold(
 	    settled->sockets ? settled->sockets : (struct settled *)(uintptr_t)settled);
 	routes_hold(again->routes);
+	generation_take_routes(generation, again->routes);
 	if (again->tls)
 		SSL_CTX_up_ref(again->tls);
 	return again;

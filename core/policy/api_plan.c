@@ -8,6 +8,7 @@
 #include <core/mail/address.h>
 #include <core/policy/call.h>
 #include <core/policy/plans.h>
+#include <core/queue/route.h>
 #include <errno.h>
 
 #define AT_WANTING \
@@ -236,4 +237,27 @@ const struct pn_outcome *
 pn_txn_outcome(const struct pn_txn *txn)
 {
 	return txn->outcome;
+}
+
+/* ---- what is known of the next hop ----------------------------------------------------------- */
+
+int
+pn_recipient_tls_bits(const struct pn_call *call)
+{
+	const struct routes *routes = generation_routes(call->generation);
+	const struct pn_txn *txn = call->txn;
+	struct config_subject subject;
+
+	if (!routes || !txn || txn->recipient < 0)
+		return -ENOENT;
+	subject = (struct config_subject){
+		.facts = &txn->facts,
+		.sender = txn->envelope.sender,
+		.original_sender = txn->envelope.original_sender,
+		.recipient = txn->envelope.recipients[txn->recipient].address,
+		.tags = txn->tags,
+		.tag_count = txn->tag_count,
+		.size = txn->view ? txn->view->len : txn->size,
+	};
+	return routes_tls_bits(routes, &subject);
 }

@@ -10,6 +10,7 @@
 #include <core/policy/call.h>
 #include <core/policy/entry.h>
 #include <core/policy/provider.h>
+#include <core/queue/route.h>
 #include <core/store/overrides.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ struct generation {
 	struct chain_entry *entries;
 	size_t count;
 	struct db *db;
+	struct routes *routes;
 	struct blobs *blobs; /* held; NULL: none */
 	bool trial;
 	bool has[PN_STAGE_COUNT];
@@ -254,6 +256,21 @@ generation_again(const struct generation_how *how, struct diags *diags, struct g
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
+void
+generation_take_routes(struct generation *generation, struct routes *routes)
+{
+	struct routes *old = generation->routes;
+
+	generation->routes = routes_hold(routes);
+	routes_release(&old);
+}
+
+const struct routes *
+generation_routes(const struct generation *generation)
+{
+	return generation->routes;
+}
+
 struct generation *
 generation_hold(struct generation *generation)
 {
@@ -272,6 +289,7 @@ generation_release(struct generation **generation)
 	for (size_t i = old->count; i-- > 0;)
 		entry_free(&old->entries[i]);
 	settings_secrets_free(&old->secrets);
+	routes_release(&old->routes);
 	config_tree_free(&old->tree);
 	arena_free(&old->arena);
 	blobs_release(&old->blobs);

@@ -74,6 +74,10 @@ bool generation_has(const struct generation *generation, enum pn_stage stage);
 int64_t generation_shortest_timeout(const struct generation *generation);
 struct blobs *generation_blobs(const struct generation *generation);
 struct db *generation_db(const struct generation *generation);
+/* The ways its mail takes, held; before other threads see it. NULL until then, and in a trial. */
+struct routes;
+void generation_take_routes(struct generation *generation, struct routes *routes);
+const struct routes *generation_routes(const struct generation *generation);
 bool generation_is_trial(const struct generation *generation);
 
 /*

@@ -484,16 +484,6 @@ queue_free(struct queue **queue_at)
 	g_free(queue);
 }
 
-int
-queue_tls_bits(const struct routes *routes, const struct config_subject *subject)
-{
-	const struct route *route = routes_find(routes, subject);
-
-	if (!route || route->kind != ROUTE_SMARTHOST)
-		return -ENOENT;
-	return capability_bits(routes_capability(routes), route->demanded_key);
-}
-
 void
 queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg)
 {

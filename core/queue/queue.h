@@ -103,12 +103,6 @@ void queue_effects_done(struct queue *queue, struct item *item, bool ran);
  */
 void queue_replanned(struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
     int r, struct item *child, const char *unserved);
-/*
- * Bits of TLS that the last session with the next hop of this subject's recipient showed; 0: it
- * offered none; -ENOENT: none yet, or no next hop (maildir). Any thread.
- */
-int queue_tls_bits(const struct routes *routes, const struct config_subject *subject);
-
 /* For `queue list` and status: calls `each` for every item, in no order. */
 void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);
 /* Messages that wait and that are being sent; recipients' results and messages since the start. */

@@ -231,3 +231,13 @@ routes_find(const struct routes *routes, const struct config_subject *subject)
 			return &routes->routes[i];
 	return NULL;
 }
+
+int
+routes_tls_bits(const struct routes *routes, const struct config_subject *subject)
+{
+	const struct route *route = routes_find(routes, subject);
+
+	if (!route || route->kind != ROUTE_SMARTHOST)
+		return -ENOENT;
+	return capability_bits(routes->capability, route->demanded_key);
+}

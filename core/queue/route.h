@@ -42,4 +42,10 @@ void routes_release(struct routes **routes);
  */
 const struct route *routes_find(const struct routes *routes, const struct config_subject *subject);
 
+/*
+ * Bits of TLS that the last session with the next hop of this subject's recipient showed; 0: it
+ * offered none; -ENOENT: none yet, or no next hop (maildir). Any thread.
+ */
+int routes_tls_bits(const struct routes *routes, const struct config_subject *subject);
+
 #endif

@@ -105,6 +105,11 @@ selector_on_select(struct pn_call *call, struct pn_txn *txn)
 		return pn_defer(call, 451, "4.7.2", "Ask again later");
 	if (!strcmp(method, "fault"))
 		return pn_fault(call, -EIO, "broken on purpose");
+	if (!strcmp(method, "tls-unless-seen-without")) {
+		if (pn_recipient_tls_bits(call) == 0)
+			return pn_pass_because(call, "the next hop has no TLS");
+		method = "tls";
+	}
 	return pn_choose(call, method, pn_slice_of(pn_txn_recipient(txn)), "by rule");
 }
 

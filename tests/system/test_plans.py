@@ -127,6 +127,17 @@ class Plans(RelayCase):
                             20, "the outcome hook has heard")
             self.assertIn("replanned two@f.example tls plan 1", open(note).read())
 
+    def test_what_the_last_session_showed(self):
+        """A next hop that was seen without TLS is not asked a second time (D4)."""
+        with NextHop() as hop:
+            relay = self.plans(hop, ["=tls-unless-seen-without"],
+                               pipeline=["selector", {"selector": {"id": "second"}}, "provider", "sealer"],
+                               second={"rules": ["=fake"]})
+            self.assertEqual(self.send(relay, "two@f.example")[0], 250)
+            self.assertIn("fake plan 2", self.arrived(hop, 1)["two@f.example"])
+            self.assertEqual(self.send(relay, "three@f.example")[0], 250)
+            self.assertIn("fake plan 1", self.arrived(hop, 2)["three@f.example"])
+
     def test_replan_waits_for_its_entry(self):
         with NextHop() as hop:
             second = {"selector": {"id": "second"}}

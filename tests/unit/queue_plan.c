@@ -290,7 +290,7 @@ bits_at(const struct scene *scene, const char *recipient)
 	struct mail_facts facts = { .client_address = "local", .listener = "" };
 	struct config_subject subject = { .facts = &facts, .sender = "", .recipient = recipient };
 
-	return queue_tls_bits(scene->routes, &subject);
+	return routes_tls_bits(scene->routes, &subject);
 }
 
 /* The next hop has TLS, and then it has not: the plan is made anew. */
