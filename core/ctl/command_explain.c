@@ -6,6 +6,7 @@
  */
 #include <core/base/text.h>
 #include <core/ctl/commands.h>
+#include <core/mail/address.h>
 #include <core/mail/address_list.h>
 #include <core/policy/stage.h>
 #include <core/policy/trial.h>
@@ -110,9 +111,36 @@ complete(struct envelope *envelope, struct arena *arena)
 		envelope->from = from->len > 0 ? arena_text(arena, from->pdata[0]) : "";
 		g_ptr_array_free(from, TRUE);
 	}
-	for (size_t i = 0; envelope->to->len == 0 && i < 1; i++)
-		for (size_t f = 0; f < sizeof(fields) / sizeof(*fields); f++)
-			add_field(envelope, &header, fields[f], envelope->to);
+	if (envelope->to->len > 0)
+		return;
+	for (size_t f = 0; f < sizeof(fields) / sizeof(*fields); f++)
+		add_field(envelope, &header, fields[f], envelope->to);
+}
+
+/* As MAIL and RCPT would take it; "" is the null sender. */
+static int
+check_address(const char *address, struct pn_error *err)
+{
+	char checked[MAIL_ADDRESS_SIZE];
+
+	if (mail_address_check(pn_slice_of(address), true, checked) < 0)
+		return pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", address);
+	return 0;
+}
+
+static int
+check_envelope(const struct envelope *envelope, struct pn_error *err)
+{
+	int r = *envelope->from ? check_address(envelope->from, err) : 0;
+
+	if (r == 0 && envelope->user)
+		r = check_address(envelope->user, err);
+	if (r == 0 && envelope->to->len == 0)
+		r = pn_error_set(
+		    err, -EINVAL, "no recipient: the header names none, and --to was not given");
+	for (size_t i = 0; r == 0 && i < envelope->to->len; i++)
+		r = check_address(envelope->to->pdata[i], err);
+	return r;
 }
 
 static int
@@ -291,7 +319,7 @@ run_explain(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	} else {
 		complete(&envelope, &arena);
 		ctl->trial = true;
-		code = ctl_open_db(ctl, err);
+		code = check_envelope(&envelope, err) < 0 ? EXIT_REFUSED : ctl_open_db(ctl, err);
 		if (code == EXIT_OK)
 			code = explain(ctl, &envelope, err);
 	}
@@ -315,8 +343,11 @@ run_route(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	const struct route *route;
 	struct capability *capability;
 	struct routes *routes = NULL;
-	int r, code = ctl_open_generation(ctl, err);
+	int r, code;
 
+	if ((*argv[0] && check_address(argv[0], err) < 0) || check_address(argv[1], err) < 0)
+		return EXIT_REFUSED;
+	code = ctl_open_generation(ctl, err);
 	if (code != EXIT_OK)
 		return code;
 	capability = capability_new();
