@@ -7,6 +7,7 @@
  * A demand on TLS is met: the mail crosses no network on its way here.
  */
 #include <core/base/clock.h>
+#include <core/base/log.h>
 #include <core/mail/address.h>
 #include <core/queue/inside.h>
 #include <ctype.h>
@@ -249,6 +250,17 @@ store(const struct maildir_job *job, const char *recipient)
 /* ---- the job ----------------------------------------------------------------------------------
  */
 
+/* The reply goes to the sender in the end; where it is and who may not write there is ours. */
+static void
+log_failure(const struct maildir_job *job, int r)
+{
+	char user[24];
+
+	snprintf(user, sizeof(user), "%u", (unsigned)geteuid());
+	log_event(PN_LOG_ERROR, "maildir", "id", item_log_id(job->delivery->owner->item), "path",
+	    job->route->path, "as_uid", user, "error", strerror(-r), NULL);
+}
+
 static void
 work(struct job *job_of)
 {
@@ -259,6 +271,8 @@ work(struct job *job_of)
 		struct courier_result *result = &letter->results[i];
 		int r = store(job, letter->envelope->recipients[letter->indices[i]].address);
 
+		if (r < 0)
+			log_failure(job, r);
 		/* A full or missing disk is mended by somebody; the mail waits for it. */
 		result->outcome = r < 0 ? COURIER_DEFERRED : COURIER_DELIVERED;
 		result->reply = r < 0 ? arena_printf(

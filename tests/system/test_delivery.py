@@ -4,6 +4,7 @@ import email
 import email.policy
 import json
 import os
+import pathlib
 import re
 import smtplib
 
@@ -320,3 +321,14 @@ class RealPostfix(DeliveryCase):
         for each in hop.messages():
             self.assertIn(b"\nthe secret body\n", each)
             self.assertIn(b"by postern.test", each)
+
+
+class Maildirs(DeliveryCase):
+    def test_one_that_cannot_be_written(self):
+        """The log says which and as whom; the sender, should it come to that, hears no path."""
+        blocked = pathlib.Path(self.directory, "blocked")
+        blocked.write_text("a file where a folder should be\n")
+        self.start({"to": "maildir", "path": str(blocked / "mail")})
+        self.send("bo@partner.example")
+        self.logged(f"path={blocked}/mail as_uid=")
+        self.logged('reply="451 4.3.0 maildir: Not a directory"')
