@@ -10,13 +10,14 @@
 #include <core/policy/call.h>
 #include <errno.h>
 #include <glib.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #define NAME_MOST 64
 
 struct blobs {
 	uint32_t references; /* atomic */
-	GMutex lock;
+	pthread_mutex_t lock;
 	GHashTable *items; /* "key name" -> GBytes */
 	size_t total;
 };
@@ -32,7 +33,7 @@ blobs_new(void)
 	struct blobs *blobs = g_new0(struct blobs, 1);
 
 	blobs->references = 1;
-	g_mutex_init(&blobs->lock);
+	pthread_mutex_init(&blobs->lock, NULL);
 	blobs->items = g_hash_table_new_full(
 	    g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
 	return blobs;
@@ -54,7 +55,7 @@ blobs_release(struct blobs **blobs)
 	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
 	g_hash_table_destroy(old->items);
-	g_mutex_clear(&old->lock);
+	pthread_mutex_destroy(&old->lock);
 	g_free(old);
 }
 
@@ -63,7 +64,7 @@ keep(struct blobs *blobs, const char *key, struct pn_slice bytes)
 {
 	int r = 0;
 
-	g_mutex_lock(&blobs->lock);
+	pthread_mutex_lock(&blobs->lock);
 	if (g_hash_table_contains(blobs->items, key)) {
 		; /* of the same content: it is there */
 	} else if (bytes.len > BLOBS_MOST - blobs->total) {
@@ -73,7 +74,7 @@ keep(struct blobs *blobs, const char *key, struct pn_slice bytes)
 		g_hash_table_insert(
 		    blobs->items, g_strdup(key), g_bytes_new(bytes.data, bytes.len));
 	}
-	g_mutex_unlock(&blobs->lock);
+	pthread_mutex_unlock(&blobs->lock);
 	return r;
 }
 
@@ -90,7 +91,7 @@ blobs_write(struct blobs *blobs, struct buf *ret)
 	gpointer key, value;
 	int r = 0;
 
-	g_mutex_lock(&blobs->lock);
+	pthread_mutex_lock(&blobs->lock);
 	g_hash_table_iter_init(&iter, blobs->items);
 	while (r == 0 && g_hash_table_iter_next(&iter, &key, &value)) {
 		gsize len;
@@ -103,7 +104,7 @@ blobs_write(struct blobs *blobs, struct buf *ret)
 		if (r == 0)
 			r = buf_add(ret, bytes, len);
 	}
-	g_mutex_unlock(&blobs->lock);
+	pthread_mutex_unlock(&blobs->lock);
 	return r;
 }
 
@@ -230,11 +231,11 @@ pn_blob_get(struct pn_check *check, const char *name, struct pn_slice *ret)
 
 	if (!access || !access->blobs || !full_key(access, name, key))
 		return false;
-	g_mutex_lock(&access->blobs->lock);
+	pthread_mutex_lock(&access->blobs->lock);
 	bytes = g_hash_table_lookup(access->blobs->items, key);
 	if (bytes)
 		g_bytes_ref(bytes);
-	g_mutex_unlock(&access->blobs->lock);
+	pthread_mutex_unlock(&access->blobs->lock);
 	if (!bytes)
 		return false;
 	got = g_new0(struct blob_got, 1);

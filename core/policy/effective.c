@@ -11,6 +11,7 @@
 #include <core/policy/stage.h>
 #include <errno.h>
 #include <glib.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #define KEPT_MOST 4096 /* per entry and generation; what nobody uses goes first */
@@ -21,8 +22,9 @@ struct entry_scopes {
 	const char *id;
 	struct blobs *blobs; /* the generation's, or NULL */
 	bool any_enabled;
-	GMutex lock;      /* of `made` */
-	GMutex bench;     /* held while something is prepared, so that no two threads do the same */
+	pthread_mutex_t lock; /* of `made` */
+	pthread_mutex_t
+	    bench;        /* held while something is prepared, so that no two threads do the same */
 	GHashTable *made; /* GBytes of layers -> struct effective */
 };
 
@@ -37,8 +39,8 @@ entry_scopes_new(const struct chain_entry *entry, struct blobs *blobs)
 	own->blobs = blobs;
 	own->module = entry->module;
 	own->id = entry->config->id;
-	g_mutex_init(&own->lock);
-	g_mutex_init(&own->bench);
+	pthread_mutex_init(&own->lock, NULL);
+	pthread_mutex_init(&own->bench, NULL);
 	own->made = g_hash_table_new_full(
 	    g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
 	return own;
@@ -61,8 +63,8 @@ entry_scopes_free(struct entry_scopes **scopes)
 		effective_release(&effective);
 	}
 	g_hash_table_destroy(old->made);
-	g_mutex_clear(&old->lock);
-	g_mutex_clear(&old->bench);
+	pthread_mutex_destroy(&old->lock);
+	pthread_mutex_destroy(&old->bench);
 	free(old);
 }
 
@@ -184,11 +186,11 @@ look_up(struct entry_scopes *own, const struct scope_stack *stack)
 	GBytes *key = g_bytes_new_static(stack->layers, stack->count * sizeof(stack->layers[0]));
 	struct effective *found;
 
-	g_mutex_lock(&own->lock);
+	pthread_mutex_lock(&own->lock);
 	found = g_hash_table_lookup(own->made, key);
 	if (found)
 		effective_hold(found);
-	g_mutex_unlock(&own->lock);
+	pthread_mutex_unlock(&own->lock);
 	g_bytes_unref(key);
 	return found;
 }
@@ -211,7 +213,7 @@ keep(struct entry_scopes *own, const struct scope_stack *stack, struct effective
 	GBytes *key = g_bytes_new(stack->layers, stack->count * sizeof(stack->layers[0]));
 	struct effective *found;
 
-	g_mutex_lock(&own->lock);
+	pthread_mutex_lock(&own->lock);
 	found = g_hash_table_lookup(own->made, key);
 	if (!found) {
 		if (g_hash_table_size(own->made) >= KEPT_MOST)
@@ -222,7 +224,7 @@ keep(struct entry_scopes *own, const struct scope_stack *stack, struct effective
 	} else {
 		effective_hold(found);
 	}
-	g_mutex_unlock(&own->lock);
+	pthread_mutex_unlock(&own->lock);
 	effective_release(&fresh);
 	g_bytes_unref(key);
 	return found;
@@ -237,11 +239,11 @@ find_or_make(struct entry_scopes *own, const struct scope_stack *stack)
 		return found;
 	if (!own->module->prepare)
 		return keep(own, stack, make_lasting(own, stack));
-	g_mutex_lock(&own->bench);
+	pthread_mutex_lock(&own->bench);
 	found = look_up(own, stack);
 	if (!found)
 		found = keep(own, stack, make_lasting(own, stack));
-	g_mutex_unlock(&own->bench);
+	pthread_mutex_unlock(&own->bench);
 	return found;
 }
 
