@@ -13,8 +13,11 @@
 
 #include <core/base/buf.h>
 
-/* Greater with each change that the other end would not understand, save CHANNEL_RESULT's `why`. */
-#define CHANNEL_VERSION 1
+/*
+ * Greater with each change that the other end would not understand, save CHANNEL_RESULT's `why`;
+ * the memory of crash.h is part of it.
+ */
+#define CHANNEL_VERSION 2
 #define CHANNEL_MOST    (64u * 1024 * 1024)
 #define CHANNEL_FDS     64
 

@@ -181,6 +181,15 @@ log_crash(const struct crash_culprit *culprit, int signal, unsigned count)
 }
 
 static void
+note_entry(struct crashes *crashes, const struct crash_culprit *culprit, int64_t now_ms)
+{
+	if (count_entry(crashes, culprit->entry, now_ms))
+		log_event(PN_LOG_ERROR, "entry-disabled", "entry", culprit->entry, "module",
+		    culprit->module, "reason",
+		    "it crashes too often; its on_fault speaks until the next reload", NULL);
+}
+
+static void
 note_culprit(struct crashes *crashes, const struct crash_slot *slot, int signal, int64_t now_ms)
 {
 	struct crash_culprit culprit;
@@ -188,23 +197,117 @@ note_culprit(struct crashes *crashes, const struct crash_slot *slot, int signal,
 	if (!read_culprit(slot, &culprit))
 		return;
 	log_crash(&culprit, signal, count_message(crashes, &culprit, now_ms));
-	if (count_entry(crashes, culprit.entry, now_ms))
-		log_event(PN_LOG_ERROR, "entry-disabled", "entry", culprit.entry, "module",
-		    culprit.module, "reason",
-		    "it crashes too often; its on_fault speaks until the next reload", NULL);
+	note_entry(crashes, &culprit, now_ms);
+}
+
+/* ---- a relay was killed ---------------------------------------------------------------------- */
+
+static bool
+is_among(const struct crashes_suspects *suspects, const struct crash_culprit *culprit)
+{
+	for (size_t i = 0; i < suspects->count; i++)
+		if (is_same(&suspects->items[i], culprit))
+			return true;
+	return false;
+}
+
+static bool
+is_counted(const struct crashes_suspects *before, const struct crash_culprit *culprit)
+{
+	return culprit->of_message && is_among(before, culprit);
+}
+
+/* One death is one crash of an entry, however many of its messages were inside. */
+static bool
+is_entry_counted(const struct crashes *crashes, const struct crashes_suspects *before,
+    const struct crash_culprit *culprit)
+{
+	const struct crashes_suspects *now = &crashes->suspects;
+
+	for (size_t i = 0; i < now->count; i++)
+		if (strcmp(now->items[i].entry, culprit->entry) == 0 &&
+		    is_counted(before, &now->items[i]))
+			return true;
+	return false;
+}
+
+static void
+log_suspect(const struct crash_culprit *culprit, bool again)
+{
+	char fingerprint[24];
+
+	snprintf(
+	    fingerprint, sizeof(fingerprint), "%016llx", (unsigned long long)culprit->fingerprint);
+	log_event(again ? PN_LOG_ERROR : PN_LOG_NOTICE, "killed-inside", "entry", culprit->entry,
+	    "module", culprit->module, "stage", stage_name(culprit->stage), "id",
+	    culprit->id[0] ? culprit->id : NULL, "fingerprint", fingerprint, "then",
+	    again ? "counted as a crash: it was inside at the kill before, too" : NULL, NULL);
+}
+
+/* The kill before was not counted when it happened; for the message it is now. */
+static void
+note_suspect(struct crashes *crashes, const struct crashes_suspects *before,
+    const struct crash_culprit *culprit, int64_t now_ms)
+{
+	bool again = is_counted(before, culprit);
+
+	log_suspect(culprit, again);
+	if (!again)
+		return;
+	if (count_message(crashes, culprit, now_ms) < CRASHES_TWICE)
+		count_message(crashes, culprit, now_ms);
+	if (!is_entry_counted(crashes, before, culprit))
+		note_entry(crashes, culprit, now_ms);
+}
+
+static void
+note_kill(struct crashes *crashes, pid_t pid, int64_t now_ms)
+{
+	const struct crashes_suspects before = crashes->suspects;
+	struct crashes_suspects *suspects = &crashes->suspects;
+
+	suspects->count = 0;
+	for (size_t i = 0; i < CRASH_SLOTS && suspects->count < CRASHES_SUSPECTS; i++) {
+		const struct crash_slot *slot = &crashes->memory->slots[i];
+		struct crash_culprit *culprit = &suspects->items[suspects->count];
+
+		if (atomic_load(&slot->pid) != (int32_t)pid || !atomic_load(&slot->inside) ||
+		    !read_culprit(slot, culprit) || is_among(suspects, culprit))
+			continue;
+		note_suspect(crashes, &before, culprit, now_ms);
+		suspects->count++;
+	}
+}
+
+/* ---- any end --------------------------------------------------------------------------------- */
+
+/* True: one of its hooks did it. */
+static bool
+note_crash(struct crashes *crashes, pid_t pid, int64_t now_ms)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < CRASH_SLOTS; i++) {
+		const struct crash_slot *slot = &crashes->memory->slots[i];
+		int signal = atomic_load(&slot->signal);
+
+		if (atomic_load(&slot->pid) != (int32_t)pid || signal == 0 ||
+		    !atomic_load(&slot->inside))
+			continue;
+		note_culprit(crashes, slot, signal, now_ms);
+		found = true;
+	}
+	return found;
 }
 
 void
-crashes_note(struct crashes *crashes, pid_t pid, int64_t now_ms)
+crashes_note(struct crashes *crashes, pid_t pid, bool killed, int64_t now_ms)
 {
-	for (size_t i = 0; i < CRASH_SLOTS; i++) {
-		struct crash_slot *slot = &crashes->memory->slots[i];
-		int signal = atomic_load(&slot->signal);
-
-		if (atomic_load(&slot->pid) != (int32_t)pid)
-			continue;
-		if (signal != 0 && atomic_load(&slot->inside))
-			note_culprit(crashes, slot, signal, now_ms);
-		atomic_store(&slot->pid, 0);
-	}
+	if (note_crash(crashes, pid, now_ms))
+		crashes->suspects.count = 0;
+	else if (killed)
+		note_kill(crashes, pid, now_ms);
+	for (size_t i = 0; i < CRASH_SLOTS; i++)
+		if (atomic_load(&crashes->memory->slots[i].pid) == (int32_t)pid)
+			atomic_store(&crashes->memory->slots[i].pid, 0);
 }

@@ -4,6 +4,8 @@
  *
  * A message that has crashed an entry twice is refused for now before it gets there again; an entry
  * that crashes more often is not run any more until the next reload, its on_fault speaks.
+ * A relay that was killed says nothing of why: what was inside its hooks counts as crashes only
+ * where the same message was inside the same hook when the relay before it was killed.
  */
 #ifndef CORE_MASTER_CRASHES_H
 #define CORE_MASTER_CRASHES_H
@@ -16,6 +18,7 @@
 #define CRASHES_MANY     3     /* crashes of an entry ... */
 #define CRASHES_MS       60000 /* ... within so long */
 #define CRASHES_TWICE    2
+#define CRASHES_SUSPECTS 256 /* of one death */
 
 struct crashes_message {
 	struct crash_culprit culprit;
@@ -29,19 +32,29 @@ struct crashes_entry {
 	unsigned count;
 };
 
+/* Who was inside when a relay was killed: by the OOM killer, or by somebody. */
+struct crashes_suspects {
+	size_t count;
+	struct crash_culprit items[CRASHES_SUSPECTS];
+};
+
 struct crashes {
 	int fd;
 	struct crash_memory *memory;
 	struct crashes_message messages[CRASHES_MESSAGES];
 	struct crashes_entry entries[CRASHES_ENTRIES];
+	struct crashes_suspects suspects; /* of the last death, if that was a kill */
 };
 
 int crashes_open(struct crashes *crashes, struct pn_error *err);
 void crashes_close(struct crashes *crashes);
 /* The first frame that a relay gets. */
 int crashes_hand_over(const struct crashes *crashes, const struct child *child);
-/* A relay has ended: logs who did it, learns from it, and takes its slots back. */
-void crashes_note(struct crashes *crashes, pid_t pid, int64_t now_ms);
+/*
+ * A relay has ended: logs who did it, learns from it, and takes its slots back. `killed`: by a
+ * SIGKILL that was not the master's.
+ */
+void crashes_note(struct crashes *crashes, pid_t pid, bool killed, int64_t now_ms);
 /* A new configuration: entries have another chance. */
 void crashes_forgive(struct crashes *crashes);
 

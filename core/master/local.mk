@@ -29,6 +29,7 @@ posternd_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternd_DEPENDENCIES = core/libcore.a
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/master
+UNIT_TESTS += tests/unit/master tests/unit/master_crashes
 tests_unit_master_SOURCES = tests/unit/master.c
+tests_unit_master_crashes_SOURCES = tests/unit/master_crashes.c
 endif

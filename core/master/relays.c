@@ -226,6 +226,14 @@ coming_ended(struct master *master, const char *how)
 	does_not_come(master, why);
 }
 
+/* By the OOM killer or an administrator: the master itself kills what leaves too slowly. */
+static bool
+was_killed(const struct master *master, const struct child *child, int status)
+{
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !master->stopping &&
+	       child != &master->leaving;
+}
+
 static void
 ended(struct master *master, pid_t pid, int status)
 {
@@ -238,7 +246,8 @@ ended(struct master *master, pid_t pid, int status)
 	if (!child)
 		return;
 	describe_end(status, how, sizeof(how));
-	crashes_note(&master->crashes, pid, clock_monotonic_ms());
+	crashes_note(
+	    &master->crashes, pid, was_killed(master, child, status), clock_monotonic_ms());
 	close(child->fd);
 	*child = nobody;
 	if (child == &master->relay)

@@ -149,6 +149,13 @@ copy_name(char ret[CRASH_NAME], const char *name)
 	ret[len] = '\0';
 }
 
+static bool
+is_of_message(const struct pn_txn *txn, int32_t stage)
+{
+	return !stage_is(stage, STAGE_IN_SESSION) && stage != PN_STAGE_TICK &&
+	       (txn->original || txn->view || stage_is(stage, STAGE_EVERY));
+}
+
 void
 crash_enter(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage)
 {
@@ -165,6 +172,7 @@ crash_enter(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage)
 	copy_name(culprit->module, entry->module->name);
 	memcpy(culprit->id, txn->id, sizeof(culprit->id));
 	culprit->stage = stage;
+	culprit->of_message = is_of_message(txn, stage);
 	culprit->fingerprint = crash_fingerprint(txn, stage);
 	atomic_store_explicit(&mine.slot->inside, 1, memory_order_release);
 }

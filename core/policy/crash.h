@@ -26,6 +26,8 @@ struct crash_culprit {
 	char entry[CRASH_NAME], module[CRASH_NAME];
 	char id[ITEM_ID_SIZE]; /* "" before MAIL */
 	int32_t stage;
+	int32_t
+	    of_message; /* the fingerprint is that of a message, not of a client or an envelope */
 	uint64_t fingerprint;
 };
 

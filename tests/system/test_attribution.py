@@ -2,6 +2,7 @@
 """Hooks that crash, hang and never return, in a relay: who did it is known, and others go on."""
 import os
 import re
+import signal
 import smtplib
 import time
 
@@ -72,6 +73,39 @@ class Attribution(RelayCase):
         self.assertEqual(len(self.delivered(1)), 1)
         self.assertEqual(self.send(relay, "hello"), 250)
         self.assertEqual(len(self.delivered(2)), 2)
+
+    def kill_inside(self, relay, text):
+        """kill -9 while a hook is inside with a message of that text; waits for the next relay."""
+        self.assertEqual(self.send(relay, f"hello\r\nX-Hang: {text}"), 451)
+        self.assertIn('"stuck_hooks": 1', relay.ctl("--json", "status").stdout)
+        pid = relay.child("relay")
+        os.kill(pid, signal.SIGKILL)
+        proc.wait_until(lambda: relay.child("relay") not in (None, pid), 20, "another relay")
+        relay.wait_ready()
+
+    def test_a_message_that_is_inside_at_two_kills(self):
+        """As the OOM killer does it: no signal that could be caught."""
+        relay = self.start(pipeline=[{"hanging": {"timeout": "200ms"}}])
+        self.kill_inside(relay, "same")
+        self.wait_log(relay, r" killed-inside entry=hanging module=hanging stage=message id=\w+ fingerprint=\w{16}\n")
+        self.assertNotIn(" crash entry=", relay.log())
+        self.kill_inside(relay, "same")
+        self.wait_log(relay, r" killed-inside entry=hanging .*then=\"counted as a crash")
+        self.assertEqual(self.send(relay, "hello\r\nX-Hang: same"), 451)
+        self.wait_log(relay, r"fault entry=hanging .*error=\"not run: it has crashed on this before\"")
+        self.assertIn('"stuck_hooks": 0', relay.ctl("--json", "status").stdout)
+        self.assertEqual(self.send(relay, "hello"), 250)
+
+    def test_kills_with_other_messages_inside(self):
+        """An administrator's, under load."""
+        relay = self.start(pipeline=[{"hanging": {"timeout": "200ms"}}])
+        for number in range(5):
+            self.kill_inside(relay, number)
+        self.assertEqual(relay.log().count("killed-inside entry=hanging"), 5)
+        self.assertEqual(self.send(relay, "hello\r\nX-Hang: 0"), 451)
+        self.assertEqual(self.send(relay, "hello"), 250)
+        self.assertNotIn("not run", relay.log())
+        self.assertNotIn("counted as a crash", relay.log())
 
     def test_a_hook_that_ends_the_process(self):
         relay = self.start(pipeline=["crashing"])
