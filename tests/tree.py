@@ -19,7 +19,7 @@ ARROWS = {
     "queue": {"base", "config", "mail", "net", "smtp"},
     "policy": {"base", "client", "config", "mail", "net", "queue", "store"},
     "smtp": {"base", "config", "mail", "net", "policy", "queue"},
-    "ctl": {"base", "config", "mail", "master", "net", "policy", "queue", "store"},
+    "ctl": {"base", "config", "mail", "master", "net", "policy", "queue", "smtp", "store"},
     "master": {"base", "config", "ctl", "mail", "net", "policy", "queue", "smtp", "store"},
 }
 # Inside core/smtp the sending side and the grammar know nothing of policy and queue.

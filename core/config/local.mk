@@ -25,7 +25,8 @@ core_libcore_a_SOURCES += \
 	core/config/table.c \
 	core/config/tree.c core/config/tree.h \
 	core/config/values.c \
-	core/config/when.c core/config/when.h
+	core/config/when.c core/config/when.h \
+	core/config/when_explain.c
 
 EXTRA_DIST += tests/config
 if HAVE_CHECK

@@ -190,6 +190,8 @@ config_when_settle(struct config_when *when, struct arena *arena)
 
 /* ---- matching ---- */
 
+static const struct pn_strings nothing;
+
 static bool
 has_item(const struct pn_strings *items, const char *text)
 {
@@ -260,19 +262,36 @@ matches_network(const struct config_when *when, const char *client)
 	return false;
 }
 
-static bool
-matches_membership(const struct config_when *when, const struct config_subject *subject)
+static void
+find_scope(const struct config_subject *subject, struct config_scope *ret)
 {
-	const char *user = subject->facts ? subject->facts->user : NULL;
-	struct config_scope scope;
-	bool in_group = when->group.count == 0;
+	config_scope_find(subject->directory, subject->facts ? subject->facts->user : NULL,
+	    subject->original_sender, ret);
+}
 
-	if (in_group && when->account.count == 0)
+static bool
+matches_group(const struct config_when *when, const struct config_subject *subject)
+{
+	struct config_scope scope;
+
+	if (when->group.count == 0)
 		return true;
-	config_scope_find(subject->directory, user, subject->original_sender, &scope);
-	for (size_t i = 0; !in_group && i < scope.group_count; i++)
-		in_group = has_item(&when->group, scope.groups[i]);
-	return in_group && (when->account.count == 0 || has_item(&when->account, scope.account));
+	find_scope(subject, &scope);
+	for (size_t i = 0; i < scope.group_count; i++)
+		if (has_item(&when->group, scope.groups[i]))
+			return true;
+	return false;
+}
+
+static bool
+matches_account(const struct config_when *when, const struct config_subject *subject)
+{
+	struct config_scope scope;
+
+	if (when->account.count == 0)
+		return true;
+	find_scope(subject, &scope);
+	return has_item(&when->account, scope.account);
 }
 
 static bool
@@ -332,21 +351,93 @@ matches_header(const struct config_when *when, const struct config_subject *subj
 	return when->header.count == 0;
 }
 
+/* ---- key by key ---- */
+
+static bool
+fits_listener(const struct config_when *when, const struct config_subject *subject)
+{
+	return when->listener.count == 0 ||
+	       has_item(&when->listener, subject->facts ? subject->facts->listener : NULL);
+}
+
+static bool
+fits_size(const struct config_when *when, const struct config_subject *subject)
+{
+	return when->larger_than <= 0 || subject->size > (uint64_t)when->larger_than;
+}
+
+static bool
+fits_user(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_user(&when->user, subject->facts ? subject->facts->user : NULL);
+}
+
+static bool
+fits_tags(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_tags(&when->tag, subject);
+}
+
+static bool
+fits_network(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_network(when, subject->facts ? subject->facts->client_address : NULL);
+}
+
+static bool
+fits_sender(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_address(&when->sender, &nothing, subject->sender);
+}
+
+static bool
+fits_sender_domain(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_address(&nothing, &when->sender_domain, subject->sender);
+}
+
+static bool
+fits_recipient(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_address(&when->recipient, &nothing, subject->recipient);
+}
+
+static bool
+fits_recipient_domain(const struct config_when *when, const struct config_subject *subject)
+{
+	return matches_address(&nothing, &when->recipient_domain, subject->recipient);
+}
+
+/* Cheap ones first. */
+static const struct {
+	const char *name;
+	bool (*fits)(const struct config_when *when, const struct config_subject *subject);
+} keys[] = {
+	{ "listener", fits_listener },
+	{ "larger_than", fits_size },
+	{ "user", fits_user },
+	{ "tag", fits_tags },
+	{ "header", matches_header },
+	{ "group", matches_group },
+	{ "account", matches_account },
+	{ "network", fits_network },
+	{ "sender", fits_sender },
+	{ "sender_domain", fits_sender_domain },
+	{ "recipient", fits_recipient },
+	{ "recipient_domain", fits_recipient_domain },
+};
+
+const char *
+config_when_misfit(const struct config_when *when, const struct config_subject *subject)
+{
+	for (size_t i = 0; when->given && i < sizeof(keys) / sizeof(*keys); i++)
+		if (!keys[i].fits(when, subject))
+			return keys[i].name;
+	return NULL;
+}
+
 bool
 config_when_matches(const struct config_when *when, const struct config_subject *subject)
 {
-	const struct mail_facts *facts = subject->facts;
-
-	if (!when->given)
-		return true;
-	if (when->listener.count > 0 && !has_item(&when->listener, facts ? facts->listener : NULL))
-		return false;
-	if (when->larger_than > 0 && subject->size <= (uint64_t)when->larger_than)
-		return false;
-	return matches_user(&when->user, facts ? facts->user : NULL) &&
-	       matches_tags(&when->tag, subject) && matches_header(when, subject) &&
-	       matches_membership(when, subject) &&
-	       matches_network(when, facts ? facts->client_address : NULL) &&
-	       matches_address(&when->sender, &when->sender_domain, subject->sender) &&
-	       matches_address(&when->recipient, &when->recipient_domain, subject->recipient);
+	return !config_when_misfit(when, subject);
 }

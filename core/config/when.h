@@ -48,5 +48,14 @@ struct config_subject {
 	const struct mail_header *header;
 };
 bool config_when_matches(const struct config_when *when, const struct config_subject *subject);
+/* The first key that does not fit; NULL: all do. */
+const char *config_when_misfit(
+    const struct config_when *when, const struct config_subject *subject);
+/*
+ * For people, in `arena`: "recipient_domain is g.example; wanted: f.example, *.h.example" where
+ * something does not fit, else what did: "recipient_domain is f.example, listener is smtp".
+ */
+const char *config_when_explain(
+    const struct config_when *when, const struct config_subject *subject, struct arena *arena);
 
 #endif

@@ -268,9 +268,10 @@ static const char bash_script[] =
     "\t\t*) before+=(\"${COMP_WORDS[i]}\") ;;\n"
     "\t\tesac\n"
     "\tdone\n"
-    "\tlocal IFS=$'\\n'\n"
-    "\tCOMPREPLY=($(compgen -W \"$(posternctl \"${options[@]}\" completion words -- "
-    "\"${before[@]}\" 2>/dev/null)\" -- \"$word\"))\n"
+    "\tlocal IFS=$'\\n' words\n"
+    "\twords=$(posternctl \"${options[@]}\" completion words -- \"${before[@]}\" 2>/dev/null)\n"
+    "\t[[ $word == -* ]] || words=$(grep -v '^-' <<<\"$words\")\n"
+    "\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
     "\t[ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n"
     "}\n"
     "complete -o filenames -F _posternctl posternctl\n";
@@ -281,24 +282,14 @@ struct words {
 	struct buf *seen;
 };
 
-/* Prints the word of `command` behind those given, once. */
 static void
-offer(struct words *words, const char *command)
+offer_word(struct words *words, const char *text, size_t len)
 {
 	char word[64];
-	size_t len;
 
-	for (int i = 0; i < words->count; i++) {
-		len = strcspn(command, " ");
-		if (strlen(words->given[i]) != len || memcmp(words->given[i], command, len) != 0)
-			return;
-		command += len;
-		command += strspn(command, " ");
-	}
-	len = strcspn(command, " ");
 	if (len == 0 || len >= sizeof(word))
 		return;
-	memcpy(word, command, len);
+	memcpy(word, text, len);
 	word[len] = '\0';
 	for (size_t at = 0; at < words->seen->len; at += strlen(words->seen->data + at) + 1)
 		if (strcmp(words->seen->data + at, word) == 0)
@@ -306,6 +297,32 @@ offer(struct words *words, const char *command)
 	puts(word);
 	if (buf_add(words->seen, word, len + 1) < 0)
 		buf_reset(words->seen); /* then some words come twice */
+}
+
+/* "--from" and so on, wherever they stand. */
+static void
+offer_options(struct words *words, const char *arguments)
+{
+	for (const char *at = strstr(arguments, "--"); at; at = strstr(at + 2, "--"))
+		offer_word(words, at, 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-"));
+}
+
+/* Prints the word of `command` behind those given, or its options behind all of it; each once. */
+static void
+offer(struct words *words, const char *command, const char *arguments)
+{
+	for (int i = 0; i < words->count && *command; i++) {
+		size_t len = strcspn(command, " ");
+
+		if (strlen(words->given[i]) != len || memcmp(words->given[i], command, len) != 0)
+			return;
+		command += len;
+		command += strspn(command, " ");
+	}
+	if (*command)
+		offer_word(words, command, strcspn(command, " "));
+	else
+		offer_options(words, arguments);
 }
 
 static int
@@ -316,7 +333,7 @@ offer_module(void *arg, const struct pn_module *module, struct pn_error *err)
 	if (words->count == 1 && strcmp(words->given[0], "help") == 0)
 		puts(module->name);
 	for (const struct pn_command *c = module->commands; c && c->name; c++)
-		offer(words, c->name);
+		offer(words, c->name, c->arguments);
 	return 0;
 }
 
@@ -329,7 +346,7 @@ print_words(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 
 	for (size_t t = 0; ctl_tables[t]; t++)
 		for (const struct ctl_command *c = ctl_tables[t]; c->words; c++)
-			offer(&words, c->words);
+			offer(&words, c->words, c->arguments);
 	if (argc == 1 && strcmp(argv[0], "help") == 0)
 		for (size_t i = 0; config_core_sections[i]; i++)
 			puts(config_core_sections[i]);

@@ -2,154 +2,30 @@
 /*
  * command_explain.c - posternctl explain, route: what would become of a message, and which way.
  *
- * Runs the chain in this process, as a trial: must never change or send anything.
+ * Runs the chain in this process, as a trial: must never change or send anything. Messages as they
+ * would leave are written only where --output says.
  */
-#include <core/base/text.h>
-#include <core/ctl/commands.h>
-#include <core/mail/address.h>
-#include <core/mail/address_list.h>
-#include <core/policy/stage.h>
-#include <core/policy/trial.h>
+#include <core/config/option.h>
+#include <core/ctl/explain.h>
+#include <core/master/privileges.h>
 #include <core/queue/capability.h>
 #include <core/queue/route.h>
+#include <core/smtp/dot.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
-#include <glib.h>
-#include <stdlib.h>
+#include <unistd.h>
 
-#define FILE_MOST ((size_t)256 * 1024 * 1024)
-
-struct envelope {
-	const char *from, *user, *listener, *client;
-	GPtrArray *to; /* char *, owned */
-	char *message; /* CRLF line ends */
-	size_t len;
-};
-
-static void
-envelope_free(struct envelope *envelope)
-{
-	g_ptr_array_free(envelope->to, TRUE);
-	free(envelope->message);
-}
-
-/* ---- the message ----------------------------------------------------------------------------- */
-
-/* A file of an editor ends its lines with LF. */
-static char *
-with_crlf(const char *text, size_t len, size_t *ret_len)
-{
-	char *ret = malloc(2 * len + 1);
-	size_t to = 0;
-
-	if (!ret)
-		abort();
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '\n' && (i == 0 || text[i - 1] != '\r'))
-			ret[to++] = '\r';
-		ret[to++] = text[i];
-	}
-	*ret_len = to;
-	return ret;
-}
+/* ---- explain --------------------------------------------------------------------------------- */
 
 static int
-read_message(const char *path, struct envelope *envelope, struct pn_error *err)
-{
-	GError *why = NULL;
-	char *text;
-	gsize len;
-	int r = 0;
-
-	if (!g_file_get_contents(path, &text, &len, &why)) {
-		pn_error_set(err, -EIO, "%s", why->message);
-		g_error_free(why);
-		return -EIO;
-	}
-	if (len > FILE_MOST)
-		r = pn_error_set(err, -E2BIG, "%s: too large", path);
-	else
-		envelope->message = with_crlf(text, len, &envelope->len);
-	g_free(text);
-	return r;
-}
-
-static void
-add_address(void *arg, const char *address)
-{
-	g_ptr_array_add(arg, g_strdup(address));
-}
-
-static void
-add_field(const struct envelope *envelope, const struct mail_header *header, const char *name,
-    GPtrArray *to)
-{
-	struct pn_slice bytes = pn_slice(envelope->message, envelope->len);
-	struct pn_header field;
-
-	for (size_t nth = 0;; nth++) {
-		int at = mail_header_find(bytes, header, name, nth);
-
-		if (at < 0 || !mail_header_field(bytes, header, (size_t)at, &field))
-			return;
-		mail_address_list(field.value, add_address, to);
-	}
-}
-
-/* What was not given is read out of the header, as sendmail -t does. */
-static void
-complete(struct envelope *envelope, struct arena *arena)
-{
-	static const char *const fields[] = { "To", "Cc", "Bcc" };
-	struct mail_header header = { 0 };
-
-	mail_header_index(pn_slice(envelope->message, envelope->len), SIZE_MAX, arena, &header);
-	if (!envelope->from) {
-		GPtrArray *from = g_ptr_array_new_with_free_func(g_free);
-
-		add_field(envelope, &header, "From", from);
-		envelope->from = from->len > 0 ? arena_text(arena, from->pdata[0]) : "";
-		g_ptr_array_free(from, TRUE);
-	}
-	if (envelope->to->len > 0)
-		return;
-	for (size_t f = 0; f < sizeof(fields) / sizeof(*fields); f++)
-		add_field(envelope, &header, fields[f], envelope->to);
-}
-
-/* As MAIL and RCPT would take it; "" is the null sender. */
-static int
-check_address(const char *address, struct pn_error *err)
-{
-	char checked[MAIL_ADDRESS_SIZE];
-
-	if (mail_address_check(pn_slice_of(address), true, checked) < 0)
-		return pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", address);
-	return 0;
-}
-
-static int
-check_envelope(const struct envelope *envelope, struct pn_error *err)
-{
-	int r = *envelope->from ? check_address(envelope->from, err) : 0;
-
-	if (r == 0 && envelope->user)
-		r = check_address(envelope->user, err);
-	if (r == 0 && envelope->to->len == 0)
-		r = pn_error_set(
-		    err, -EINVAL, "no recipient: the header names none, and --to was not given");
-	for (size_t i = 0; r == 0 && i < envelope->to->len; i++)
-		r = check_address(envelope->to->pdata[i], err);
-	return r;
-}
-
-static int
-read_options(int argc, char **argv, struct envelope *ret)
+read_options(int argc, char **argv, struct explain_envelope *ret)
 {
 	static const struct option options[] = { { "from", required_argument, NULL, 'f' },
 		{ "to", required_argument, NULL, 't' }, { "user", required_argument, NULL, 'u' },
 		{ "listener", required_argument, NULL, 'l' },
-		{ "client", required_argument, NULL, 'c' }, { NULL, 0, NULL, 0 } };
+		{ "client", required_argument, NULL, 'c' },
+		{ "output", required_argument, NULL, 'o' }, { NULL, 0, NULL, 0 } };
 	int option;
 
 	optind = 0; /* the global options were read before */
@@ -159,7 +35,7 @@ read_options(int argc, char **argv, struct envelope *ret)
 			ret->from = optarg;
 			break;
 		case 't':
-			add_address(ret->to, optarg);
+			g_ptr_array_add(ret->to, g_strdup(optarg));
 			break;
 		case 'u':
 			ret->user = optarg;
@@ -170,6 +46,9 @@ read_options(int argc, char **argv, struct envelope *ret)
 		case 'c':
 			ret->client = optarg;
 			break;
+		case 'o':
+			ret->output = optarg;
+			break;
 		default:
 			return -EINVAL;
 		}
@@ -177,202 +56,292 @@ read_options(int argc, char **argv, struct envelope *ret)
 	return optind == argc - 1 ? optind : -EINVAL;
 }
 
-/* ---- what is shown --------------------------------------------------------------------------- */
+static bool
+has_eightbit(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] >= 0x80)
+			return true;
+	return false;
+}
 
+/* What a client would have to say in MAIL. */
 static void
-row(struct ctl *ctl, const char *step, const char *recipient, const char *entry,
-    const char *verdict, const char *why, const char *scope)
+add_parameters(const struct explain_envelope *envelope, struct mail_facts *facts)
 {
-	console_add(&ctl->console,
-	    json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s?}", "step", step, "recipient", recipient,
-		"entry", entry, "verdict", verdict, "why", why, "scope", scope));
+	bool utf8 = mail_address_is_utf8(envelope->from);
+
+	for (size_t i = 0; i < envelope->to->len; i++)
+		utf8 |= mail_address_is_utf8(envelope->to->pdata[i]);
+	facts->smtputf8 = utf8;
+	facts->eightbit = has_eightbit(envelope->message, envelope->len);
 }
 
-static void
-show_trace(struct ctl *ctl, const struct pn_txn *txn)
+/* By the scanner of the session. The bytes, to be released; NULL: no memory. */
+static struct mail_bytes *
+scan(const struct ctl *ctl, const struct config_listener *listener,
+    const struct explain_envelope *envelope, int *ret_fault)
 {
-	for (size_t i = 0; i < txn->trace_count; i++) {
-		const struct trace_line *line = &txn->trace[i];
+	const struct config_limits *limits = &generation_core(ctl->generation)->relay.limits;
+	struct dot_scanner scanner = { .most = (size_t)limits->message_size,
+		.line_most = (size_t)limits->line_length,
+		.normalize = listener->bare_newlines == CONFIG_BARE_NORMALIZE };
+	size_t used;
 
-		if (line->stage != PN_STAGE_ABORTED)
-			row(ctl, stage_name(line->stage), line->recipient, line->entry,
-			    line->verdict, line->reason, line->scope);
-	}
-}
-
-static const char *
-reply_text(struct arena *arena, const struct ruling *ruling)
-{
-	return arena_printf(arena, "%d %s %s", ruling->code, ruling->enhanced, ruling->text);
-}
-
-/* "by rule; before: pki: no key; 1234 bytes; TLS of 112 bits at level 1" */
-static const char *
-plan_text(struct arena *arena, const struct item *item, uint32_t index)
-{
-	const struct mail_plan *plan = &item->recipients[index].plan;
-	const char *text = arena_printf(arena, "%zu bytes", item_rendering(item, index).len);
-
-	if (plan->reason)
-		text = arena_printf(arena, "%s; %s", plan->reason, text);
-	if (plan->passed)
-		text = arena_printf(arena, "%s; before: %s", text, plan->passed);
-	if (plan->demand.bits > 0 || plan->demand.level > 0)
-		text = arena_printf(arena, "%s; TLS of %d bits at level %d, or %s", text,
-		    plan->demand.bits, plan->demand.level,
-		    plan->next && *plan->next ? plan->next : "a bounce");
-	return text;
-}
-
-static void
-show_plans(struct ctl *ctl, struct trial *trial)
-{
-	struct item *item = trial->item;
-
-	for (size_t i = 0; i < trial->count; i++)
-		if (trial->recipients[i].refused.kind != RULING_PASS)
-			row(ctl, "result", trial->recipients[i].address,
-			    trial->recipients[i].refused.entry, "refused",
-			    reply_text(&trial->txn->arena, &trial->recipients[i].refused), NULL);
-	for (size_t i = 0; item && i < item->envelope.count; i++) {
-		const struct mail_plan *plan = &item->recipients[i].plan;
-
-		row(ctl, "result", item->envelope.recipients[i].address, plan->entry,
-		    plan->unserved ? "unserved" : mail_plan_method(plan),
-		    plan->unserved ? plan->unserved : plan_text(&item->arena, item, (uint32_t)i),
-		    NULL);
-	}
-}
-
-static void
-show(struct ctl *ctl, struct trial *trial)
-{
-	show_trace(ctl, trial->txn);
-	show_plans(ctl, trial);
-	row(ctl, "reply", NULL, trial->reply.entry,
-	    trial->discarded                   ? "discarded"
-	    : trial->reply.kind == RULING_PASS ? "accepted"
-					       : "refused",
-	    trial->discarded ? trial->reply.text : reply_text(&trial->txn->arena, &trial->reply),
-	    NULL);
-}
-
-/* ---- explain --------------------------------------------------------------------------------- */
-
-static const struct config_listener *
-find_listener(const struct ctl *ctl, const char *name)
-{
-	const struct pn_list *list = &generation_core(ctl->generation)->relay.listeners;
-	const struct config_listener *listeners = list->items;
-
-	for (size_t i = 0; i < list->count; i++)
-		if (!name || strcmp(listeners[i].name, name) == 0)
-			return &listeners[i];
-	return NULL;
+	if (mail_bytes_new(envelope->len, &scanner.bytes) < 0)
+		return NULL;
+	dot_scanner_begin(&scanner);
+	dot_scanner_feed(&scanner, pn_slice(envelope->message, envelope->len), &used);
+	dot_scanner_end(&scanner);
+	*ret_fault = dot_scanner_fault(&scanner);
+	return scanner.bytes;
 }
 
 static int
-explain(struct ctl *ctl, const struct envelope *envelope, struct pn_error *err)
+try_message(struct ctl *ctl, const struct explain_envelope *envelope, struct arena *arena,
+    struct trial *ret, struct pn_error *err)
 {
-	const struct config_listener *listener = find_listener(ctl, envelope->listener);
-	struct trial_ask ask = {
-		.sender = envelope->from,
+	struct trial_ask ask = { .sender = envelope->from,
 		.recipients = (const char *const *)envelope->to->pdata,
-		.count = envelope->to->len,
-		.message = pn_slice(envelope->message, envelope->len),
-	};
-	struct trial trial;
-	int r;
+		.count = envelope->to->len };
+	struct mail_bytes *bytes;
+	int r = explain_facts(
+	    ctl, envelope->listener, envelope->client, arena, &ask.listener, &ask.facts, err);
 
-	if (!listener) {
-		pn_error_set(err, -ENOENT, "there is no listener \"%s\"", envelope->listener);
-		return EXIT_REFUSED;
-	}
-	ask.fixups = listener->fixups;
-	ask.facts = (struct mail_facts){
-		.client_address = envelope->client ? envelope->client : "127.0.0.1",
-		.client_literal = "localhost",
-		.listener = listener->name,
-		.helo = "localhost",
-		.user = envelope->user,
-		.esmtp = true,
-		.smtputf8 = true,
-	};
-	r = trial_run(ctl->generation, &ask, &trial, err);
-	if (r == 0)
-		show(ctl, &trial);
+	if (r < 0)
+		return r;
+	ask.facts.user = envelope->user;
+	add_parameters(envelope, &ask.facts);
+	bytes = scan(ctl, ask.listener, envelope, &ask.fault);
+	if (!bytes)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	ask.message = pn_slice(bytes->data, bytes->len);
+	r = trial_run(ctl->generation, &ask, ret);
+	mail_bytes_release(&bytes);
+	return r < 0 ? pn_error_set(err, r, "%s", strerror(-r)) : 0;
+}
+
+/* While we may still be root: made where it is missing, and then the relay's user's, as we will be.
+ */
+static int
+open_folder(struct ctl *ctl, const char *name, int *ret, struct pn_error *err)
+{
+	const struct config_relay *relay = &generation_core(ctl->generation)->relay;
+	int r = privileges_folder(name, relay->user, 0700, err);
+
+	if (r < 0)
+		return r;
+	*ret = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? pn_error_set(err, -errno, "%s: %s", name, strerror(errno)) : 0;
+}
+
+static int
+explain(struct ctl *ctl, const struct explain_envelope *envelope, struct arena *arena,
+    struct pn_error *err)
+{
+	struct trial trial = { 0 };
+	int folder = -1, code = ctl_open_generation(ctl, err);
+
+	ctl->trial = true;
+	if (code == EXIT_OK && envelope->output &&
+	    open_folder(ctl, envelope->output, &folder, err) < 0)
+		code = EXIT_REFUSED;
+	if (code == EXIT_OK)
+		code = ctl_go_on_with_db(ctl, err);
+	if (code == EXIT_OK && try_message(ctl, envelope, arena, &trial, err) < 0)
+		code = EXIT_REFUSED;
+	if (code == EXIT_OK && explain_show(ctl, &trial, folder, envelope->output, err) < 0)
+		code = EXIT_REFUSED;
+	if (folder >= 0)
+		close(folder);
 	trial_free(&trial);
-	return r < 0 ? EXIT_REFUSED : EXIT_OK;
+	return code;
 }
 
 static int
 run_explain(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	struct envelope envelope = { .to = g_ptr_array_new_with_free_func(g_free) };
+	struct explain_envelope envelope = { .to = g_ptr_array_new_with_free_func(g_free) };
 	struct arena arena = { 0 };
 	int file = read_options(argc + 1, argv - 1, &envelope), code = EXIT_USAGE;
 
-	if (file < 0) {
+	if (file < 0)
 		pn_error_set(err, -EINVAL, "one FILE is wanted, behind the options");
-	} else if (read_message(argv[file - 1], &envelope, err) < 0) {
+	else if (explain_read(argv[file - 1], &envelope, err) < 0 ||
+		 explain_complete(&envelope, &arena, err) < 0)
 		code = EXIT_REFUSED;
-	} else {
-		complete(&envelope, &arena);
-		ctl->trial = true;
-		code = check_envelope(&envelope, err) < 0 ? EXIT_REFUSED : ctl_open_db(ctl, err);
-		if (code == EXIT_OK)
-			code = explain(ctl, &envelope, err);
-	}
-	envelope_free(&envelope);
+	else
+		code = explain(ctl, &envelope, &arena, err);
+	explain_free(&envelope);
 	arena_free(&arena);
 	return code;
 }
 
 /* ---- route ----------------------------------------------------------------------------------- */
 
+struct route_question {
+	const char *user, *listener, *client, *size;
+	GPtrArray *tags; /* const char * of the command line */
+};
+
 static int
-run_route(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+read_route_options(int argc, char **argv, struct route_question *ret)
 {
-	const struct mail_facts facts = { .client_address = "local", .listener = "", .helo = "" };
+	static const struct option options[] = { { "user", required_argument, NULL, 'u' },
+		{ "listener", required_argument, NULL, 'l' },
+		{ "client", required_argument, NULL, 'c' }, { "tag", required_argument, NULL, 't' },
+		{ "size", required_argument, NULL, 's' }, { NULL, 0, NULL, 0 } };
+	int option;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (option) {
+		case 'u':
+			ret->user = optarg;
+			break;
+		case 'l':
+			ret->listener = optarg;
+			break;
+		case 'c':
+			ret->client = optarg;
+			break;
+		case 't':
+			g_ptr_array_add(ret->tags, optarg);
+			break;
+		case 's':
+			ret->size = optarg;
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	return optind == argc - 2 ? optind : -EINVAL;
+}
+
+static int
+read_size(const char *text, int64_t *ret, struct pn_error *err)
+{
+	struct pn_option option = option_find(
+	    config_when_options, sizeof(*config_when_options), "larger_than", NULL);
+	struct pn_error why;
+	int r = option_read(&option, text, ret, &why);
+
+	return r < 0 ? pn_error_set(err, r, "--size: \"%s\" %s", text, why.text) : 0;
+}
+
+static int
+fill_subject(struct ctl *ctl, const struct route_question *question, struct arena *arena,
+    struct mail_facts *facts, struct config_subject *subject, struct pn_error *err)
+{
+	const struct config_listener *listener;
+	int64_t size = 0;
+	int r = explain_facts(
+	    ctl, question->listener, question->client, arena, &listener, facts, err);
+
+	if (r == 0 && question->user)
+		r = explain_address(question->user, err);
+	if (r == 0 && question->size)
+		r = read_size(question->size, &size, err);
+	facts->user = question->user;
+	subject->facts = facts;
+	subject->directory = &generation_core(ctl->generation)->directory;
+	subject->tags = (const char *const *)question->tags->pdata;
+	subject->tag_count = question->tags->len;
+	subject->size = (size_t)size;
+	return r;
+}
+
+static void
+show_route(struct ctl *ctl, const struct route *route, size_t index, const char *verdict,
+    const char *why, struct arena *arena)
+{
+	const struct settings *settings = &generation_core(ctl->generation)->routes_settings;
+	struct config_mark mark = settings_mark(settings, arena_printf(arena, "[%zu]", index));
+
+	pn_console_row(&ctl->console);
+	pn_console_field(&ctl->console, "route", route ? route->name : NULL);
+	pn_console_field(&ctl->console, "place",
+	    route ? arena_printf(arena, "%s:%u", mark.file, mark.line) : NULL);
+	pn_console_field(&ctl->console, "verdict", verdict);
+	pn_console_field(&ctl->console, "why", why);
+}
+
+/* Every route up to the one that is taken. */
+static void
+show_routes(struct ctl *ctl, const struct routes *routes, const struct config_subject *subject,
+    struct arena *arena)
+{
+	const struct config_route *config = generation_core(ctl->generation)->routes.items;
+	const struct route *route, *taken = routes_find(routes, subject);
+
+	for (size_t i = 0; (route = routes_at(routes, i)); i++) {
+		show_route(ctl, route, i, route == taken ? "taken" : "passed",
+		    config_when_explain(&config[i].when, subject, arena), arena);
+		if (route == taken)
+			return;
+	}
+	show_route(ctl, NULL, 0, "refused", "550 5.4.4: no route fits", arena);
+}
+
+static int
+route(struct ctl *ctl, const struct route_question *question, char **addresses, struct arena *arena,
+    struct pn_error *err)
+{
+	struct mail_facts facts = { 0 };
 	struct config_subject subject = {
-		.facts = &facts,
-		.sender = argv[0],
-		.original_sender = argv[0],
-		.recipient = argv[1],
+		.sender = addresses[0], .original_sender = addresses[0], .recipient = addresses[1]
 	};
-	const struct route *route;
 	struct capability *capability;
 	struct routes *routes = NULL;
 	int r, code;
 
-	if ((*argv[0] && check_address(argv[0], err) < 0) || check_address(argv[1], err) < 0)
+	if ((*addresses[0] && explain_address(addresses[0], err) < 0) ||
+	    explain_address(addresses[1], err) < 0)
 		return EXIT_REFUSED;
 	code = ctl_open_generation(ctl, err);
 	if (code != EXIT_OK)
 		return code;
+	if (fill_subject(ctl, question, arena, &facts, &subject, err) < 0)
+		return EXIT_REFUSED;
 	capability = capability_new();
 	r = routes_new(generation_core(ctl->generation), capability, &routes, err);
 	capability_release(&capability);
 	if (r < 0)
 		return EXIT_REFUSED;
-	route = routes_find(routes, &subject);
-	pn_console_row(&ctl->console);
-	pn_console_field(&ctl->console, "sender", argv[0]);
-	pn_console_field(&ctl->console, "recipient", argv[1]);
-	pn_console_field(&ctl->console, "route", route ? route->name : NULL);
-	pn_console_field(&ctl->console, "why",
-	    route ? "the first route whose \"when\" fits" : "no route fits: 550 5.4.4");
+	show_routes(ctl, routes, &subject, arena);
 	routes_release(&routes);
 	return EXIT_OK;
+}
+
+static int
+run_route(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	struct route_question question = { .tags = g_ptr_array_new() };
+	struct arena arena = { 0 };
+	int first = read_route_options(argc + 1, argv - 1, &question), code = EXIT_USAGE;
+
+	if (first < 0)
+		pn_error_set(err, -EINVAL, "SENDER and RECIPIENT are wanted, behind the options");
+	else
+		code = route(ctl, &question, argv + first - 1, &arena, err);
+	g_ptr_array_free(question.tags, TRUE);
+	arena_free(&arena);
+	return code;
 }
 
 const struct ctl_command ctl_explain_commands[] = {
 	{ "explain",
 	    "[--from ADDRESS] [--to ADDRESS ...] [--user ADDRESS] [--listener NAME] [--client IP] "
-	    "FILE",
-	    "Show what every entry would say of a message, and how each recipient would be served.",
+	    "[--output FOLDER] FILE",
+	    "Show what every entry would say of a message, how each recipient would be served, and "
+	    "the reply; nothing is sent. With a folder, write the messages as they would leave. "
+	    "Who may connect, log in and relay is not asked.",
 	    1, 1000, run_explain },
-	{ "route", "SENDER RECIPIENT", "Show which route a recipient's mail would take.", 2, 2,
-	    run_route },
+	{ "route",
+	    "[--user ADDRESS] [--listener NAME] [--client IP] [--tag TAG ...] [--size SIZE] "
+	    "SENDER RECIPIENT",
+	    "Show which route a recipient's mail would take, by which condition, and why those "
+	    "before it were passed.",
+	    2, 1000, run_route },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

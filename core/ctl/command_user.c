@@ -61,13 +61,17 @@ open_db(struct ctl *ctl, struct pn_error *err)
 }
 
 int
+ctl_go_on_with_db(struct ctl *ctl, struct pn_error *err)
+{
+	return open_db(ctl, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+}
+
+int
 ctl_open_db(struct ctl *ctl, struct pn_error *err)
 {
 	int code = ctl_open_generation(ctl, err);
 
-	if (code != EXIT_OK)
-		return code;
-	return open_db(ctl, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+	return code == EXIT_OK ? ctl_go_on_with_db(ctl, err) : code;
 }
 
 void

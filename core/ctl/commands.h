@@ -45,6 +45,8 @@ int ctl_open_generation(struct ctl *ctl, struct pn_error *err);
  * tables of the core and of every module up to date.
  */
 int ctl_open_db(struct ctl *ctl, struct pn_error *err);
+/* Its second half, behind ctl_open_generation(): up to here root is still root. */
+int ctl_go_on_with_db(struct ctl *ctl, struct pn_error *err);
 /* Closes what was opened. */
 void ctl_close(struct ctl *ctl);
 

@@ -24,6 +24,7 @@ core_libcore_a_SOURCES += \
 	core/policy/committed.c core/policy/committed.h \
 	core/policy/guard.c core/policy/guard.h \
 	core/policy/hook.c core/policy/hook.h \
+	core/policy/intake.c core/policy/intake.h \
 	core/policy/loader.c core/policy/loader.h \
 	core/policy/listen.c core/policy/listen.h \
 	core/policy/planner.c core/policy/planner.h \

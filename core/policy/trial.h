@@ -13,8 +13,9 @@ struct trial_ask {
 	const char *sender;
 	const char *const *recipients;
 	size_t count;
-	struct pn_slice message;
-	bool fixups; /* of the listener */
+	struct pn_slice message; /* as it would have been stored */
+	int fault;               /* of reading it, as dot_scanner_fault() says; 0: none */
+	const struct config_listener *listener; /* by which it comes in */
 };
 
 struct trial_recipient {
@@ -33,9 +34,11 @@ struct trial {
 	struct item *item; /* what would be in the queue; NULL: nothing */
 };
 
-/* Blocks. 0; -ENOMEM; -EINVAL where the message has too many fields. */
-int trial_run(struct generation *generation, const struct trial_ask *ask, struct trial *ret,
-    struct pn_error *err);
+/*
+ * Blocks. The core's limits answer as those of a session do; who may connect, log in and relay is
+ * not asked. 0; -ENOMEM.
+ */
+int trial_run(struct generation *generation, const struct trial_ask *ask, struct trial *ret);
 void trial_free(struct trial *trial);
 
 #endif

@@ -221,6 +221,12 @@ routes_capability(const struct routes *routes)
 }
 
 const struct route *
+routes_at(const struct routes *routes, size_t index)
+{
+	return index < routes->count ? &routes->routes[index] : NULL;
+}
+
+const struct route *
 routes_find(const struct routes *routes, const struct config_subject *subject)
 {
 	struct config_subject own = *subject;

@@ -33,6 +33,8 @@ struct routes;
 /* Everything is copied or held; `err` says which route is wrong and why. */
 int routes_new(const struct config_core *config, struct capability *capability, struct routes **ret,
     struct pn_error *err);
+/* By its place in the configuration; NULL behind the last. */
+const struct route *routes_at(const struct routes *routes, size_t index);
 struct capability *routes_capability(const struct routes *routes);
 struct routes *routes_hold(struct routes *routes);
 void routes_release(struct routes **routes);

@@ -6,8 +6,8 @@
  * the client sends has been read: after the true end of DATA, after exactly the octets of a chunk
  * (RFC 3030 section 2). Bytes of a message must never be read as commands.
  */
+#include <core/policy/intake.h>
 #include <core/smtp/session_inner.h>
-#include <errno.h>
 #include <stdio.h>
 
 #define FIRST_LEAST    (8u * 1024)        /* room for a message of unknown size */
@@ -43,26 +43,12 @@ begin_bytes(struct session *session, bool stuffed, uint64_t hint)
 static void
 note_fault(struct session *session)
 {
-	switch (session->refusal.code ? 0 : dot_scanner_fault(&session->scanner)) {
-	case 0:
+	struct ruling ruling;
+
+	if (session->refusal.code)
 		return;
-	case -EBADMSG:
-		session->refusal = (struct session_refusal){ 550, "5.6.0",
-			"Bare CR or LF in the message, lines end with CR LF" };
-		return;
-	case -EMSGSIZE:
-		session->refusal = (struct session_refusal){ 554, "5.6.0",
-			"A line of the message is too long" };
-		return;
-	case -E2BIG:
-		session->refusal = (struct session_refusal){ 552, "5.3.4",
-			"The message is larger than the limit" };
-		return;
-	default:
-		session->refusal = (struct session_refusal){ 452, "4.3.1",
-			"Not enough memory, try again later" };
-		return;
-	}
+	intake_bytes(dot_scanner_fault(&session->scanner), &ruling);
+	session->refusal = (struct session_refusal){ ruling.code, ruling.enhanced, ruling.text };
 }
 
 static enum session_step

@@ -7,6 +7,7 @@
  * that the message is durable.
  */
 #include <core/base/clock.h>
+#include <core/policy/intake.h>
 #include <core/policy/plans.h>
 #include <core/smtp/session_inner.h>
 #include <errno.h>
@@ -109,23 +110,13 @@ message_ruled(struct session *session, const struct ruling *ruling)
 enum session_step
 session_message(struct session *session)
 {
-	const struct config_limits *limits = session_limits(session);
-	struct pn_txn *txn = session->txn;
 	struct mail_bytes *bytes = session->scanner.bytes;
-	int r;
+	struct ruling ruling;
 
 	session->scanner.bytes = NULL;
-	r = txn_set_message(txn, bytes, (size_t)limits->header_count);
-	if (r == -E2BIG)
-		return refuse(session, 552, "5.3.4", "Too many header fields", NULL);
-	if (r < 0)
-		return refuse_errno(session, r);
-	if (txn->header.size > (size_t)limits->header_size)
-		return refuse(session, 552, "5.3.4", "The header is larger than the limit", NULL);
-	/* RFC 5321 section 6.3 */
-	if (mail_received_count(pn_slice(bytes->data, bytes->len), &txn->header) >
-	    (size_t)limits->received_fields)
-		return refuse(session, 554, "5.4.6", "Too many hops, this mail is looping", NULL);
+	intake_message(session->txn, bytes, &ruling);
+	if (ruling.kind != RULING_PASS)
+		return refuse(session, ruling.code, ruling.enhanced, ruling.text, NULL);
 	return session_ask(session, PN_STAGE_MESSAGE, message_ruled);
 }
 

@@ -139,6 +139,11 @@ class Completion(Ctl):
         self.assertLessEqual({"relay", "pipeline", "auth"}, set(self.words("help")))
         self.assertEqual(self.words("nothing"), [])
 
+    def test_options_of_a_command(self):
+        self.assertLessEqual({"--user", "--listener", "--tag", "--size", "--client"}, set(self.words("route")))
+        self.assertIn("--output", self.words("explain", "ada@clinic.example"))
+        self.assertEqual(set(self.words("user", "list")), set())
+
     def test_in_bash(self):
         programs = Programs(self.builddir)
         script = f"""
@@ -147,9 +152,16 @@ class Completion(Ctl):
             COMP_WORDS=(posternctl queue li) COMP_CWORD=2
             _posternctl
             echo "${{COMPREPLY[*]}}"
+            COMP_WORDS=(posternctl explain --out) COMP_CWORD=2
+            _posternctl
+            echo "${{COMPREPLY[*]}}"
+            COMP_WORDS=(posternctl explain auto) COMP_CWORD=2
+            _posternctl
+            echo "${{COMPREPLY[*]}}"
         """
+        open(os.path.join(self.directory, "automatic.eml"), "w").close()
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=self.directory)
-        self.assertEqual((done.stdout, done.stderr), ("list\n", ""))
+        self.assertEqual((done.stdout, done.stderr), ("list\n--output\nautomatic.eml\n", ""))
 
     def test_usage(self):
         self.assertEqual(self.ctl("completion", "fish").returncode, USAGE)
