@@ -2,9 +2,11 @@
 /*
  * effective.c - finds or makes the settings that hold for a sender.
  *
- * Called by chain.c before each hook, on event loops and policy threads; by entry.c when a
- * generation is made. Must never run a module's `prepare` on an event loop.
+ * Called by hook.c before each hook, on event loops and policy threads; by entry.c when a
+ * generation is made. Must never run a module's `check` or `prepare` outside of effective_make(),
+ * around which stand the guard and crash attribution of hooks.
  */
+#include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/policy/blob.h>
 #include <core/policy/effective.h>
@@ -13,6 +15,7 @@
 #include <glib.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #define KEPT_MOST 4096 /* per entry and generation; what nobody uses goes first */
 
@@ -22,16 +25,17 @@ struct entry_scopes {
 	const char *id;
 	struct blobs *blobs; /* the generation's, or NULL */
 	bool any_enabled;
-	pthread_mutex_t lock; /* of `made` */
-	pthread_mutex_t
-	    bench;        /* held while something is prepared, so that no two threads do the same */
-	GHashTable *made; /* GBytes of layers -> struct effective */
+	pthread_mutex_t lock;   /* of what follows */
+	pthread_cond_t settled; /* something that was being made is made */
+	GHashTable *made;       /* GBytes of layers -> struct effective */
+	GHashTable *making;     /* the same -> int64_t, until when its maker may take */
 };
 
 struct entry_scopes *
 entry_scopes_new(const struct chain_entry *entry, struct blobs *blobs)
 {
 	struct entry_scopes *own = calloc(1, sizeof(*own));
+	pthread_condattr_t clock;
 
 	if (!own)
 		return NULL;
@@ -40,9 +44,14 @@ entry_scopes_new(const struct chain_entry *entry, struct blobs *blobs)
 	own->module = entry->module;
 	own->id = entry->config->id;
 	pthread_mutex_init(&own->lock, NULL);
-	pthread_mutex_init(&own->bench, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&own->settled, &clock);
+	pthread_condattr_destroy(&clock);
 	own->made = g_hash_table_new_full(
 	    g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
+	own->making = g_hash_table_new_full(
+	    g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, g_free);
 	return own;
 }
 
@@ -63,8 +72,9 @@ entry_scopes_free(struct entry_scopes **scopes)
 		effective_release(&effective);
 	}
 	g_hash_table_destroy(old->made);
+	g_hash_table_destroy(old->making);
+	pthread_cond_destroy(&old->settled);
 	pthread_mutex_destroy(&old->lock);
-	pthread_mutex_destroy(&old->bench);
 	free(old);
 }
 
@@ -180,19 +190,19 @@ make_lasting(struct entry_scopes *own, const struct scope_stack *stack)
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
-static struct effective *
-look_up(struct entry_scopes *own, const struct scope_stack *stack)
+static GBytes *
+key_of(const struct scope_stack *stack)
 {
-	GBytes *key = g_bytes_new_static(stack->layers, stack->count * sizeof(stack->layers[0]));
-	struct effective *found;
+	return g_bytes_new(stack->layers, stack->count * sizeof(stack->layers[0]));
+}
 
-	pthread_mutex_lock(&own->lock);
-	found = g_hash_table_lookup(own->made, key);
-	if (found)
-		effective_hold(found);
-	pthread_mutex_unlock(&own->lock);
-	g_bytes_unref(key);
-	return found;
+/* With the lock held. */
+static struct effective *
+look_up(struct entry_scopes *own, GBytes *key)
+{
+	struct effective *found = g_hash_table_lookup(own->made, key);
+
+	return found ? effective_hold(found) : NULL;
 }
 
 static gboolean
@@ -206,45 +216,87 @@ is_idle(gpointer key, gpointer value, gpointer arg)
 	return TRUE;
 }
 
-/* Takes `fresh`; gives the one that everybody uses, held. */
+/* Takes `fresh`; gives the one that everybody uses, held. Nobody makes it any more. */
 static struct effective *
 keep(struct entry_scopes *own, const struct scope_stack *stack, struct effective *fresh)
 {
-	GBytes *key = g_bytes_new(stack->layers, stack->count * sizeof(stack->layers[0]));
+	GBytes *key = key_of(stack);
 	struct effective *found;
 
 	pthread_mutex_lock(&own->lock);
-	found = g_hash_table_lookup(own->made, key);
+	found = look_up(own, key);
 	if (!found) {
 		if (g_hash_table_size(own->made) >= KEPT_MOST)
 			g_hash_table_foreach_remove(own->made, is_idle, NULL);
 		g_hash_table_insert(own->made, g_bytes_ref(key), effective_hold(fresh));
 		found = fresh;
 		fresh = NULL;
-	} else {
-		effective_hold(found);
 	}
+	g_hash_table_remove(own->making, key);
+	pthread_cond_broadcast(&own->settled);
 	pthread_mutex_unlock(&own->lock);
 	effective_release(&fresh);
 	g_bytes_unref(key);
 	return found;
 }
 
-static struct effective *
-find_or_make(struct entry_scopes *own, const struct scope_stack *stack)
-{
-	struct effective *found = look_up(own, stack);
+/* ---- making ---------------------------------------------------------------------------------- */
 
-	if (found)
-		return found;
-	if (!own->module->prepare)
-		return keep(own, stack, make_lasting(own, stack));
-	pthread_mutex_lock(&own->bench);
-	found = look_up(own, stack);
-	if (!found)
-		found = keep(own, stack, make_lasting(own, stack));
-	pthread_mutex_unlock(&own->bench);
-	return found;
+static struct timespec
+time_of(int64_t ms)
+{
+	return (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
+}
+
+/* With the lock held, and left for a while. False: nobody makes it, or it takes him too long. */
+static bool
+wait_for_maker(struct entry_scopes *own, GBytes *key, int64_t until_ms)
+{
+	const int64_t *maker_ms = g_hash_table_lookup(own->making, key);
+	struct timespec until;
+
+	if (!maker_ms || clock_monotonic_ms() >= MIN(*maker_ms, until_ms))
+		return false;
+	until = time_of(MIN(*maker_ms, until_ms));
+	pthread_cond_timedwait(&own->settled, &own->lock, &until);
+	return true;
+}
+
+enum effective_claim
+effective_claim(const struct chain_entry *entry, const struct scope_stack *stack, int64_t until_ms,
+    struct effective **ret)
+{
+	struct entry_scopes *own = entry->scopes;
+	enum effective_claim claim = EFFECTIVE_FOUND;
+	GBytes *key = key_of(stack);
+
+	pthread_mutex_lock(&own->lock);
+	do
+		*ret = look_up(own, key);
+	while (!*ret && wait_for_maker(own, key, until_ms));
+	if (!*ret && g_hash_table_contains(own->making, key)) {
+		claim = EFFECTIVE_NOT_YET;
+	} else if (!*ret) {
+		claim = EFFECTIVE_YOURS;
+		g_hash_table_insert(
+		    own->making, g_bytes_ref(key), g_memdup2(&until_ms, sizeof(until_ms)));
+	}
+	pthread_mutex_unlock(&own->lock);
+	g_bytes_unref(key);
+	return claim;
+}
+
+struct effective *
+effective_make(const struct chain_entry *entry, const struct scope_stack *stack)
+{
+	return keep(entry->scopes, stack, make_lasting(entry->scopes, stack));
+}
+
+const char *
+effective_scope(
+    const struct chain_entry *entry, const struct scope_stack *stack, struct arena *arena)
+{
+	return scope_text(entry->scopes->scopes, stack, arena);
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */
@@ -262,26 +314,53 @@ sender_of(struct pn_txn *txn)
 	return txn->scope;
 }
 
+static struct effective *
+find(struct entry_scopes *own, const struct scope_stack *stack)
+{
+	GBytes *key = key_of(stack);
+	struct effective *found;
+
+	pthread_mutex_lock(&own->lock);
+	found = look_up(own, key);
+	pthread_mutex_unlock(&own->lock);
+	g_bytes_unref(key);
+	return found;
+}
+
+/* Nobody's mail, or chosen by another. */
+static bool
+is_always(int32_t stage)
+{
+	return stage_is(stage, STAGE_ALWAYS);
+}
+
 enum effective_step
-effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage, bool may_block,
-    struct effective **ret)
+effective_step(const struct effective *effective, int32_t stage)
+{
+	return effective->enabled || effective->fault || is_always(stage) ? EFFECTIVE_ON
+									  : EFFECTIVE_OFF;
+}
+
+enum effective_step
+effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage,
+    struct scope_stack *ret_stack, struct effective **ret)
 {
 	struct entry_scopes *own = entry->scopes;
-	bool always = stage_is(stage, STAGE_ALWAYS); /* nobody's mail, or chosen by another */
-	struct scope_stack stack = { 0 };
 
 	*ret = NULL;
+	ret_stack->count = 0;
 	/* Before MAIL, and where there is no sender at all, the default speaks. */
 	if (own && !stage_is(stage, STAGE_IN_SESSION) && txn->id[0])
-		scopes_match(own->scopes, sender_of(txn), &stack);
-	if (stack.count == 0)
-		return entry->enabled || entry->fault || always ? EFFECTIVE_ON : EFFECTIVE_OFF;
-	*ret = look_up(own, &stack);
-	if (!*ret && own->module->prepare && !may_block)
-		return EFFECTIVE_HOP;
+		scopes_match(own->scopes, sender_of(txn), ret_stack);
+	if (ret_stack->count == 0)
+		return entry->enabled || entry->fault || is_always(stage) ? EFFECTIVE_ON
+									  : EFFECTIVE_OFF;
+	*ret = find(own, ret_stack);
+	if (!*ret && (own->module->check || own->module->prepare))
+		return EFFECTIVE_MAKE;
 	if (!*ret)
-		*ret = find_or_make(own, &stack);
-	return (*ret)->enabled || (*ret)->fault || always ? EFFECTIVE_ON : EFFECTIVE_OFF;
+		*ret = effective_make(entry, ret_stack);
+	return effective_step(*ret, stage);
 }
 
 /* ---- checking -------------------------------------------------------------------------------- */

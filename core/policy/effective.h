@@ -46,11 +46,33 @@ bool entry_scopes_any_enabled(const struct entry_scopes *scopes);
 enum effective_step {
 	EFFECTIVE_ON,  /* the hook is to run; `ret` is what it sees, NULL: the entry's own */
 	EFFECTIVE_OFF, /* switched off for this sender, by `ret` or (NULL) by the section */
-	EFFECTIVE_HOP  /* `prepare` has to run first, which needs a thread that may block */
+	EFFECTIVE_MAKE /* the module's own code has to run first, as a hook does: for `ret_stack` */
 };
 /* What holds for the transaction's sender at this stage. `ret` is held for the caller. */
 enum effective_step effective_find(const struct chain_entry *entry, struct pn_txn *txn,
-    int32_t stage, bool may_block, struct effective **ret);
+    int32_t stage, struct scope_stack *ret_stack, struct effective **ret);
+/* The same of settings that are at hand. */
+enum effective_step effective_step(const struct effective *effective, int32_t stage);
+
+/*
+ * No two threads make the same settings. On a thread that may block: waits until monotonic
+ * `until_ms` for whoever makes them, but not longer than he was given.
+ */
+enum effective_claim {
+	EFFECTIVE_FOUND,  /* `ret` is held */
+	EFFECTIVE_YOURS,  /* effective_make() has to follow */
+	EFFECTIVE_NOT_YET /* somebody else's, who is late */
+};
+enum effective_claim effective_claim(const struct chain_entry *entry,
+    const struct scope_stack *stack, int64_t until_ms, struct effective **ret);
+/*
+ * Runs the module's `check` and `prepare`: what is to be done around hooks has to be done around
+ * this. Held; never NULL. It is kept for the others even where nobody waits for it any more.
+ */
+struct effective *effective_make(const struct chain_entry *entry, const struct scope_stack *stack);
+/* "user ada@clinic.example, group doctors" */
+const char *effective_scope(
+    const struct chain_entry *entry, const struct scope_stack *stack, struct arena *arena);
 struct effective *effective_hold(struct effective *effective);
 void effective_release(struct effective **effective);
 

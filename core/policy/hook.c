@@ -166,10 +166,14 @@ account(const struct pn_call *call, const struct chain_run *run, int64_t began_u
 		log_stall(call, took_us / 1000);
 }
 
-/* Whether it may be called at all, after what it did before; a fault where not. */
+/* Whether its code may run at all, after what it did before; a fault where not. */
 static bool
-may_run(struct pn_call *call)
+may_run(struct pn_call *call, int64_t now_us)
 {
+	if (now_us / 1000 >= call->due_ms) {
+		set_fault(call, "no time is left for it");
+		return false;
+	}
 	switch (crash_rule(call->entry, call->txn, call->stage)) {
 	case CRASH_RUN:
 		return true;
@@ -184,6 +188,43 @@ may_run(struct pn_call *call)
 	return false;
 }
 
+/* The module's code is about to run on this thread. */
+static void
+enter(const struct pn_call *call, struct guard *guard)
+{
+	crash_enter(call->entry, call->txn, call->stage);
+	if (guard)
+		guard_enter(guard, call->due_ms);
+}
+
+/* It has returned. False: the transaction is not ours any more. */
+static bool
+leave(struct guard *guard)
+{
+	crash_leave();
+	return !guard || guard_leave(guard);
+}
+
+/* Settings that nobody has had yet, in the hook's own time. False: as leave(). */
+static bool
+make_settings(struct pn_call *call, struct guard *guard, const struct scope_stack *stack)
+{
+	switch (effective_claim(call->entry, stack, call->due_ms, &call->effective)) {
+	case EFFECTIVE_FOUND:
+		break;
+	case EFFECTIVE_YOURS:
+		enter(call, guard);
+		call->effective = effective_make(call->entry, stack);
+		return leave(guard);
+	case EFFECTIVE_NOT_YET:
+		set_fault(call,
+		    arena_printf(&call->arena, "its settings for %s have not been prepared in time",
+			effective_scope(call->entry, stack, &call->arena)));
+		break;
+	}
+	return true;
+}
+
 /*
  * Calls the hook; what it meant is in call->kind, and what it staged stands if it passed. False:
  * the transaction is not ours any more.
@@ -196,22 +237,13 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 	int64_t now_us;
 	int r;
 
-	if (began_us / 1000 >= call->due_ms) {
-		set_fault(call, "no time is left for it");
-		return true;
-	}
 	if (fault) {
 		set_fault(call, fault);
 		return true;
 	}
-	if (!may_run(call))
-		return true;
-	crash_enter(call->entry, call->txn, call->stage);
-	if (guard)
-		guard_enter(guard, call->due_ms);
+	enter(call, guard);
 	verdict = call->entry->hooks[call->stage](call, call->txn);
-	crash_leave();
-	if (guard && !guard_leave(guard))
+	if (!leave(guard))
 		return false;
 	judge(call, verdict);
 	now_us = clock_monotonic_us();
@@ -248,6 +280,12 @@ hook_hears_of_end(const struct chain_entry *entry, const struct pn_txn *txn, int
 		if (!strcmp(txn->effects[i].entry, entry->config->id))
 			return true;
 	return false;
+}
+
+static bool
+is_off(const struct pn_call *call, enum effective_step is)
+{
+	return is == EFFECTIVE_OFF && !hook_hears_of_end(call->entry, call->txn, call->stage);
 }
 
 static enum hook_step
@@ -293,42 +331,67 @@ leave_slot(struct guard *guard)
 	slots_leave(held);
 }
 
+/* Settings first, where there are none yet, then the hook. False: as call_hook(). */
+static bool
+call_prepared(struct pn_call *call, const struct chain_run *run, struct guard *guard,
+    enum effective_step *is, const struct scope_stack *stack, int64_t began_us)
+{
+	if (!may_run(call, began_us))
+		return true;
+	if (*is == EFFECTIVE_MAKE) {
+		if (!make_settings(call, guard, stack))
+			return false;
+		if (call->kind == VERDICT_FAULT)
+			return true;
+		*is = effective_step(call->effective, call->stage);
+		if (is_off(call, *is))
+			return true;
+	}
+	return call_hook(call, run, guard, began_us);
+}
+
+/* Switched off for the sender. */
+static enum hook_step
+pass_over(struct pn_call *call)
+{
+	trace_off(call->txn, call->entry, call->effective, call->stage);
+	call_end(call);
+	return HOOK_NEXT;
+}
+
 enum hook_step
 hook_run(struct chain_run *run, const struct chain_entry *entry, struct pn_txn *txn, int32_t stage,
     bool may_block, struct ruling *ret)
 {
 	struct guard *guard = may_block ? run->guard : NULL;
+	struct scope_stack stack;
 	struct pn_call call;
-	struct effective *effective;
 	enum effective_step is;
 	int64_t now_us;
 	bool ours;
 
 	if (guard && !take_slot(guard, entry))
 		return HOOK_HOP;
-	is = effective_find(entry, txn, stage, may_block, &effective);
-	if (is == EFFECTIVE_HOP)
-		return HOOK_HOP;
-	if (is == EFFECTIVE_OFF && !hook_hears_of_end(entry, txn, stage)) {
-		trace_off(txn, entry, effective, stage);
-		effective_release(&effective);
-		leave_slot(guard);
-		return HOOK_NEXT;
-	}
 	call_begin(&call, txn->generation, entry, txn, stage, may_block);
-	call.effective = effective; /* the call lets go of it */
+	is = effective_find(entry, txn, stage, &stack, &call.effective);
+	if (is == EFFECTIVE_MAKE && !may_block)
+		return HOOK_HOP; /* nothing is in the call yet */
+	if (is_off(&call, is)) {
+		leave_slot(guard);
+		return pass_over(&call);
+	}
 	now_us = clock_monotonic_us();
 	if (run->began_ms == 0)
 		run->began_ms = now_us / 1000;
 	call.due_ms = call_due(entry, txn, stage, run->began_ms);
 	if (guard)
 		atomic_store(&guard->in, guard->held);
-	ours = call_hook(&call, run, guard, now_us);
+	ours = call_prepared(&call, run, guard, &is, &stack, now_us);
 	if (!ours && guard->held)
 		slots_regain(guard->held);
 	leave_slot(guard);
 	if (ours)
-		return conclude(&call, run, ret);
+		return is_off(&call, is) ? pass_over(&call) : conclude(&call, run, ret);
 	call_drop(&call);
 	return HOOK_GONE;
 }

@@ -11,7 +11,8 @@
 enum hook_step {
 	HOOK_NEXT, /* the next entry's turn */
 	HOOK_END,  /* `ret` is the stage's ruling */
-	HOOK_HOP,  /* a thread, a slot is needed: asked for by the hook, or settings are to be made
+	HOOK_HOP,  /* a thread, a slot is needed: asked for by the hook, or its settings are to be
+		    * made
 		    */
 	HOOK_GONE  /* it came back too late: run and txn are not ours any more */
 };

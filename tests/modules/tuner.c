@@ -3,12 +3,14 @@
  * tuner.c - test module: settings of every kind for scopes, and something prepared from them.
  *
  * Its hooks say in the trace what they see, its `prepare` counts: "value/words/level/map.. #made".
+ * A value of "crash" or "hang" is what `prepare` does in a relay.
  */
 #include <errno.h>
 #include <postern/module.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct tuner_limits {
 	int64_t level, fixed;
@@ -56,6 +58,23 @@ tuner_check(struct pn_check *check, const void *settings)
 		pn_warn(check, "value", "is odd");
 }
 
+/* In a relay alone: the configuration is to pass. */
+static void
+misbehave(const char *value)
+{
+	const struct timespec long_time = { .tv_sec = 600 };
+	char name[16] = "";
+	FILE *comm = fopen("/proc/self/comm", "r"); /* the main thread's */
+	bool relay = comm && fgets(name, sizeof(name), comm) && !strcmp(name, "postern-relay\n");
+
+	if (comm)
+		fclose(comm);
+	if (relay && strcmp(value, "crash") == 0)
+		abort();
+	if (relay && strcmp(value, "hang") == 0)
+		nanosleep(&long_time, NULL);
+}
+
 static int
 tuner_prepare(struct pn_check *check, const void *settings, void **ret)
 {
@@ -65,6 +84,7 @@ tuner_prepare(struct pn_check *check, const void *settings, void **ret)
 
 	if (!number)
 		return -ENOMEM;
+	misbehave(cfg->value);
 	if (strcmp(cfg->value, "unpreparable") == 0) {
 		free(number);
 		return -EDOM;

@@ -107,6 +107,45 @@ class Attribution(RelayCase):
         self.assertNotIn("not run", relay.log())
         self.assertNotIn("counted as a crash", relay.log())
 
+    def start_tuner(self, value, **entry):
+        """The settings of one user do `value` when they are prepared, which is when he sends."""
+        return self.start(pipeline=[{"tuner": entry}] if entry else ["tuner"], sections={
+            "tuner": {"value": "fine", "users": {"eve@clinic.example": {"value": value}}}})
+
+    def test_settings_that_crash_when_they_are_prepared(self):
+        relay = self.start_tuner("crash")
+        for times in (1, 2):
+            pid = relay.child("relay")
+            self.assertIsNone(self.send(relay, "hello", sender="eve@clinic.example"))
+            self.wait_log(relay, rf" crash entry=tuner module=tuner stage=sender .*signal=Aborted times={times}")
+            proc.wait_until(lambda: relay.child("relay") not in (None, pid), 20, "another relay")
+            relay.wait_ready()
+        pid = relay.child("relay")
+        self.assertEqual(self.send(relay, "hello", sender="eve@clinic.example"), 451)
+        self.assertEqual(self.send(relay, "hello"), 250)
+        self.assertEqual(relay.child("relay"), pid)
+
+    def test_settings_that_hang_when_they_are_prepared(self):
+        """One thread is lost to them, however often they are asked for, and nobody else waits."""
+        relay = self.start_tuner("hang", timeout="300ms")
+        for _ in range(3):
+            self.assertEqual(self.send(relay, "hello", sender="eve@clinic.example"), 451)
+        self.wait_log(relay, "fault entry=tuner .*stage=sender .*on_fault=defer error=\"did not answer in time\"")
+        self.wait_log(relay, "error=\"its settings for user eve@clinic.example have not been prepared in time\"")
+        self.assertIn('"stuck_hooks": 1', relay.ctl("--json", "status").stdout)
+        self.assertEqual(self.send(relay, "hello"), 250)
+        relay.stop()
+        self.assertNotIn("killing it", relay.log())
+
+    def test_on_fault_speaks_for_settings_that_hang(self):
+        relay = self.start_tuner("hang", timeout="300ms", on_fault="skip")
+        for _ in range(2):
+            self.assertEqual(self.send(relay, "hello", sender="eve@clinic.example"), 250)
+        self.assertEqual(len(self.delivered(2)), 2)
+        relay.stop()
+        relay = self.start_tuner("hang", timeout="300ms", on_fault="reject")
+        self.assertEqual(self.send(relay, "hello", sender="eve@clinic.example"), 550)
+
     def test_a_hook_that_ends_the_process(self):
         relay = self.start(pipeline=["crashing"])
         for times in (1, 2):
