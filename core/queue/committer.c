@@ -177,6 +177,9 @@ note(struct spool *spool, const struct spool_op *op)
 	}
 	if (live->segment->live_count == 1)
 		spool->reclaim_due = true;
+	spool->gone_bytes += live->length;
+	if (spool->gone_bytes >= spool->segment_size)
+		spool->compact_due = true;
 	live_remove(&spool->live, live);
 }
 
@@ -238,6 +241,7 @@ run(void *arg)
 		commit(spool, &ops);
 		answer(spool);
 		more = reclaim_run(spool);
+		more = compact_run(spool) || more;
 	}
 	(void)tail_sync(spool);
 	answer(spool);

@@ -14,6 +14,7 @@ void
 live_init(struct live_index *index)
 {
 	*index = (struct live_index){ .table = g_hash_table_new(g_str_hash, g_str_equal) };
+	pthread_mutex_init(&index->lock, NULL);
 }
 
 size_t
@@ -28,6 +29,31 @@ live_find(const struct live_index *index, const char *id)
 	return g_hash_table_lookup(index->table, id);
 }
 
+static void
+link_to(struct live *live, struct segment *segment, uint64_t offset, uint64_t length)
+{
+	live->segment = segment;
+	live->offset = offset;
+	live->length = length;
+	live->next = segment->live;
+	live->link = &segment->live;
+	if (live->next)
+		live->next->link = &live->next;
+	segment->live = live;
+	segment->live_count++;
+	segment->live_bytes += length;
+}
+
+static void
+unlink_from(struct live *live)
+{
+	*live->link = live->next;
+	if (live->next)
+		live->next->link = live->link;
+	live->segment->live_count--;
+	live->segment->live_bytes -= live->length;
+}
+
 void
 live_add(struct live_index *index, struct segment *segment, const char *id,
     const struct spool_place *place, size_t recipients)
@@ -38,19 +64,38 @@ live_add(struct live_index *index, struct segment *segment, const char *id,
 		return;
 	live = g_new0(struct live, 1);
 	memcpy(live->id, id, ITEM_ID_SIZE);
-	live->segment = segment;
-	live->offset = place->offset;
-	live->length = place->length;
+	live->first = segment->number;
 	live->recipients = (uint32_t)recipients;
-	live->next = segment->live;
-	live->link = &segment->live;
-	if (live->next)
-		live->next->link = &live->next;
-	segment->live = live;
-	segment->live_count++;
+	link_to(live, segment, place->offset, place->length);
 	index->bytes += live->length;
 	index->state_bytes += ENTRY_COST;
+	pthread_mutex_lock(&index->lock);
 	g_hash_table_insert(index->table, live->id, live);
+	pthread_mutex_unlock(&index->lock);
+}
+
+void
+live_move(struct live_index *index, struct live *live, struct segment *segment, uint64_t offset,
+    uint64_t length)
+{
+	pthread_mutex_lock(&index->lock);
+	unlink_from(live);
+	index->bytes += length - live->length;
+	link_to(live, segment, offset, length);
+	pthread_mutex_unlock(&index->lock);
+}
+
+bool
+live_place(struct live_index *index, const char *id, struct spool_place *ret)
+{
+	const struct live *live;
+
+	pthread_mutex_lock(&index->lock);
+	live = live_find(index, id);
+	if (live)
+		*ret = (struct spool_place){ live->segment->number, live->offset, live->length };
+	pthread_mutex_unlock(&index->lock);
+	return live != NULL;
 }
 
 static void
@@ -111,16 +156,15 @@ live_take_over(struct live_index *index, const struct item *by)
 void
 live_remove(struct live_index *index, struct live *live)
 {
+	pthread_mutex_lock(&index->lock);
 	g_hash_table_remove(index->table, live->id);
+	pthread_mutex_unlock(&index->lock);
 	index->bytes -= live->length;
 	index->state_bytes -= ENTRY_COST;
 	for (uint32_t i = 0; live->states && i < live->recipients; i++)
 		drop_state(index, &live->states[i]);
 	g_free(live->states);
-	*live->link = live->next;
-	if (live->next)
-		live->next->link = live->link;
-	live->segment->live_count--;
+	unlink_from(live);
 	g_free(live);
 }
 
@@ -140,6 +184,7 @@ live_clear(struct live_index *index)
 	}
 	g_hash_table_unref(index->table);
 	index->table = NULL;
+	pthread_mutex_destroy(&index->lock);
 }
 
 static gboolean
@@ -154,10 +199,23 @@ move(gpointer key, gpointer value, gpointer arg)
 void
 live_merge(struct live_index *into, struct live_index *from)
 {
+	pthread_mutex_lock(&into->lock);
 	g_hash_table_foreach_steal(from->table, move, into);
+	pthread_mutex_unlock(&into->lock);
 	live_clear(from); /* takes what is left off both counts */
 	into->bytes += from->bytes;
 	into->state_bytes += from->state_bytes;
+}
+
+void
+live_put_states(const struct live *live, struct field_writer *writer)
+{
+	if (live->effects_done)
+		field_put(writer, RECORD_EFFECTS_DONE, NULL, 0);
+	for (uint32_t i = 0; live->states && i < live->recipients; i++)
+		if (live->states[i].data)
+			field_put(writer, RECORD_RECIPIENT_STATE, live->states[i].data,
+			    live->states[i].len);
 }
 
 void
@@ -166,11 +224,6 @@ live_put(const struct live *live, struct field_writer *writer)
 	size_t mark = field_begin(writer, RECORD_LIVE);
 
 	record_put_id(writer, live->id);
-	if (live->effects_done)
-		field_put(writer, RECORD_EFFECTS_DONE, NULL, 0);
-	for (uint32_t i = 0; live->states && i < live->recipients; i++)
-		if (live->states[i].data)
-			field_put(writer, RECORD_RECIPIENT_STATE, live->states[i].data,
-			    live->states[i].len);
+	live_put_states(live, writer);
 	field_end(writer, mark);
 }

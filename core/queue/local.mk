@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/queue/aside.c \
-	core/queue/committer.c \
+	core/queue/committer.c core/queue/compact.c \
 	core/queue/field.c core/queue/field.h \
 	core/queue/inherit.c \
 	core/queue/item.c core/queue/item.h \
 	core/queue/live.c core/queue/live.h \
+	core/queue/read.c \
 	core/queue/reclaim.c \
 	core/queue/record.c core/queue/record.h \
 	core/queue/record_plan.c core/queue/record_plan.h \
@@ -41,9 +42,10 @@ tests_unit_queue_plan_SOURCES = tests/unit/queue_plan.c $(queue_scene)
 spool_test_help = \
 	tests/unit/memdisk.c tests/unit/memdisk.h \
 	tests/unit/spool_kit.c tests/unit/spool_kit.h
-UNIT_TESTS += tests/unit/spool tests/unit/spool_damage tests/unit/spool_follow \
-	tests/unit/spool_plan tests/unit/spool_power tests/unit/spool_real
+UNIT_TESTS += tests/unit/spool tests/unit/spool_compact tests/unit/spool_damage \
+	tests/unit/spool_follow tests/unit/spool_plan tests/unit/spool_power tests/unit/spool_real
 tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
+tests_unit_spool_compact_SOURCES = tests/unit/spool_compact.c $(spool_test_help)
 tests_unit_spool_damage_SOURCES = tests/unit/spool_damage.c $(spool_test_help)
 tests_unit_spool_follow_SOURCES = tests/unit/spool_follow.c $(spool_test_help)
 tests_unit_spool_plan_SOURCES = tests/unit/spool_plan.c $(spool_test_help)

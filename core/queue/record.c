@@ -80,7 +80,7 @@ int
 record_known(const struct record_header *header)
 {
 	bool type = (header->type >= RECORD_MESSAGE && header->type <= RECORD_STATE) ||
-		    header->type >= RECORD_SKIPPABLE;
+		    header->type == RECORD_COPY || header->type >= RECORD_SKIPPABLE;
 
 	return type && !(header->flags & 0xff00) ? 0 : -EPROTONOSUPPORT;
 }
@@ -208,4 +208,18 @@ record_put_item(struct field_writer *writer, const struct item *item)
 		field_put(writer, RECORD_EFFECT_BYTES, effect->bytes.data, effect->bytes.len);
 		field_end(writer, mark);
 	}
+}
+
+/* Fields as they stand, also those that a newer version wrote. */
+void
+record_put_copy(struct field_writer *writer, struct pn_slice head)
+{
+	struct pn_slice rest = head;
+	struct field field;
+
+	while (writer->r == 0 && field_next(&rest, &field) > 0)
+		if (field.type != RECORD_REPLACES && field.type != RECORD_RECIPIENT_STATE &&
+		    field.type != RECORD_EFFECTS_DONE)
+			writer->r = buf_add(writer->buf, field.value.data - FIELD_HEAD,
+			    FIELD_HEAD + field.value.len);
 }

@@ -73,10 +73,15 @@
  *	STATE	of the messages in one segment between two offsets exactly these are unfinished, and
  *		this is the state of their recipients. Replaces every earlier MARK, FINISH and ABORT
  *		about messages in that range.
+ *	COPY	a message was moved: head and body of its MESSAGE once more, but without
+ *		RECORD_REPLACES, and with RECORD_RECIPIENT_STATE and RECORD_EFFECTS_DONE, as in a
+ *		MARK, for all that was said of it so far. It replaces what came before: the message
+ *		is here, with these states. A STATE that covers the older place and does not have it
+ *		says nothing against the newer one; one that covers the newer place and does not
+ *		have it (the sync of the copy failed) means that it is where it was before.
  * Kept for later, with numbers of their own so that a version without them refuses the spool
  * instead of sending the wrong thing:
  *	HOLD, RELEASE	a message is not to be sent, or is again.
- *	COPY	a MESSAGE moved by compaction: same id, replaces the older place, states kept.
  * Type 6 is not used.
  * CHECKPOINT (an index of what is unfinished, with the sequence it was made at) may be skipped.
  *
@@ -87,6 +92,7 @@
  *   are named by ABORT in the next segment, which is synced before they are answered; then a STATE
  *   for every segment makes up for marks that may have been lost.
  * - A power cut may lose the last marks (a duplicate), never an acknowledged message.
+ * - A COPY counts when it is synced; the segment that it came from is not touched before.
  *
  * REUSE, so that no finished message comes back: what says that a message is finished (FINISH,
  * ABORT, STATE), or a recipient taken over (a MESSAGE that replaces), stands in its own segment or
@@ -98,6 +104,9 @@
  * 2. free segments leave in the order in which they became free, which is by number among those
  *    that become free together. Each is durably overwritten (its first commit) or deleted (folder
  *    synced) before the next one is touched.
+ * A message that was moved is unfinished in the segment where it is now, and no longer in the one
+ *it came from. Of that the old record may be left until the file is overwritten; whatever says that
+ * the message is finished is younger than both, so rule 1 keeps it until both are gone.
  * A free file still looks like a segment; found after a restart it is read again, all its messages
  * are finished, and it is free again.
  *
@@ -130,7 +139,7 @@ enum record_type {
 	RECORD_STATE = 5,
 	RECORD_HOLD = 7,    /* kept */
 	RECORD_RELEASE = 8, /* kept */
-	RECORD_COPY = 9,    /* kept */
+	RECORD_COPY = 9,
 	RECORD_SKIPPABLE = 128,
 	RECORD_CHECKPOINT = 128, /* kept */
 };
@@ -241,6 +250,12 @@ int record_header_read(struct pn_slice bytes, uint64_t epoch, struct record_head
 bool record_header_remains(struct pn_slice bytes, uint64_t epoch);
 /* With padding; 0 if the lengths are impossible. */
 uint64_t record_length(const struct record_header *header);
+/* MESSAGE or COPY. */
+static inline bool
+record_has_message(uint8_t type)
+{
+	return type == RECORD_MESSAGE || type == RECORD_COPY;
+}
 /* 0, or -EPROTONOSUPPORT where type or flags come from a newer version. */
 int record_known(const struct record_header *header);
 
@@ -259,6 +274,10 @@ void record_put_state(
 int record_get_item(struct pn_slice head, uint64_t body_len, struct item **ret);
 /* Applies RECORD_RECIPIENT_STATE and RECORD_EFFECTS_DONE. -EBADMSG for an unknown recipient. */
 int record_apply(struct pn_slice head, struct item *item);
+/* The head of a COPY: record_get_item() and what was said of it before. */
+int record_get_copy(struct pn_slice head, uint64_t body_len, struct item **ret);
+/* Makes the head of a COPY out of that of a MESSAGE or COPY; the states are the caller's to add. */
+void record_put_copy(struct field_writer *writer, struct pn_slice head);
 /* -EBADMSG where the value is no id. */
 int record_get_id(struct pn_slice value, char ret[ITEM_ID_SIZE]);
 /* The id a MARK or FINISH is about: its first RECORD_ID. */

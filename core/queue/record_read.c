@@ -426,3 +426,23 @@ out:
 	item_free(&item);
 	return r;
 }
+
+int
+record_get_copy(struct pn_slice head, uint64_t body_len, struct item **ret)
+{
+	struct field field;
+	int r = record_get_item(head, body_len, ret);
+
+	/* What else there is was looked at: states alone are left. */
+	while (r == 0 && field_next(&head, &field) > 0) {
+		if (field_too_new(&field))
+			continue;
+		if (field.type == RECORD_RECIPIENT_STATE)
+			r = apply_state(field.value, *ret);
+		else if (field.type == RECORD_EFFECTS_DONE)
+			(*ret)->effects_done = true;
+		if (r < 0)
+			item_free(ret);
+	}
+	return r;
+}

@@ -15,12 +15,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/*
+ * A record of an unfinished message. There are several of one that was moved: the last one counts,
+ * unless a STATE says that the message is not there (the copy's sync failed, say). Then it is where
+ * it was before.
+ */
+struct place {
+	struct pending *pending;
+	struct segment *segment;
+	uint64_t offset, length;
+	struct place *older;
+	GList link; /* of the segment's places, as they lie */
+	bool kept;  /* by the STATE being read */
+};
 struct pending { /* a message without its FINISH so far */
 	struct item *item;
-	struct segment *segment;
-	GList link;
-	bool kept;    /* by the STATE being read */
-	bool damaged; /* its bytes are; read on only for what it took over */
+	struct place *places; /* the last one first */
+	bool damaged;         /* its bytes are; read on only for what it took over */
 };
 
 struct recovery {
@@ -28,7 +39,6 @@ struct recovery {
 	const struct spool_recovery *calls;
 	struct pn_error *err;
 	GHashTable *pending; /* id -> struct pending */
-	GQueue order;        /* the same, as they came */
 	struct takeovers takeovers;
 	struct segment *segment; /* being read */
 	int fd;
@@ -66,12 +76,34 @@ find(struct recovery *rec, const char *id)
 }
 
 static void
+drop_place(struct pending *pending, struct place **at)
+{
+	struct place *place = *at;
+
+	*at = place->older;
+	g_queue_unlink(place->segment->places, &place->link);
+	g_free(place);
+}
+
+static void
 drop(struct recovery *rec, struct pending *pending)
 {
 	g_hash_table_remove(rec->pending, pending->item->id);
-	g_queue_unlink(&rec->order, &pending->link);
+	while (pending->places)
+		drop_place(pending, &pending->places);
 	item_free(&pending->item);
 	g_free(pending);
+}
+
+static void
+add_place(struct recovery *rec, struct pending *pending, const struct scan_record *record)
+{
+	struct place *place = g_new0(struct place, 1);
+
+	*place = (struct place){ pending, rec->segment, record->offset, record->length,
+		pending->places, { .data = place }, false };
+	pending->places = place;
+	g_queue_push_tail_link(rec->segment->places, &place->link);
 }
 
 static void
@@ -81,36 +113,81 @@ raise_floor(struct recovery *rec, const char *id)
 		memcpy(rec->spool->greatest_id, id, ITEM_ID_SIZE);
 }
 
+static void
+say_damaged(struct recovery *rec, const struct scan_record *record, const char *id)
+{
+	char what[100];
+
+	snprintf(what, sizeof(what), "the body of message %s is damaged", id);
+	set_aside(rec, record->offset, record->length, what);
+}
+
+static void
+add_pending(struct recovery *rec, struct item *item, const struct scan_record *record)
+{
+	struct pending *pending = g_new0(struct pending, 1);
+
+	pending->item = item;
+	pending->damaged = record->body_damaged;
+	add_place(rec, pending, record);
+	g_hash_table_insert(rec->pending, item->id, pending);
+}
+
 static int
 read_message(struct recovery *rec, const struct scan_record *record)
 {
-	struct pending *pending;
 	struct item *item;
-	char what[100];
 	int r;
 
 	r = record_get_item(record->head, record->header.body_len, &item);
 	if (r < 0)
 		return r;
 	raise_floor(rec, item->id);
-	if (record->body_damaged) {
-		snprintf(what, sizeof(what), "the body of message %s is damaged", item->id);
-		set_aside(rec, record->offset, record->length, what);
-	}
+	if (record->body_damaged)
+		say_damaged(rec, record, item->id);
 	if ((record->body_damaged && !item->replaces[0]) || find(rec, item->id)) {
 		item_free(&item);
 		return 0;
 	}
 	if (item->replaces[0])
 		takeovers_add(&rec->takeovers, item, record->body_damaged);
-	item->place = (struct spool_place){ rec->segment->number, record->offset, record->length };
-	pending = g_new0(struct pending, 1);
+	add_pending(rec, item, record);
+	return 0;
+}
+
+/* The message was here when this was written: what it says of the states is all there was. */
+static int
+read_copy(struct recovery *rec, const struct scan_record *record)
+{
+	struct pending *pending;
+	struct item *item;
+	int r = record_get_copy(record->head, record->header.body_len, &item);
+
+	if (r < 0)
+		return r;
+	raise_floor(rec, item->id);
+	if (record->body_damaged)
+		say_damaged(rec, record, item->id);
+	pending = find(rec, item->id);
+	if (!pending && record->body_damaged) {
+		item_free(&item);
+		return 0;
+	}
+	if (!pending) {
+		add_pending(rec, item, record);
+		return 0;
+	}
+	/* The key is the old item's. */
+	g_hash_table_remove(rec->pending, pending->item->id);
+	item_free(&pending->item);
 	pending->item = item;
-	pending->segment = rec->segment;
-	pending->damaged = record->body_damaged;
-	pending->link.data = pending;
 	g_hash_table_insert(rec->pending, item->id, pending);
-	g_queue_push_tail_link(&rec->order, &pending->link);
+	if (record->body_damaged) /* the older one may be whole */
+		return 0;
+	add_place(rec, pending, record);
+	if (pending->damaged)
+		takeovers_mend(&rec->takeovers, item->id);
+	pending->damaged = false;
 	return 0;
 }
 
@@ -191,8 +268,15 @@ read_range_field(const struct field *field, struct range *ret)
 	}
 }
 
+static bool
+is_within(const struct place *place, const struct range *range)
+{
+	return place->segment->number == range->segment && place->segment->epoch == range->epoch &&
+	       place->offset >= range->from && place->offset < range->to;
+}
+
 static int
-apply_live(struct recovery *rec, struct pn_slice value)
+apply_live(struct recovery *rec, const struct range *range, struct pn_slice value)
 {
 	struct pending *pending;
 	char id[ITEM_ID_SIZE];
@@ -201,26 +285,58 @@ apply_live(struct recovery *rec, struct pn_slice value)
 	pending = r == 0 ? find(rec, id) : NULL;
 	if (!pending) /* its record was damaged */
 		return r;
-	pending->kept = true;
+	for (struct place *place = pending->places; place; place = place->older)
+		place->kept = place->kept || is_within(place, range);
 	return record_apply(value, pending->item);
+}
+
+static const struct segment *
+find_segment(const struct recovery *rec, uint64_t number)
+{
+	GPtrArray *segments = rec->spool->segments;
+	guint from = 0, to = segments->len;
+
+	while (from < to) {
+		guint middle = from + (to - from) / 2;
+		const struct segment *segment = g_ptr_array_index(segments, middle);
+
+		if (segment->number == number)
+			return segment;
+		if (segment->number < number)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return NULL;
+}
+
+static void
+deny(struct recovery *rec, struct place *place)
+{
+	struct pending *pending = place->pending;
+	struct place **at = &pending->places;
+
+	while (*at != place)
+		at = &(*at)->older;
+	drop_place(pending, at);
+	if (!pending->places)
+		drop(rec, pending);
 }
 
 static void
 drop_others(struct recovery *rec, const struct range *range)
 {
+	const struct segment *segment = find_segment(rec, range->segment);
 	GList *link, *next;
 
-	for (link = rec->order.head; link; link = next) {
-		struct pending *pending = link->data;
-		const struct segment *segment = pending->segment;
-		uint64_t offset = pending->item->place.offset;
+	for (link = segment ? g_queue_peek_head_link(segment->places) : NULL; link; link = next) {
+		struct place *place = link->data;
 
 		next = link->next;
-		if (segment->number == range->segment && segment->epoch == range->epoch &&
-		    offset >= range->from && offset < range->to && !pending->kept)
-			drop(rec, pending);
+		if (is_within(place, range) && !place->kept)
+			deny(rec, place);
 		else
-			pending->kept = false;
+			place->kept = false;
 	}
 }
 
@@ -241,7 +357,7 @@ read_state(struct recovery *rec, const struct scan_record *record)
 	rest = record->head;
 	while (r == 0 && (r = field_next(&rest, &field)) > 0)
 		r = field.type == RECORD_LIVE && !field_too_new(&field)
-			? apply_live(rec, field.value)
+			? apply_live(rec, &range, field.value)
 			: 0;
 	if (r == 0)
 		drop_others(rec, &range);
@@ -260,6 +376,8 @@ read_by_type(struct recovery *rec, const struct scan_record *record)
 	switch (record->header.type) {
 	case RECORD_MESSAGE:
 		return read_message(rec, record);
+	case RECORD_COPY:
+		return read_copy(rec, record);
 	case RECORD_MARK:
 	case RECORD_FINISH:
 		return read_mark(rec, record);
@@ -329,17 +447,20 @@ static void
 index_item(struct spool *spool, const struct pending *pending)
 {
 	const struct item *item = pending->item;
+	const struct place *place = pending->places;
 	struct buf buf = BUF_INIT(RECORD_HEAD_MOST);
 	struct field_writer writer = { &buf, 0 };
 	struct live *live;
 
-	live_add(&spool->live, pending->segment, item->id, &item->place, item->envelope.count);
+	live_add(&spool->live, place->segment, item->id, &item->place, item->envelope.count);
 	for (size_t i = 0; i < item->envelope.count; i++)
 		if (record_has_state(&item->recipients[i]))
 			record_put_state(&writer, (uint32_t)i, &item->recipients[i]);
 	if (item->effects_done)
 		field_put(&writer, RECORD_EFFECTS_DONE, NULL, 0);
 	live = live_find(&spool->live, item->id);
+	for (; place; place = place->older)
+		live->first = place->segment->number;
 	live_apply(&spool->live, live, buf_slice(&buf));
 	buf_free(&buf);
 }
@@ -353,12 +474,14 @@ find_item(void *arg, const char *id)
 }
 
 static void
-hand_out(struct recovery *rec, struct pending *pending)
+hand_out(struct recovery *rec, const struct place *place)
 {
+	struct pending *pending = place->pending;
 	struct item *item = pending->item;
 
-	if (pending->damaged)
+	if (pending->damaged || place != pending->places)
 		return;
+	item->place = (struct spool_place){ place->segment->number, place->offset, place->length };
 	index_item(rec->spool, pending);
 	item->unfinished = 0;
 	for (size_t i = 0; i < item->envelope.count; i++)
@@ -368,17 +491,42 @@ hand_out(struct recovery *rec, struct pending *pending)
 }
 
 static void
+hand_out_all(struct recovery *rec)
+{
+	const GPtrArray *segments = rec->spool->segments;
+
+	for (guint i = 0; i < segments->len; i++) {
+		const struct segment *segment = g_ptr_array_index(segments, i);
+
+		for (GList *link = g_queue_peek_head_link(segment->places); link; link = link->next)
+			hand_out(rec, link->data);
+	}
+}
+
+static void
 release(struct recovery *rec)
 {
-	GList *link;
+	const GPtrArray *segments = rec->spool->segments;
+	GHashTableIter iter;
+	gpointer value;
 
 	takeovers_clear(&rec->takeovers);
-	g_hash_table_unref(rec->pending);
-	while ((link = g_queue_pop_head_link(&rec->order))) {
-		struct pending *pending = link->data;
+	g_hash_table_iter_init(&iter, rec->pending);
+	while (g_hash_table_iter_next(&iter, NULL, &value)) {
+		struct pending *pending = value;
 
+		while (pending->places)
+			drop_place(pending, &pending->places);
+		g_hash_table_iter_steal(&iter);
 		item_free(&pending->item);
 		g_free(pending);
+	}
+	g_hash_table_unref(rec->pending);
+	for (guint i = 0; i < segments->len; i++) {
+		struct segment *segment = g_ptr_array_index(segments, i);
+
+		g_queue_free(segment->places);
+		segment->places = NULL;
 	}
 }
 
@@ -389,9 +537,10 @@ recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct 
 	int r;
 
 	rec.pending = g_hash_table_new(g_str_hash, g_str_equal);
-	g_queue_init(&rec.order);
 	takeovers_init(&rec.takeovers);
 	r = recovery_list(spool, recovery, err);
+	for (guint i = 0; i < spool->segments->len; i++)
+		((struct segment *)g_ptr_array_index(spool->segments, i))->places = g_queue_new();
 	for (guint i = 0; r == 0 && i < spool->segments->len; i++)
 		r = spool->cancel && atomic_load(spool->cancel)
 			? -ECANCELED
@@ -399,8 +548,7 @@ recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct 
 	if (r == 0) {
 		item_id_floor(spool->greatest_id);
 		takeovers_apply(&rec.takeovers, find_item, &rec);
-		for (GList *link = rec.order.head; link; link = link->next)
-			hand_out(&rec, link->data);
+		hand_out_all(&rec);
 	}
 	release(&rec);
 	return r;

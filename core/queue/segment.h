@@ -32,11 +32,14 @@ struct segment {
 	uint64_t slot; /* the file's name */
 	uint64_t number, epoch, size, records_at;
 	uint64_t end;      /* where the next record goes, while it is the tail */
-	struct live *live; /* unfinished messages */
+	struct live *live; /* unfinished messages, the last one first */
 	uint32_t live_count;
-	bool synced;   /* something in it is durable */
-	bool unusable; /* failed, or of another size: deleted instead of used again */
+	uint64_t live_bytes; /* of their records */
+	void *places;        /* recovery's: a GQueue */
+	bool synced;         /* something in it is durable */
+	bool unusable;       /* failed, or of another size: deleted instead of used again */
 	bool free;
+	bool unmovable; /* a message in it could not be read when it was to be moved */
 };
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * spool.c - the spool's calls: opening, handing records to the committer, reading back.
+ * spool.c - the spool's calls: opening, handing records to the committer. Reading back: read.c.
  *
- * Called by loops (append, mark, finish) and policy threads (read). What a record says is encoded
- * here, on the caller's thread; only the committer writes it.
+ * Called by loops (append, mark, finish). What a record says is encoded here, on the caller's
+ * thread; only the committer writes it.
  */
 #include <core/base/text.h>
 #include <core/queue/spool_core.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,7 @@ spool_ops_add(struct spool_ops *ops, struct spool_op *op)
 	else
 		ops->first = op;
 	ops->last = op;
-	ops->appends += op->request != NULL;
+	ops->appends += spool_op_has_message(op);
 }
 
 struct spool_op *
@@ -35,7 +34,7 @@ spool_ops_take(struct spool_ops *ops)
 	if (!op)
 		return NULL;
 	ops->first = op->next;
-	ops->appends -= op->request != NULL;
+	ops->appends -= spool_op_has_message(op);
 	return op;
 }
 
@@ -88,6 +87,7 @@ void
 spool_op_free(struct spool_op *op)
 {
 	buf_free(&op->encoded);
+	g_free(op->owned);
 	g_free(op);
 }
 
@@ -157,7 +157,7 @@ spool_make(const struct spool_settings *settings)
 	spool->lock_fd = spool->next_lock_fd = -1;
 	spool->own_slot = UINT64_MAX;
 	spool->next_number = spool->next_slot = spool->next_sequence = 1;
-	spool->reclaim_due = true;
+	spool->reclaim_due = spool->compact_due = true;
 	spool->reserve_checked_ms = INT64_MIN / 2;
 	spool->segments = g_ptr_array_new();
 	spool->refused = g_ptr_array_new_with_free_func(g_free);
@@ -307,80 +307,7 @@ spool_finish(struct spool *spool, const struct item *item)
 	give(spool, op, item, spool_op_finish(op, &writer, pn_slice(NULL, 0)));
 }
 
-/* ---- reading back ---- */
-
-static bool
-find_segment(struct spool *spool, uint64_t number, uint64_t *ret_slot, uint64_t *ret_epoch)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&spool->table_lock);
-	for (guint i = 0; !found && i < spool->segments->len; i++) {
-		const struct segment *segment = g_ptr_array_index(spool->segments, i);
-
-		if (segment->number != number)
-			continue;
-		*ret_slot = segment->slot;
-		*ret_epoch = segment->epoch;
-		found = true;
-	}
-	pthread_mutex_unlock(&spool->table_lock);
-	return found;
-}
-
-static int
-read_body(const struct segment_io *io, int fd, const struct spool_place *place, uint64_t epoch,
-    struct mail_bytes **ret)
-{
-	char bytes[RECORD_HEADER_MOST];
-	size_t len = MIN(sizeof(bytes), place->length);
-	struct record_header header;
-	struct mail_bytes *body = NULL;
-	int r;
-
-	r = segment_io_read_all(io, fd, bytes, len, place->offset);
-	if (r == 0)
-		r = record_header_read(pn_slice(bytes, len), epoch, &header);
-	if (r < 0)
-		return r;
-	if (header.type != RECORD_MESSAGE || record_length(&header) != place->length)
-		return -EBADMSG;
-	r = mail_bytes_new(header.body_len, &body);
-	if (r < 0)
-		return r;
-	r = segment_io_read_all(io, fd, body->data, header.body_len,
-	    place->offset + header.header_len + header.head_len);
-	if (r == 0 && text_crc32(0, body->data, header.body_len) != header.body_crc)
-		r = -EBADMSG;
-	if (r < 0) {
-		mail_bytes_release(&body);
-		return r;
-	}
-	body->len = header.body_len;
-	*ret = body;
-	return 0;
-}
-
-int
-spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret)
-{
-	const struct spool_place *place = &item->place;
-	char path[SPOOL_PATH], aside[SPOOL_PATH];
-	uint64_t slot, epoch;
-	int fd, r;
-
-	if (!find_segment(spool, place->segment, &slot, &epoch))
-		return -EIO;
-	spool_segment_path(spool, slot, path);
-	fd = spool->io->open(spool->io->arg, path, O_RDONLY);
-	if (fd < 0)
-		return -EIO;
-	r = read_body(spool->io, fd, place, epoch, ret);
-	if (r == -EBADMSG)
-		(void)aside_keep(spool, fd, place->segment, place->offset, place->length, aside);
-	spool->io->close(spool->io->arg, fd);
-	return r == 0 || r == -EBADMSG || r == -ENOMEM ? r : -EIO;
-}
+/* ---- figures ---- */
 
 void
 spool_figures(struct spool *spool, struct spool_figures *ret)
@@ -393,5 +320,6 @@ spool_figures(struct spool *spool, struct spool_figures *ret)
 		.segments = spool->figures.segments,
 		.free_segments = spool->figures.free_segments,
 		.live_bytes = spool->figures.live_bytes,
+		.moved = spool->figures.moved,
 	};
 }

@@ -97,7 +97,8 @@ void spool_finish(struct spool *spool, const struct item *item);
 int spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret);
 
 struct spool_figures {
-	uint64_t appended, commits, marks, sync_failures, segments, free_segments, live_bytes;
+	uint64_t appended, commits, marks, sync_failures, segments, free_segments, live_bytes,
+	    moved; /* messages, by compaction */
 };
 void spool_figures(struct spool *spool, struct spool_figures *ret);
 

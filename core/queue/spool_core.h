@@ -2,8 +2,8 @@
 /*
  * spool_core.h - what the files of the spool share: spool.c (the calls of other threads),
  * committer.c (the thread), tail.c (the segment being written), reclaim.c (the segments that are
- * not), recovery.c and scan.c (reading at start), inherit.c (the same beside the committer),
- * aside.c. Nobody else includes it.
+ * not), compact.c (messages moved out of them), read.c (messages read back), recovery.c and scan.c
+ * (reading at start), inherit.c (the same beside the committer), aside.c. Nobody else includes it.
  */
 #ifndef CORE_QUEUE_SPOOL_CORE_H
 #define CORE_QUEUE_SPOOL_CORE_H
@@ -26,10 +26,11 @@ struct spool_op {
 	struct spool_op *next;
 	struct spool_request *request; /* of an append, NULL otherwise */
 	struct buf encoded;            /* room for the header, then the head */
-	struct pn_slice body;          /* the item's, not copied */
+	struct pn_slice body;          /* the item's, or `owned`; not copied */
+	char *owned;                   /* freed with it */
 	struct record_header header;   /* all but epoch and sequence */
 	uint64_t offset, length;       /* in the segment */
-	char id[ITEM_ID_SIZE];         /* of an append or finish */
+	char id[ITEM_ID_SIZE];         /* of an append, copy, mark or finish */
 	/* No record: this is to be done on the committer's thread. */
 	void (*run)(struct spool *spool, void *arg);
 	void *run_arg;
@@ -37,7 +38,7 @@ struct spool_op {
 
 struct spool_ops { /* first in, first out */
 	struct spool_op *first, *last;
-	size_t appends;
+	size_t appends; /* those with a message: it counts only when they are synced */
 };
 
 struct spool_inbox {
@@ -74,6 +75,10 @@ struct spool {
 	uint64_t checkpoint;    /* segments with a lower number are covered by STATE records */
 	bool reclaim_due;       /* a segment has emptied, or a new one was begun */
 	bool checkpoint_wanted; /* marks may have been lost */
+	bool compact_due;       /* there may be something to move */
+	uint64_t gone_bytes;    /* of messages that went since this was looked at last */
+	size_t copying;         /* copies that are not synced yet */
+	int64_t compact_at_ms;  /* nothing is moved before: there was no room */
 
 	struct segment *tail; /* NULL: none yet, or the last one failed */
 	int tail_fd;
@@ -94,12 +99,19 @@ struct spool {
 
 	struct {
 		_Atomic uint64_t appended, commits, marks, sync_failures, segments, free_segments,
-		    live_bytes;
+		    live_bytes, moved;
 	} figures;
 };
 
 void spool_ops_add(struct spool_ops *ops, struct spool_op *op);
 struct spool_op *spool_ops_take(struct spool_ops *ops); /* NULL when empty */
+
+/* A MESSAGE or a COPY. */
+static inline bool
+spool_op_has_message(const struct spool_op *op)
+{
+	return op->request || record_has_message(op->header.type);
+}
 
 /* An op with room for its header; the head is to be put into its `encoded`. */
 struct spool_op *spool_op_new(uint8_t type);
@@ -139,6 +151,25 @@ void tail_close(struct spool *spool);
 bool reclaim_run(struct spool *spool);
 /* A free segment to be used again, or NULL. It is out of the list; `ret` becomes the caller's. */
 struct segment *reclaim_take(struct spool *spool);
+
+/* compact.c */
+/* Behind reclaim_run(). True if there is more to do, at the latest after a commit. */
+bool compact_run(struct spool *spool);
+/* The copy is durable: the message lies there from now on. */
+void compact_accept(struct spool *spool, const struct spool_op *op);
+
+/*
+ * read.c: the parts of a record with a message, checked. -EBADMSG: damaged, or none is there (any
+ * more); other errors are those of the disk.
+ */
+int read_header(const struct segment_io *io, int fd, const struct spool_place *place,
+    uint64_t epoch, struct record_header *ret);
+/* Appends it. */
+int read_head(const struct segment_io *io, int fd, const struct spool_place *place,
+    const struct record_header *header, struct buf *ret);
+/* Its header says how many bytes. */
+int read_body(const struct segment_io *io, int fd, const struct spool_place *place,
+    const struct record_header *header, char *ret);
 
 /* recovery.c */
 int recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct pn_error *err);

@@ -59,6 +59,8 @@ refuse_all(struct spool *spool, struct spool_ops *ops, int r)
 
 	while ((op = spool_ops_take(ops))) {
 		if (!op->request) {
+			/* A copy was not: the message lies where it lay. */
+			spool->copying -= spool_op_has_message(op);
 			spool_op_free(op);
 			continue;
 		}
@@ -118,7 +120,7 @@ tail_flush(struct spool *spool)
 		return r;
 	}
 	while ((op = spool_ops_take(&spool->stamped))) {
-		if (op->request) {
+		if (spool_op_has_message(op)) {
 			spool_ops_add(&spool->unsynced, op);
 			spool->tail_dirty = true;
 		} else {
@@ -131,8 +133,14 @@ tail_flush(struct spool *spool)
 static void
 accept(struct spool *spool, struct spool_op *op)
 {
-	struct item *item = op->request->item;
+	struct item *item;
 
+	if (!op->request) {
+		compact_accept(spool, op);
+		spool_op_free(op);
+		return;
+	}
+	item = op->request->item;
 	item->place = (struct spool_place){ spool->tail->number, op->offset, op->length };
 	live_add(&spool->live, spool->tail, op->id, &item->place, item->envelope.count);
 	if (item->replaces[0])
@@ -362,7 +370,7 @@ begin(struct spool *spool, uint64_t length, bool for_append)
 	spool->tail_fd = fd;
 	spool->tail_dirty = true;
 	spool->next_number++;
-	spool->reclaim_due = true;
+	spool->reclaim_due = spool->compact_due = true;
 	spool_segment_insert(spool, segment);
 	if (spool->refused->len > 0)
 		write_refused(spool);
@@ -373,10 +381,11 @@ static bool
 fits(const struct spool *spool, const struct spool_op *op)
 {
 	const struct segment *tail = spool->tail;
-	uint64_t room = op->request ? mark_room(tail->size) : 0;
+	bool message = spool_op_has_message(op);
+	uint64_t room = message ? mark_room(tail->size) : 0;
 
 	/* A segment made for one large message is not kept by small ones. */
-	if (op->request && tail->unusable && tail->end > tail->records_at)
+	if (message && tail->unusable && tail->end > tail->records_at)
 		return false;
 	return tail->end + op->length + room <= tail->size;
 }
@@ -388,7 +397,7 @@ tail_write(struct spool *spool, struct spool_op *op)
 
 	for (;;) {
 		if (!spool->tail || !fits(spool, op)) {
-			r = begin(spool, op->length, op->request != NULL);
+			r = begin(spool, op->length, spool_op_has_message(op));
 			if (r < 0)
 				return r;
 		}

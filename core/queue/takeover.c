@@ -55,6 +55,19 @@ takeovers_abort(struct takeovers *takeovers, const char *id)
 	}
 }
 
+void
+takeovers_mend(struct takeovers *takeovers, const char *id)
+{
+	GPtrArray *list = takeovers->list;
+
+	for (guint i = 0; i < list->len; i++) {
+		struct takeover *one = g_ptr_array_index(list, i);
+
+		if (strcmp(one->by, id) == 0)
+			one->damaged = false;
+	}
+}
+
 static void
 replan(struct item *item, uint32_t index)
 {

@@ -21,6 +21,8 @@ void takeovers_clear(struct takeovers *takeovers);
  * with; the others are tried again by the message they had before.
  */
 void takeovers_add(struct takeovers *takeovers, const struct item *by, bool damaged);
+/* Its bytes are not lost after all: there is a copy. */
+void takeovers_mend(struct takeovers *takeovers, const char *id);
 /* This message was refused: it takes over nobody. */
 void takeovers_abort(struct takeovers *takeovers, const char *id);
 /* Brings the states of all up to date; `find` returns what is not finished, or NULL. */

@@ -159,7 +159,7 @@ static const struct {
 	int want;
 } newer[] = {
 	{ 6, 0, NULL, 0, -EPROTONOSUPPORT },
-	{ RECORD_COPY, 0, NULL, 0, -EPROTONOSUPPORT },
+	{ RECORD_COPY + 1, 0, NULL, 0, -EPROTONOSUPPORT },
 	{ 100, 0, NULL, 0, -EPROTONOSUPPORT },
 	{ 0, 0, NULL, 0, -EPROTONOSUPPORT },
 	{ RECORD_CHECKPOINT, 0, "anything", 8, 0 },

@@ -522,6 +522,59 @@ START_TEST(a_flipped_byte_costs_one_record)
 }
 END_TEST
 
+/* New plans for one that stays, which itself is left to what comes then. */
+static void
+replan_one(struct work *one)
+{
+	struct work work = replan(one, 700);
+
+	if (work.item->place.segment == 0) { /* refused */
+		item_free(&work.item);
+		return;
+	}
+	memdisk_note(disk, "finish", one->number);
+	spool_finish(kit.spool, one->item);
+	item_free(&one->item);
+	*one = work;
+}
+
+/* One message of each segment stays, and is moved more than once; some copies cannot be written. */
+START_TEST(cut_while_messages_move)
+{
+	struct work stays[24], goes[24][3];
+	struct spool_figures figures;
+	int count = 24;
+
+	for (int i = 0; i < count; i++) {
+		stays[i] = submit(i % 5 == 0 ? 9000 : 700);
+		for (int k = 0; k < 3; k++)
+			goes[i][k] = submit(17000);
+		mark(&stays[i]);
+		if (_i == 1 && i % 4 == 3)
+			memdisk_fail(
+			    disk, i % 8 == 3 ? MEMDISK_FAIL_SYNC : MEMDISK_FAIL_WRITE, i % 3, EIO);
+		for (int k = 0; i >= 4 && k < 3; k++)
+			finish(&goes[i - 4][k]);
+		if (i % 3 == 2)
+			mark(&stays[i / 2]);
+		if (i % 6 == 5)
+			replan_one(&stays[i - 3]);
+		g_usleep(1000); /* for the committer to move some; how many does not matter */
+	}
+	memdisk_mend(disk);
+	for (int i = 20; i < 24; i++)
+		for (int k = 0; k < 3; k++)
+			finish(&goes[i][k]);
+	for (int i = 0; i < count; i += 2)
+		finish(&stays[i]);
+	spool_figures(kit.spool, &figures);
+	ck_assert_uint_gt(figures.moved, 0);
+	cut_everywhere();
+	for (int i = 1; i < count; i += 2)
+		item_free(&stays[i].item);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -534,6 +587,7 @@ suite(void)
 	tcase_add_loop_test(tests, cut_while_plans_change, 0, 2);
 	tcase_add_test(tests, cut_while_many_commit_together);
 	tcase_add_test(tests, cut_after_failed_syncs);
+	tcase_add_loop_test(tests, cut_while_messages_move, 0, 2);
 	tcase_add_test(tests, cut_at_every_byte);
 	tcase_add_test(tests, a_flipped_byte_costs_one_record);
 	suite_add_tcase(all, tests);

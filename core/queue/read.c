@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * read.c - messages read back from their segments, for couriers and for compaction.
+ *
+ * spool_read() is called by policy threads. The committer may move the message meanwhile and use
+ * its old segment again: what is read there then has another epoch, so it is looked up and read
+ * again. Must never call a message damaged that only moved.
+ */
+#include <core/base/text.h>
+#include <core/queue/spool_core.h>
+#include <errno.h>
+#include <fcntl.h>
+
+static bool
+find_segment(struct spool *spool, uint64_t number, uint64_t *ret_slot, uint64_t *ret_epoch)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&spool->table_lock);
+	for (guint i = 0; !found && i < spool->segments->len; i++) {
+		const struct segment *segment = g_ptr_array_index(spool->segments, i);
+
+		if (segment->number != number)
+			continue;
+		*ret_slot = segment->slot;
+		*ret_epoch = segment->epoch;
+		found = true;
+	}
+	pthread_mutex_unlock(&spool->table_lock);
+	return found;
+}
+
+int
+read_header(const struct segment_io *io, int fd, const struct spool_place *place, uint64_t epoch,
+    struct record_header *ret)
+{
+	char bytes[RECORD_HEADER_MOST];
+	size_t len = MIN(sizeof(bytes), place->length);
+	int r;
+
+	r = segment_io_read_all(io, fd, bytes, len, place->offset);
+	if (r == 0)
+		r = record_header_read(pn_slice(bytes, len), epoch, ret);
+	if (r < 0)
+		return r;
+	if (!record_has_message(ret->type) || record_length(ret) != place->length)
+		return -EBADMSG;
+	return 0;
+}
+
+int
+read_head(const struct segment_io *io, int fd, const struct spool_place *place,
+    const struct record_header *header, struct buf *ret)
+{
+	int r = buf_reserve(ret, header->head_len);
+
+	if (r == 0)
+		r = segment_io_read_all(io, fd, ret->data + ret->len, header->head_len,
+		    place->offset + header->header_len);
+	if (r == 0 && text_crc32(0, ret->data + ret->len, header->head_len) != header->head_crc)
+		r = -EBADMSG;
+	if (r == 0)
+		ret->len += header->head_len;
+	return r;
+}
+
+int
+read_body(const struct segment_io *io, int fd, const struct spool_place *place,
+    const struct record_header *header, char *ret)
+{
+	int r = segment_io_read_all(
+	    io, fd, ret, header->body_len, place->offset + header->header_len + header->head_len);
+
+	return r == 0 && text_crc32(0, ret, header->body_len) != header->body_crc ? -EBADMSG : r;
+}
+
+static int
+read_bytes(const struct segment_io *io, int fd, const struct spool_place *place, uint64_t epoch,
+    struct mail_bytes **ret)
+{
+	struct record_header header;
+	struct mail_bytes *body = NULL;
+	int r = read_header(io, fd, place, epoch, &header);
+
+	if (r == 0)
+		r = mail_bytes_new(header.body_len, &body);
+	if (r == 0)
+		r = read_body(io, fd, place, &header, body->data);
+	if (r < 0) {
+		mail_bytes_release(&body);
+		return r;
+	}
+	body->len = header.body_len;
+	*ret = body;
+	return 0;
+}
+
+/* -EBADMSG with the file still open in *ret_fd. */
+static int
+read_at(struct spool *spool, const struct spool_place *place, struct mail_bytes **ret, int *ret_fd)
+{
+	char path[SPOOL_PATH];
+	uint64_t slot, epoch;
+	int fd, r;
+
+	if (!find_segment(spool, place->segment, &slot, &epoch))
+		return -EIO;
+	spool_segment_path(spool, slot, path);
+	fd = spool->io->open(spool->io->arg, path, O_RDONLY);
+	if (fd < 0)
+		return -EIO;
+	r = read_bytes(spool->io, fd, place, epoch, ret);
+	if (r == -EBADMSG)
+		*ret_fd = fd;
+	else
+		spool->io->close(spool->io->arg, fd);
+	return r == 0 || r == -EBADMSG || r == -ENOMEM ? r : -EIO;
+}
+
+int
+spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret)
+{
+	struct spool_place place = item->place, now;
+	char aside[SPOOL_PATH];
+	int fd, r;
+
+	(void)live_place(&spool->live, item->id, &place);
+	for (;;) {
+		r = read_at(spool, &place, ret, &fd);
+		if (r == 0 || r == -ENOMEM)
+			return r;
+		now = place;
+		(void)live_place(&spool->live, item->id, &now);
+		if (now.segment == place.segment && now.offset == place.offset)
+			break;
+		if (r == -EBADMSG)
+			spool->io->close(spool->io->arg, fd);
+		place = now;
+	}
+	if (r == -EBADMSG) {
+		(void)aside_keep(spool, fd, place.segment, place.offset, place.length, aside);
+		spool->io->close(spool->io->arg, fd);
+	}
+	return r;
+}
