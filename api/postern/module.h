@@ -9,7 +9,8 @@
  *				(plan.h); pn_is_trial; key-value store (store.h);
  *				metrics (metric.h); HTTP requests (http.h); LDAP look-ups
  *				(ldap.h); parts, decoded text and text edits (part.h);
- *				scoped settings, pn_blob_get (settings.h)
+ *				scoped settings, pn_blob_get (settings.h);
+ *				PN_WANTS and `chooses`
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -112,6 +113,8 @@ struct pn_hook {
 /* Flags of a module. */
 #define PN_MODIFIES \
 	0x01u /* its hooks may edit the message or the envelope; without it edits are -EPERM */
+/* since ABI 2: its hooks may want protection; without it pn_want_protection() is -EPERM */
+#define PN_WANTS 0x02u
 
 struct pn_module {
 	/* The head, filled in by PN_MODULE_HEAD. Row sizes let the tables grow. */
@@ -153,6 +156,11 @@ struct pn_module {
 	/* since ABI 2 */
 	const struct pn_provider *providers; /* ends with a row without method; NULL: none */
 	uint32_t provider_size;
+	/*
+	 * Methods that its select hook may choose beside "none" and "tls", separated by spaces:
+	 * `posternctl check` warns where nobody provides one. NULL: not said.
+	 */
+	const char *chooses;
 };
 
 #define PN_MODULE_HEAD \

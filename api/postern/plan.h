@@ -33,6 +33,7 @@ struct pn_txn;
 /*
  * Protection is wanted: at PN_STAGE_SENDER and PN_STAGE_MESSAGE for every recipient, at
  * PN_STAGE_RECIPIENT for the subject. `why` goes to the trace and the log ("rule health record").
+ * The module says PN_WANTS in its flags, else -EPERM.
  */
 PN_PUBLIC int pn_want_protection(struct pn_call *call, const char *why);
 /*

@@ -21,7 +21,7 @@
 int
 pn_want_protection(struct pn_call *call, const char *why)
 {
-	int r = call_may_change(call, AT_WANTING);
+	int r = call->entry->module->flags & PN_WANTS ? call_may_change(call, AT_WANTING) : -EPERM;
 
 	if (r < 0)
 		return r;

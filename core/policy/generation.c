@@ -163,8 +163,10 @@ load_entries(struct generation *generation, const struct entry_build *build)
 		check_needs(generation, i, build->diags);
 	providers_check(generation, build->diags);
 	check_overrides(generation, build);
-	if (!generation->root)
-		check_sections(generation, build->diags);
+	if (generation->root)
+		return;
+	providers_warn(generation, build->diags);
+	check_sections(generation, build->diags);
 }
 
 static void

@@ -246,7 +246,8 @@ description_fault(const struct pn_module *module)
 
 	if (!module->summary)
 		return "no summary";
-	if (module->roles & ~(PN_ROLE_RELAY | PN_ROLE_CTL) || module->flags & ~PN_MODIFIES)
+	if (module->roles & ~(PN_ROLE_RELAY | PN_ROLE_CTL) ||
+	    module->flags & ~(PN_MODIFIES | PN_WANTS))
 		return "unknown roles or flags";
 	if (!module->start != !module->stop)
 		return "start without stop, or stop without start";

@@ -6,6 +6,7 @@
  */
 #include <core/policy/provider.h>
 #include <errno.h>
+#include <glib.h>
 
 #define METHOD_MOST 32
 
@@ -103,5 +104,65 @@ providers_check(const struct generation *generation, struct diags *diags)
 				    "of them out",
 				    other->config->id, entries[i].config->id, row->method);
 		}
+	}
+}
+
+/* ---- what would not work --------------------------------------------------------------------- */
+
+static bool
+anybody_selects(const struct chain_entry *entries, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].module && entries[i].config->enabled &&
+		    entries[i].hooks[PN_STAGE_SELECT])
+			return true;
+	return false;
+}
+
+static bool
+anybody_provides(const struct chain_entry *entries, size_t count, const char *method)
+{
+	if (!strcmp(method, PROVIDER_NONE) || !strcmp(method, PROVIDER_TLS))
+		return true;
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].module && find(&entries[i], method))
+			return true;
+	return false;
+}
+
+static void
+warn_of_choices(const struct chain_entry *entries, size_t count, size_t index, struct diags *diags)
+{
+	const struct pn_module *module = entries[index].module;
+	char **methods = g_strsplit(
+	    module->abi > 1 && module->chooses ? module->chooses : "", " ", -1);
+
+	for (char **method = methods; *method; method++)
+		if (**method && !anybody_provides(entries, count, *method))
+			diag_add(diags, DIAG_WARNING, entries[index].config->mark,
+			    "pipeline: %s may choose \"%s\", which no entry provides, and mail "
+			    "would wait with 451; add one that does: posternctl modules shows the "
+			    "methods of each",
+			    entries[index].config->id, *method);
+	g_strfreev(methods);
+}
+
+void
+providers_warn(const struct generation *generation, struct diags *diags)
+{
+	const struct chain_entry *entries;
+	size_t count = generation_entries(generation, &entries);
+	bool selects = anybody_selects(entries, count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (!entries[i].module || !entries[i].config->enabled)
+			continue;
+		if (entries[i].module->flags & PN_WANTS && !selects)
+			diag_add(diags, DIAG_WARNING, entries[i].config->mark,
+			    "pipeline: %s may want protection, and no entry chooses how, so that "
+			    "mail would be refused with 550 5.7.1; add one that selects: "
+			    "posternctl modules shows the stages of each",
+			    entries[i].config->id);
+		warn_of_choices(entries, count, i, diags);
 	}
 }

@@ -32,5 +32,7 @@ const char *provider_table_fault(const struct pn_module *module);
 const struct pn_provider *provider_table(const struct pn_module *module);
 /* Two modules may not have methods of one name. */
 void providers_check(const struct generation *generation, struct diags *diags);
+/* Protection may be wanted and nobody chooses how, or a method may be chosen that nobody has. */
+void providers_warn(const struct generation *generation, struct diags *diags);
 
 #endif

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Modules that only tests load; -rpath makes libtool build them as shared objects.
 test_module_flags = $(module_flags) -rpath /nowhere
-check_LTLIBRARIES += tests/modules/compiler.la \
+check_LTLIBRARIES += tests/modules/chooser.la \
+	tests/modules/compiler.la \
 	tests/modules/counter.la \
 	tests/modules/crashing.la \
 	tests/modules/faulty.la \
@@ -23,10 +24,17 @@ check_LTLIBRARIES += tests/modules/compiler.la \
 	tests/modules/talker.la \
 	tests/modules/tuner.la \
 	tests/modules/twice.la \
+	tests/modules/wanter.la \
 	tests/modules/webhook.la \
 	tests/modules/wrong-abi.la \
 	tests/modules/wrong-name.la \
 	tests/modules/wrong-size.la
+
+tests_modules_chooser_la_SOURCES = tests/modules/chooser.c
+tests_modules_chooser_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_wanter_la_SOURCES = tests/modules/wanter.c
+tests_modules_wanter_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_counter_la_SOURCES = tests/modules/counter.c
 tests_modules_counter_la_LDFLAGS = $(test_module_flags)

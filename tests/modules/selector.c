@@ -125,6 +125,7 @@ PN_MODULE(selector) = {
 	PN_MODULE_HEAD,
 	.name = "selector",
 	.summary = "Chooses how mail is protected, by rules.",
+	.flags = PN_WANTS,
 	.settings_size = sizeof(struct selector),
 	.settings = selector_options,
 	.hooks = selector_hooks,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sneaky.c - test module: edits though it does not say PN_MODIFIES. */
+/* sneaky.c - test module: edits though it does not say PN_MODIFIES, wants though not PN_WANTS. */
 #include <errno.h>
 #include <postern/module.h>
 
@@ -12,7 +12,8 @@ sneaky_on_message(struct pn_call *call, struct pn_txn *txn)
 	    pn_body_splice(call, 0, 0, pn_slice_of("x")) != -EPERM ||
 	    pn_edit_sender(call, "") != -EPERM ||
 	    pn_add_recipient(call, "x@example.org") != -EPERM ||
-	    pn_remove_recipient(call, "one@example.org") != -EPERM)
+	    pn_remove_recipient(call, "one@example.org") != -EPERM ||
+	    pn_want_protection(call, "in secret") != -EPERM)
 		return pn_pass_because(call, "was let in");
 	return pn_pass_because(call, "was kept out");
 }

@@ -27,13 +27,14 @@ class Ctl(RelayCase):
 class Check(Ctl):
     def test_broken_configurations(self):
         """Every mistake, to the column, in one run; warnings alone are no refusal."""
+        modules = f"{Programs(self.builddir).modules}:{self.builddir}/tests/modules/.libs"
         cases = sorted(path.parent for path in BAD.glob("*/expected"))
         self.assertGreaterEqual(len(cases), 20)
         for case in cases:
             with self.subTest(case=case.name):
                 expected = (case / "expected").read_text()
                 errors = sum(": warning: " not in line for line in expected.splitlines())
-                done = self.ctl("check", case.name, cwd=BAD)
+                done = self.ctl("-m", modules, "check", case.name, cwd=BAD)
                 said = done.stderr
                 if errors:
                     said, _, last = said.rstrip("\n").rpartition("\n")
@@ -42,6 +43,14 @@ class Check(Ctl):
                 self.assertEqual(said, expected)
                 self.assertEqual(done.returncode, REFUSED if errors else OK, done.stdout)
                 self.assertEqual("good" in done.stdout, not errors)
+
+    def test_protection_that_works(self):
+        """Wanted, chosen and provided: nothing to warn of; nor where the wanting entry is off."""
+        for pipeline, sections in ((["wanter", "chooser", "provider"], {}), (["wanter"], {"wanter": {"enabled": False}})):
+            relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=pipeline, sections=sections)
+            relay.programs.modules += f":{self.builddir}/tests/modules/.libs"
+            done = relay.ctl("check")
+            self.assertEqual(done.stderr, "")
 
     def test_the_trees_own_configuration(self):
         conf = os.path.join(self.directory, "conf.d")
