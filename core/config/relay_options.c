@@ -144,8 +144,9 @@ static const struct pn_option spool_options[] = {
 	    "Size of the files that accepted mail is written to; they are reused."),
 	PN_OPT_SIZE("reserve", SPOOL, reserve, "256m", 0, INT64_C(1) << 40, 0,
 	    "Disk space that stays free: below it new mail is asked to come back later (452)."),
-	PN_OPT_INT("gather", SPOOL, gather, "150", 0, 100000, 0,
-	    "Microseconds that a write to disk waits for more messages, under load only."),
+	PN_OPT_INT("gather", SPOOL, gather, "3000", 0, 100000, 0,
+	    "Most microseconds that a message waits for others to be written with, under load "
+	    "only."),
 	PN_OPT_END
 };
 

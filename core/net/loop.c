@@ -3,8 +3,9 @@
  * loop.c - the event loop.
  *
  * One thread runs it; sessions, couriers and listeners live on it. A turn is: wait, descriptors,
- * tasks, timers. Must never block, and never follow a pointer that the kernel hands back: events
- * carry a descriptor and a count, so a late event of a closed one finds nothing.
+ * tasks, timers; rests come where there would be nothing but to wait. Must never block, and never
+ * follow a pointer that the kernel hands back: events carry a descriptor and a count, so a late
+ * event of a closed one finds nothing.
  */
 #include <core/base/clock.h>
 #include <core/base/log.h>
@@ -31,6 +32,8 @@ struct loop {
 	int64_t now;
 	int64_t callback_began;
 	struct wheel wheel;
+	struct loop_rest *rests;
+	int64_t rests_due;       /* the earliest of them */
 	struct watched *watched; /* by descriptor */
 	size_t watched_size;
 	char *scratch;
@@ -109,6 +112,12 @@ bool
 loop_is_mine(const struct loop *loop)
 {
 	return running == loop;
+}
+
+struct loop *
+loop_mine(void)
+{
+	return running;
 }
 
 char *
@@ -216,6 +225,43 @@ loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 	wheel_cancel(timer);
 }
 
+/* ---- rests ----------------------------------------------------------------------------------- */
+
+void
+loop_rest_set(struct loop *loop, struct loop_rest *rest, int64_t ms)
+{
+	int64_t due = loop->callback_began + ms;
+
+	if (rest->set)
+		return;
+	if (!loop->rests || due < loop->rests_due)
+		loop->rests_due = due;
+	rest->set = true;
+	rest->next = loop->rests;
+	loop->rests = rest;
+}
+
+/* Those that are set meanwhile run, too. */
+static void
+run_rests(struct loop *loop)
+{
+	while (loop->rests) {
+		struct loop_rest *rest = loop->rests;
+
+		loop->rests = rest->next;
+		rest->set = false;
+		rest->run(rest);
+	}
+}
+
+/* The clock is that of check_stall(). */
+static void
+run_rests_due(struct loop *loop)
+{
+	if (loop->rests && loop->callback_began >= loop->rests_due)
+		run_rests(loop);
+}
+
 /* ---- tasks ----------------------------------------------------------------------------------- */
 
 static void
@@ -278,6 +324,17 @@ run_tasks(struct loop *loop)
 
 /* ---- turns ----------------------------------------------------------------------------------- */
 
+/* What is ready already; where that is nothing, it is time for the rests. */
+static int
+look_for_events(struct loop *loop, struct epoll_event *events)
+{
+	int n = epoll_wait(loop->epoll_fd, events, EVENTS_MOST, 0);
+
+	if (n <= 0 && !atomic_load(&loop->posted))
+		run_rests(loop);
+	return n;
+}
+
 static int
 wait_for_events(struct loop *loop, struct epoll_event *events)
 {
@@ -308,6 +365,7 @@ run_event(struct loop *loop, const struct epoll_event *event)
 		return;
 	io->ready(io, event->events);
 	check_stall(loop, "descriptor");
+	run_rests_due(loop);
 }
 
 void
@@ -318,7 +376,10 @@ loop_run(struct loop *loop)
 
 	running = loop;
 	while (!stop) {
-		int n = wait_for_events(loop, events);
+		int n = loop->rests ? look_for_events(loop, events) : 0;
+
+		if (n <= 0)
+			n = wait_for_events(loop, events);
 
 		loop->now = loop->callback_began = clock_monotonic_ms();
 		stop = atomic_exchange(&loop->stop, false);
@@ -327,6 +388,8 @@ loop_run(struct loop *loop)
 		run_tasks(loop);
 		wheel_turn(&loop->wheel, loop->now);
 		check_stall(loop, "timer");
+		run_rests_due(loop);
 	}
+	run_rests(loop);
 	running = NULL;
 }

@@ -22,6 +22,8 @@ void loop_stop(struct loop *loop);
 int64_t loop_now(const struct loop *loop);
 /* True on the thread that runs this loop. */
 bool loop_is_mine(const struct loop *loop);
+/* The one that this thread runs; NULL: none. */
+struct loop *loop_mine(void);
 
 /*
  * ---- descriptors: level-triggered, EPOLLIN | EPOLLOUT; EPOLLEXCLUSIVE at the first watch ----
@@ -47,6 +49,18 @@ struct loop_timer {
 /* Sets or moves; O(1). With 0 ms it fires at the end of this turn, or of the next if set there. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t ms);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/*
+ * ---- rests: called once, when this loop has nothing else to do, or when `ms` of any are over ----
+ * For what is better done for many at once. Only from the loop's thread.
+ */
+struct loop_rest {
+	struct loop_rest *next;
+	void (*run)(struct loop_rest *rest);
+	bool set;
+};
+/* Nothing where it is set already. */
+void loop_rest_set(struct loop *loop, struct loop_rest *rest, int64_t ms);
 
 /* ---- tasks: run once on the loop's thread, in the order posted by one thread ---- */
 struct loop_task {

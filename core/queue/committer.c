@@ -17,15 +17,19 @@
 
 /* ---- inbox ---- */
 
-void
-committer_give(struct spool *spool, struct spool_op *op)
+/* What a loop gives waits until it has nothing else to do: it may be about to give more. */
+static bool
+is_ready(const struct spool_inbox *inbox)
 {
-	struct spool_inbox *inbox = &spool->inbox;
-	bool wake;
+	return inbox->closing || (inbox->ops.first && inbox->due);
+}
 
-	pthread_mutex_lock(&inbox->lock);
-	spool_ops_add(&inbox->ops, op);
-	wake = inbox->asleep && inbox->ops.appends >= inbox->enough;
+/* Gives back the lock. */
+static void
+unlock_and_wake(struct spool_inbox *inbox)
+{
+	bool wake = inbox->asleep && is_ready(inbox);
+
 	if (wake)
 		inbox->asleep = false;
 	pthread_mutex_unlock(&inbox->lock);
@@ -34,33 +38,61 @@ committer_give(struct spool *spool, struct spool_op *op)
 }
 
 static void
-wait_for_any(struct spool_inbox *inbox)
+at_rest(struct loop_rest *rest)
 {
-	inbox->enough = 0;
-	while (!inbox->ops.first && !inbox->closing) {
-		inbox->asleep = true;
-		pthread_cond_wait(&inbox->filled, &inbox->lock);
-	}
-	inbox->asleep = false;
+	struct spool_giver *giver = (struct spool_giver *)((char *)rest -
+							   offsetof(struct spool_giver, rest));
+	struct spool_inbox *inbox = &giver->spool->inbox;
+
+	pthread_mutex_lock(&inbox->lock);
+	inbox->due = inbox->ops.first;
+	unlock_and_wake(inbox);
 }
 
-/* Under load a short wait makes one sync serve many; alone nobody waits. */
-static void
-gather(struct spool_inbox *inbox, size_t company, uint32_t most_us)
+/* NULL where nobody would say when it is time: not from a loop, or from one loop too many. */
+static struct spool_giver *
+find_giver(struct spool *spool, const struct loop *loop)
 {
-	struct timespec until;
-	int r = 0;
+	struct spool_inbox *inbox = &spool->inbox;
+	size_t i;
 
-	if (company < 2 || most_us == 0 || inbox->ops.appends == 0)
-		return;
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += (long)most_us * 1000;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	inbox->enough = company;
-	while (r == 0 && inbox->ops.appends < company && !inbox->closing) {
+	if (!loop || spool->gather_us == 0)
+		return NULL;
+	for (i = 0; i < inbox->giver_count; i++)
+		if (inbox->givers[i].loop == loop)
+			return &inbox->givers[i];
+	if (i == SPOOL_GIVERS)
+		return NULL;
+	inbox->givers[i] = (struct spool_giver){
+		.rest.run = at_rest, .spool = spool, .loop = loop
+	};
+	inbox->giver_count++;
+	return &inbox->givers[i];
+}
+
+void
+committer_give(struct spool *spool, struct spool_op *op)
+{
+	struct spool_inbox *inbox = &spool->inbox;
+	struct loop *loop = loop_mine();
+	struct spool_giver *giver;
+
+	pthread_mutex_lock(&inbox->lock);
+	giver = find_giver(spool, loop);
+	spool_ops_add(&inbox->ops, op);
+	if (!giver)
+		inbox->due = true;
+	unlock_and_wake(inbox);
+	if (giver)
+		loop_rest_set(loop, &giver->rest, spool->gather_us / 1000);
+}
+
+static void
+wait_for_work(struct spool_inbox *inbox)
+{
+	while (!is_ready(inbox)) {
 		inbox->asleep = true;
-		r = pthread_cond_timedwait(&inbox->filled, &inbox->lock, &until);
+		pthread_cond_wait(&inbox->filled, &inbox->lock);
 	}
 	inbox->asleep = false;
 }
@@ -74,9 +106,9 @@ take(struct spool *spool, bool wait, struct spool_ops *ret)
 
 	pthread_mutex_lock(&inbox->lock);
 	if (wait)
-		wait_for_any(inbox);
-	gather(inbox, spool->company, spool->gather_us);
+		wait_for_work(inbox);
 	*ret = inbox->ops;
+	inbox->due = false;
 	inbox->ops = (struct spool_ops){ 0 };
 	more = ret->first || !inbox->closing;
 	pthread_mutex_unlock(&inbox->lock);
@@ -225,8 +257,6 @@ commit(struct spool *spool, struct spool_ops *ops)
 	else
 		(void)tail_flush(spool);
 	tail_settle(spool);
-	if (appends > 0)
-		spool->company = appends;
 	spool->figures.live_bytes = spool->live.bytes;
 }
 
@@ -251,14 +281,10 @@ run(void *arg)
 int
 committer_start(struct spool *spool, struct pn_error *err)
 {
-	pthread_condattr_t attr;
 	sigset_t all, before;
 	int r;
 
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&spool->inbox.filled, &attr);
-	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&spool->inbox.filled, NULL);
 	pthread_mutex_init(&spool->inbox.lock, NULL);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -3,8 +3,10 @@
  * spool.h - accepted mail on disk: an append-only log of records in recycled segments.
  *
  * One committer thread writes and syncs everything (group commit). Loops hand it requests and get
- * them back, done, on their own thread. Nothing is answered as durable before fdatasync returned.
- * A failed sync is final for that segment: it is abandoned, everyone waiting gets the error.
+ * them back, done, on their own thread. What a loop gives is written as soon as that loop has
+ * nothing else to do: a busy relay syncs many with one call, an idle one never waits. Nothing is
+ * answered as durable before fdatasync returned. A failed sync is final for that
+ * segment: it is abandoned, everyone waiting gets the error.
  *
  * Record formats stand in record.h. Nothing outside core/queue knows a file name of it.
  */
@@ -21,7 +23,7 @@ struct spool_settings {
 	const char *directory;
 	uint64_t segment_size;       /* bytes; larger messages get a segment of their own */
 	uint64_t reserve;            /* free bytes below which appends answer -ENOSPC */
-	uint32_t gather_us;          /* most that a commit waits for company under load */
+	uint32_t gather_us;          /* most that records wait while their loop is busy */
 	const struct segment_io *io; /* NULL: the real file system */
 };
 
@@ -78,8 +80,8 @@ struct spool_request {
 void spool_append(struct spool *spool, struct spool_request *request);
 
 /*
- * Marks: written at once, not waited for, synced by the next commit. From the item's loop; what
- * they say is copied before the call returns.
+ * Marks: written when their loop comes to rest, not waited for, synced by the next commit. From the
+ * item's loop; what they say is copied before the call returns.
  */
 /* States of the recipients with these indices as they now stand (delivered, failed, deferred ...).
  */

@@ -16,6 +16,7 @@
 
 #define SPOOL_FREE_SEGMENTS 4u  /* kept to be used again */
 #define SPOOL_PARTS         768 /* of one pwritev, below IOV_MAX */
+#define SPOOL_GIVERS        16
 #define SPOOL_PATH          4096
 #define SPOOL_LOCK          "lock"
 #define SPOOL_LOCK_NEXT     "lock.next"
@@ -41,12 +42,21 @@ struct spool_ops { /* first in, first out */
 	size_t appends; /* those with a message: it counts only when they are synced */
 };
 
+/* A loop that gives records: it says when it has nothing else to do. */
+struct spool_giver {
+	struct loop_rest rest; /* touched by its loop only */
+	struct spool *spool;
+	const struct loop *loop;
+};
+
 struct spool_inbox {
 	pthread_mutex_t lock;
 	pthread_cond_t filled;
 	struct spool_ops ops;
-	size_t enough; /* appends to wake the committer for; 0: anything */
+	struct spool_giver givers[SPOOL_GIVERS];
+	size_t giver_count;
 	bool asleep, closing;
+	bool due; /* what is there waits for no more */
 };
 
 struct spool {
@@ -95,7 +105,6 @@ struct spool {
 	int retry_error;
 	int64_t reserve_checked_ms;
 	bool below_reserve;
-	size_t company; /* appends in the last commit */
 
 	struct {
 		_Atomic uint64_t appended, commits, marks, sync_failures, segments, free_segments,

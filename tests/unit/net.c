@@ -8,6 +8,7 @@
 #include <core/net/wheel.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -452,6 +453,107 @@ START_TEST(loop_stall_is_logged)
 }
 END_TEST
 
+/* ---- rests ---------------------------------------------------------------------------------- */
+
+struct rested {
+	struct loop *loop;
+	struct loop_task task;
+	struct loop_rest rest;
+	struct loop_io io;
+	int turns, most, rested_at; /* turns of a loop that always has something ready */
+	int64_t ms;
+};
+
+static void
+note_rest(struct loop_rest *rest)
+{
+	struct rested *rested = (struct rested *)((char *)rest - offsetof(struct rested, rest));
+
+	rested->rested_at = rested->turns;
+	loop_unwatch(rested->loop, &rested->io);
+	loop_stop(rested->loop);
+}
+
+static void
+begin_rest(struct loop_task *task)
+{
+	struct rested *rested = (struct rested *)((char *)task - offsetof(struct rested, task));
+
+	loop_rest_set(rested->loop, &rested->rest, rested->ms);
+	loop_rest_set(rested->loop, &rested->rest, 0); /* set already: changes nothing */
+}
+
+static void
+always_ready(struct loop_io *io, uint32_t events)
+{
+	struct rested *rested = (struct rested *)((char *)io - offsetof(struct rested, io));
+
+	if (++rested->turns == rested->most)
+		loop_unwatch(rested->loop, io);
+}
+
+/* Turns taken before the rest came, of a loop that has something to do in `most` of them. */
+static int
+turns_before_rest(int64_t ms, int most)
+{
+	struct rested rested = { .task.run = begin_rest,
+		.rest.run = note_rest,
+		.ms = ms,
+		.most = most,
+		.rested_at = -1 };
+	int pair[2];
+
+	ck_assert_int_eq(loop_new(&rested.loop, NULL), 0);
+	ck_assert_int_eq(pipe(pair), 0);
+	rested.io = (struct loop_io){ .ready = always_ready, .fd = pair[1] };
+	if (most > 0)
+		loop_watch(rested.loop, &rested.io, EPOLLOUT);
+	loop_post(rested.loop, &rested.task);
+	loop_run(rested.loop);
+	ck_assert(!rested.rest.set);
+	loop_free(&rested.loop);
+	close(pair[0]);
+	close(pair[1]);
+	return rested.rested_at;
+}
+
+START_TEST(loop_rests_when_idle)
+{
+	ck_assert_int_eq(turns_before_rest(60000, 0), 0);
+	ck_assert_int_eq(turns_before_rest(60000, 50), 50);
+}
+END_TEST
+
+START_TEST(loop_rests_at_the_latest)
+{
+	ck_assert_int_lt(turns_before_rest(1, INT_MAX), INT_MAX);
+}
+END_TEST
+
+static void
+rest_and_stop(struct loop_task *task)
+{
+	struct rested *rested = (struct rested *)((char *)task - offsetof(struct rested, task));
+
+	begin_rest(task);
+	loop_stop(rested->loop);
+}
+
+START_TEST(loop_stop_rests)
+{
+	struct rested rested = {
+		.task.run = rest_and_stop, .rest.run = note_rest, .ms = 60000, .rested_at = -1
+	};
+
+	ck_assert_int_eq(loop_new(&rested.loop, NULL), 0);
+	loop_post(rested.loop, &rested.task);
+	loop_run(rested.loop);
+	ck_assert_int_eq(rested.rested_at, 0);
+	ck_assert(!rested.rest.set);
+	loop_free(&rested.loop);
+}
+END_TEST
+
 /* ---- jobs ------------------------------------------------------------------------------------ */
 
 #define JOBS 2000
@@ -552,6 +654,9 @@ main(void)
 	tcase_add_test(tc, loop_tasks_in_order);
 	tcase_add_test(tc, loop_stop_runs_what_was_posted);
 	tcase_add_test(tc, loop_stall_is_logged);
+	tcase_add_test(tc, loop_rests_when_idle);
+	tcase_add_test(tc, loop_rests_at_the_latest);
+	tcase_add_test(tc, loop_stop_rests);
 	tcase_add_test(tc, jobs_come_back);
 	tcase_add_test(tc, jobs_end_finishes_them);
 	suite_add_tcase(suite, tc);
