@@ -4,6 +4,7 @@ modules_auth_la_SOURCES = \
 	modules/auth/auth.c modules/auth/auth.h \
 	modules/auth/cache.c modules/auth/cache.h \
 	modules/auth/password.c \
+	modules/auth/plain.c modules/auth/plain.h \
 	modules/auth/sasl.c modules/auth/sasl.h \
 	modules/auth/scram.c modules/auth/scram.h \
 	modules/auth/scram_round.c modules/auth/attempt.h \

@@ -2,10 +2,12 @@
 /*
  * sasl.c - takes user and password out of SASL exchanges, or judges the proof of SCRAM.
  *
- * Called by auth.c. GNU SASL reads the messages and asks in a callback whether the credentials are
- * right; ours says yes and keeps them, because looking them up may block and this must not.
+ * Called by auth.c. GNU SASL reads the messages of LOGIN and SCRAM, and asks in a callback whether
+ * the credentials are right; ours says yes and keeps them, because looking them up may block and
+ * this must not.
  */
 #include "sasl.h"
+#include "plain.h"
 #include <errno.h>
 #include <gsasl.h>
 #include <sodium.h>
@@ -19,7 +21,7 @@ struct sasl {
 };
 
 struct sasl_session {
-	Gsasl_session *handle;
+	Gsasl_session *handle; /* NULL: PLAIN */
 	bool login;
 	unsigned round;
 	char *challenge;
@@ -169,12 +171,14 @@ sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange
 	struct sasl_session *session = calloc(1, sizeof(*session));
 
 	if (!exchange || !session ||
-	    gsasl_server_start(sasl->context, mechanism, &session->handle) != GSASL_OK) {
+	    (strcmp(mechanism, "PLAIN") != 0 &&
+		gsasl_server_start(sasl->context, mechanism, &session->handle) != GSASL_OK)) {
 		free(exchange);
 		free(session);
 		return -ENOTSUP;
 	}
-	gsasl_session_hook_set(session->handle, exchange);
+	if (session->handle)
+		gsasl_session_hook_set(session->handle, exchange);
 	session->login = strcmp(mechanism, "LOGIN") == 0;
 	exchange->scram = strcmp(mechanism, "SCRAM-SHA-256") == 0;
 	exchange->session = session;
@@ -187,7 +191,8 @@ sasl_exchange_drop(void *data)
 {
 	struct sasl_exchange *exchange = data;
 
-	gsasl_finish(exchange->session->handle);
+	if (exchange->session->handle)
+		gsasl_finish(exchange->session->handle);
 	sasl_wipe(exchange->session->challenge);
 	free(exchange->session);
 	sasl_wipe(exchange->password);
@@ -222,6 +227,34 @@ login_words(unsigned round)
 	return pn_slice_of(round == 1 ? "Username:" : "Password:");
 }
 
+/* NULL where it is too long. */
+static char *
+copy(struct pn_slice field)
+{
+	return field.len <= FIELD_MOST ? strndup(field.len > 0 ? field.data : "", field.len) : NULL;
+}
+
+static int
+plain_step(struct sasl_exchange *exchange, struct pn_slice response, struct pn_slice *ret_challenge)
+{
+	struct plain_message message;
+	char *password;
+
+	if (!response.data && exchange->session->round++ == 0) {
+		*ret_challenge = pn_slice_of("");
+		return 1;
+	}
+	if (plain_read(response, &message) < 0)
+		return -EINVAL;
+	exchange->user = copy(message.user);
+	exchange->acts_for = copy(message.acts_for);
+	password = copy(message.password);
+	exchange->password = password ? sasl_prepare(password) : NULL;
+	sasl_wipe(password);
+	exchange->complete = exchange->user && exchange->acts_for && exchange->password;
+	return exchange->complete ? 0 : -EINVAL;
+}
+
 int
 sasl_exchange_step(
     struct sasl_exchange *exchange, struct pn_slice response, struct pn_slice *ret_challenge)
@@ -230,6 +263,8 @@ sasl_exchange_step(
 	size_t len = 0;
 	int r = 1;
 
+	if (!session->handle)
+		return plain_step(exchange, response, ret_challenge);
 	/* A user name that comes with AUTH LOGIN answers a question not asked yet. */
 	if (session->login && session->round == 0 && response.data)
 		r = step(session, pn_slice(NULL, 0), &len);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sasl.h - the server's side of SASL PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677), by GNU
- * SASL.
+ * sasl.h - the server's side of SASL PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677), the last
+ * two by GNU SASL.
  *
  * Of PLAIN and LOGIN it only takes the credentials out; whether they are right is auth.c's to say.
  * Of SCRAM it judges the proof by the keys that it is given. Memory only, but for that question. A

@@ -36,6 +36,9 @@ noinst_PROGRAMS += tests/fuzz/html
 tests_fuzz_html_SOURCES = tests/fuzz/html.c modules/taglines/body.c modules/taglines/html.c \
 	modules/taglines/plain.c modules/taglines/seen.c modules/taglines/tags.c
 tests_fuzz_html_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/sasl_plain
+tests_fuzz_sasl_plain_SOURCES = tests/fuzz/sasl_plain.c modules/auth/plain.c
+tests_fuzz_sasl_plain_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool
 EXTRA_DIST += tests/fuzz/seeds/config
@@ -45,3 +48,4 @@ EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/hea
 EXTRA_DIST += tests/fuzz/seeds/address_list
 EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
+EXTRA_DIST += tests/fuzz/seeds/sasl_plain

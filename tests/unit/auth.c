@@ -188,6 +188,10 @@ static const struct {
 	{ "PLAIN", { "no zeroes", 9 } },
 	{ "PLAIN", { "\0one zero", 9 } },
 	{ "PLAIN", { "", 0 } },
+	{ "PLAIN", { "\0\0b", 3 } },
+	{ "PLAIN", { "\0a\0b\0c", 6 } },
+	{ "PLAIN", { "\0a\0\xff", 4 } },
+	{ "PLAIN", { "\0\xc3\0b", 4 } },
 	{ "LOGIN", { "", 0 } },
 	{ "LOGIN", { "a\0b", 3 } },
 };
