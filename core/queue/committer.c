@@ -192,17 +192,21 @@ check_reserve(struct spool *spool)
 
 /* What a mark says is true whether or not it reaches the disk. */
 static void
-note(struct spool *spool, const struct spool_op *op)
+note(struct spool *spool, struct spool_op *op)
 {
 	struct pn_slice head = pn_slice(op->encoded.data + RECORD_HEADER, op->header.head_len);
 	struct live *live;
 
-	if (op->request)
+	if (op->request) {
+		live = live_find(&spool->live, op->request->item->replaces);
+		op->about = live ? live->first : UINT64_MAX;
 		return;
+	}
 	spool->figures.marks++;
 	live = live_find(&spool->live, op->id);
 	if (!live)
 		return;
+	op->about = live->first;
 	if (op->header.type == RECORD_MARK) {
 		live_apply(&spool->live, live, head);
 		return;

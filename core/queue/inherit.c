@@ -151,6 +151,7 @@ adopt(struct spool *spool, void *arg)
 		memcpy(spool->greatest_id, past->greatest_id, ITEM_ID_SIZE);
 	/* Those were in no STATE of ours. */
 	spool->checkpoint = 0;
+	spool->pass.active = false;
 	spool->reclaim_due = spool->compact_due = true;
 
 	pthread_mutex_lock(&inherit->lock);

@@ -9,14 +9,14 @@
 #include <errno.h>
 
 #define STATE_MOST   (256u * 1024) /* of one STATE record, about */
+#define STEP_STATES  2             /* as many behind one commit */
 #define MOST_DELETED 2             /* files in one go: deleting takes time, and mail waits */
 
 /* Moves what became free to the queue; returns the bytes that only a checkpoint would free. */
 static uint64_t
 find_free(struct spool *spool)
 {
-	bool older_in_use = false;
-	uint64_t blocked = 0;
+	uint64_t in_use = 0, blocked = 0; /* in_use: the youngest of those before */
 
 	for (guint i = 0; i < spool->segments->len; i++) {
 		struct segment *segment = g_ptr_array_index(spool->segments, i);
@@ -25,47 +25,51 @@ find_free(struct spool *spool)
 			continue;
 		if (segment == spool->tail)
 			break;
-		if (segment->live_count == 0 &&
-		    (!older_in_use || segment->number < spool->checkpoint)) {
+		if (segment->live_count == 0 && (in_use == 0 || in_use < segment->about ||
+						    segment->number < spool->checkpoint)) {
 			segment->free = true;
 			g_queue_push_tail(&spool->free, segment);
 			continue;
 		}
-		older_in_use = true;
+		in_use = segment->number;
 		if (segment->live_count == 0)
 			blocked += segment->size;
 	}
 	return blocked;
 }
 
-/* ---- checkpoint ---- */
-
-/*
- * One STATE record, downwards from `to`: a segment's messages are listed from its end. Moves *live
- * and *to to where the next one goes on.
+/* ---- checkpoint ------------------------------------------------------------------------------
+ *
+ * STATE records for all segments that are older than the tail was at the beginning, a few behind
+ * each commit: mail does not wait for all of them. What is said meanwhile is in younger segments.
  */
+
+/* Down from pass.to: a segment's messages are listed from its end. Moves pass.next and pass.to. */
 static int
-write_state(
-    struct spool *spool, const struct segment *segment, const struct live **live, uint64_t *to)
+write_state(struct spool *spool, const struct segment *segment)
 {
 	struct spool_op *op = spool_op_new(RECORD_STATE);
 	struct field_writer writer = { &op->encoded, 0 };
+	const struct live *live = segment->live;
 	uint64_t from = segment->records_at;
 	int r;
 
+	while (live && live->offset >= spool->pass.to)
+		live = live->next;
 	field_put_number(&writer, RECORD_SEGMENT, segment->number);
 	field_put_number(&writer, RECORD_EPOCH, segment->epoch);
-	field_put_number(&writer, RECORD_TO, *to);
-	for (; *live; *live = (*live)->next) {
-		live_put(*live, &writer);
-		if (op->encoded.len > STATE_MOST && (*live)->next) {
-			from = (*live)->offset;
-			*live = (*live)->next;
+	field_put_number(&writer, RECORD_TO, spool->pass.to);
+	for (; live; live = live->next) {
+		live_put(live, &writer);
+		if (op->encoded.len > STATE_MOST && live->next) {
+			from = live->offset;
 			break;
 		}
 	}
 	field_put_number(&writer, RECORD_FROM, from);
-	*to = from;
+	op->about = segment->number;
+	spool->pass.next = segment->number + (live == NULL);
+	spool->pass.to = live ? from : UINT64_MAX;
 	r = spool_op_finish(op, &writer, pn_slice(NULL, 0));
 	if (r == 0)
 		r = tail_write(spool, op);
@@ -74,49 +78,60 @@ write_state(
 	return r;
 }
 
-static int
-write_segment_state(struct spool *spool, const struct segment *segment)
+/* The next one that has messages left; those that have emptied meanwhile leave in their turn. */
+static const struct segment *
+next_of_pass(struct spool *spool)
 {
-	const struct live *live = segment->live;
-	uint64_t to = segment == spool->tail ? segment->end : segment->size;
-	int r = 0;
+	for (guint i = 0; i < spool->segments->len; i++) {
+		const struct segment *segment = g_ptr_array_index(spool->segments, i);
 
-	while (r == 0 && live)
-		r = write_state(spool, segment, &live, &to);
-	return r;
+		if (segment->number < spool->pass.next || segment->live_count == 0)
+			continue;
+		if (segment->number >= spool->pass.start)
+			break;
+		if (segment->number != spool->pass.next)
+			spool->pass.to = UINT64_MAX;
+		return segment;
+	}
+	return NULL;
 }
 
-/*
- * The segments as they are now: writing may begin another, and so change the list. One with
- * unfinished messages cannot leave it.
- */
-static int
-checkpoint(struct spool *spool)
+static void
+begin_pass(struct spool *spool)
 {
-	uint64_t start = spool->tail ? spool->tail->number : spool->next_number;
-	uint64_t failures = spool->figures.sync_failures;
-	GPtrArray *segments = g_ptr_array_new();
+	spool->pass.active = true;
+	spool->pass.start = spool->tail ? spool->tail->number : spool->next_number;
+	spool->pass.next = 0;
+	spool->pass.to = UINT64_MAX;
+	spool->pass.failures = spool->figures.sync_failures;
+}
+
+static void
+checkpoint_step(struct spool *spool)
+{
+	const struct segment *segment;
 	int r = 0;
 
-	for (guint i = 0; i < spool->segments->len; i++) {
-		struct segment *segment = g_ptr_array_index(spool->segments, i);
-
-		if (segment->live_count > 0)
-			g_ptr_array_add(segments, segment);
+	if (!spool->pass.active || spool->checkpoint_wanted)
+		begin_pass(spool);
+	/* What was lost is said again before anything else is answered. */
+	for (int n = 0; r == 0 && (n < STEP_STATES || spool->checkpoint_wanted); n++) {
+		segment = next_of_pass(spool);
+		if (!segment)
+			break;
+		r = write_state(spool, segment);
 	}
-	for (guint i = 0; r == 0 && i < segments->len; i++)
-		r = write_segment_state(spool, g_ptr_array_index(segments, i));
-	g_ptr_array_unref(segments);
+	if (r == 0 && next_of_pass(spool))
+		return;
+	spool->pass.active = false;
 	if (r == 0)
 		r = tail_sync(spool);
 	/* Part of it may have gone into a segment that failed on the way. */
-	if (r == 0 && spool->figures.sync_failures != failures)
-		r = -EIO;
-	if (r == 0) {
-		spool->checkpoint = start;
-		spool->checkpoint_wanted = false;
-	}
-	return r;
+	if (r < 0 || spool->figures.sync_failures != spool->pass.failures)
+		return;
+	spool->checkpoint = spool->pass.start;
+	spool->checkpoint_wanted = false;
+	find_free(spool);
 }
 
 static bool
@@ -169,17 +184,15 @@ trim(struct spool *spool)
 bool
 reclaim_run(struct spool *spool)
 {
-	bool more;
+	uint64_t blocked = spool->reclaim_due ? find_free(spool) : 0;
 
-	if (!spool->reclaim_due && !spool->checkpoint_wanted)
+	if (!spool->reclaim_due && !spool->checkpoint_wanted && !spool->pass.active)
 		return false;
-	if (worth_it(spool, find_free(spool)) || spool->checkpoint_wanted)
-		if (checkpoint(spool) == 0)
-			find_free(spool);
-	more = trim(spool);
-	spool->reclaim_due = more;
+	if (spool->pass.active || spool->checkpoint_wanted || worth_it(spool, blocked))
+		checkpoint_step(spool);
+	spool->reclaim_due = trim(spool);
 	spool->figures.free_segments = spool->free.length;
-	return more;
+	return spool->reclaim_due || spool->pass.active;
 }
 
 struct segment *

@@ -98,9 +98,10 @@
  * ABORT, STATE), or a recipient taken over (a MESSAGE that replaces), stands in its own segment or
  * in a later one, S. Overwriting S is safe once every older segment is overwritten or deleted
  * itself, or has a durable STATE later than S. Therefore:
- * 1. a segment becomes free when it has no unfinished message and either no older segment is in
- *    use, or it lies entirely before the last durable checkpoint (a STATE for every segment then
- *    in use);
+ * 1. a segment becomes free when it has no unfinished message and either no older segment about
+ *    whose messages it may say something is in use (nor any between that one and this), or it lies
+ *    entirely before the last durable checkpoint (a STATE for every older segment then in use;
+ *    they are written one after the other while mail goes on, and what that says is younger);
  * 2. free segments leave in the order in which they became free, which is by number among those
  *    that become free together. Each is durably overwritten (its first commit) or deleted (folder
  *    synced) before the next one is touched.

@@ -36,8 +36,13 @@ struct segment {
 	uint32_t live_count;
 	uint64_t live_bytes; /* of their records */
 	void *places;        /* recovery's: a GQueue */
-	bool synced;         /* something in it is durable */
-	bool unusable;       /* failed, or of another size: deleted instead of used again */
+	/*
+	 * The oldest segment about whose messages a record here says something; UINT64_MAX: none.
+	 * Of what was read at start nothing is known: 0.
+	 */
+	uint64_t about;
+	bool synced;   /* something in it is durable */
+	bool unusable; /* failed, or of another size: deleted instead of used again */
 	bool free;
 	bool unmovable; /* a message in it could not be read when it was to be moved */
 };

@@ -45,6 +45,7 @@ spool_op_new(uint8_t type)
 
 	op->encoded = BUF_INIT(RECORD_HEADER + RECORD_HEAD_MOST + RECORD_ALIGN);
 	op->header.type = type;
+	op->about = UINT64_MAX;
 	op->header.header_len = RECORD_HEADER;
 	/* Cannot fail for want of room, and out of memory is met by the first field again. */
 	if (buf_reserve(&op->encoded, 512) == 0) {

@@ -31,6 +31,7 @@ struct spool_op {
 	char *owned;                   /* freed with it */
 	struct record_header header;   /* all but epoch and sequence */
 	uint64_t offset, length;       /* in the segment */
+	uint64_t about;                /* see struct segment */
 	char id[ITEM_ID_SIZE];         /* of an append, copy, mark or finish */
 	/* No record: this is to be done on the committer's thread. */
 	void (*run)(struct spool *spool, void *arg);
@@ -82,7 +83,13 @@ struct spool {
 	GQueue free; /* of struct segment, in the order they leave */
 	uint64_t next_number, next_slot, next_sequence;
 	char greatest_id[ITEM_ID_SIZE];
-	uint64_t checkpoint;    /* segments with a lower number are covered by STATE records */
+	uint64_t checkpoint; /* segments with a lower number are covered by STATE records */
+	struct {
+		bool active;
+		uint64_t start;    /* what the checkpoint will be */
+		uint64_t next, to; /* segment and offset that the next STATE goes up to */
+		uint64_t failures;
+	} pass;                 /* the checkpoint being written */
 	bool reclaim_due;       /* a segment has emptied, or a new one was begun */
 	bool checkpoint_wanted; /* marks may have been lost */
 	bool compact_due;       /* there may be something to move */
@@ -100,6 +107,7 @@ struct spool {
 	struct spool_ops unsynced; /* appends written but not synced */
 	struct spool_request *answers, *last_answer;
 	GPtrArray *refused;  /* ids for an ABORT record */
+	uint64_t refused_at; /* the first segment they were written to */
 	unsigned failures;   /* of segments, in this batch */
 	int64_t retry_at_ms; /* no segment is begun before; this is said meanwhile */
 	int retry_error;

@@ -86,6 +86,8 @@ abandon(struct spool *spool, int r)
 {
 	struct segment *segment = spool->tail;
 
+	if (spool->refused->len == 0)
+		spool->refused_at = segment->number;
 	refuse_all(spool, &spool->unsynced, r);
 	refuse_all(spool, &spool->stamped, r);
 	spool->part_count = 0;
@@ -190,6 +192,7 @@ stamp(struct spool *spool, struct spool_op *op)
 
 	op->header.epoch = tail->epoch;
 	op->header.sequence = spool->next_sequence++;
+	tail->about = MIN(tail->about, op->about);
 	record_header_write(&op->header, op->encoded.data);
 	if (spool->part_count == 0)
 		spool->parts_at = tail->end;
@@ -324,6 +327,7 @@ obtain(struct spool *spool, uint64_t size, bool for_append, struct segment **ret
 		.size = size,
 		.records_at = header.records_at,
 		.end = header.records_at,
+		.about = UINT64_MAX,
 		.unusable = size != spool->segment_size };
 	*ret = segment;
 	return r;
@@ -335,6 +339,7 @@ write_refused(struct spool *spool)
 	struct spool_op *op = spool_op_new(RECORD_ABORT);
 	struct field_writer writer = { &op->encoded, 0 };
 
+	op->about = spool->refused_at;
 	for (guint i = 0; i < spool->refused->len; i++)
 		record_put_id(&writer, g_ptr_array_index(spool->refused, i));
 	if (spool_op_finish(op, &writer, pn_slice(NULL, 0)) < 0 ||

@@ -36,3 +36,7 @@ endif
 .PHONY: chain-bench
 chain-bench: tests/bench/chain-bench tests/modules/idle.la tests/modules/slow.la
 	POSTERN_BUILDDIR='$(abs_top_builddir)' tests/bench/chain-bench
+
+# A spool with many messages that wait, for tests and measurements.
+check_PROGRAMS += tests/bench/spoolgen
+tests_bench_spoolgen_SOURCES = tests/bench/spoolgen.c
