@@ -58,8 +58,25 @@ send_line(int fd, json_t *request)
 	return r;
 }
 
+/* What stands in lines is how far the work is; the reply has no line feed. */
+static void
+take_lines(struct buf *buf, const struct control_listener *listener)
+{
+	const char *end;
+
+	while ((end = memchr(buf->data, '\n', buf->len))) {
+		size_t len = (size_t)(end - buf->data);
+		json_t *state = json_loadb(buf->data, len, 0, NULL);
+
+		if (state && listener)
+			listener->progress(listener->arg, state);
+		json_decref(state);
+		buf_consume(buf, len + 1);
+	}
+}
+
 static int
-read_all(int fd, struct buf *ret)
+read_all(int fd, const struct control_listener *listener, struct buf *ret)
 {
 	for (;;) {
 		ssize_t n;
@@ -74,11 +91,14 @@ read_all(int fd, struct buf *ret)
 			ret->len += (size_t)n;
 		else if (errno != EINTR)
 			return -errno;
+		if (n > 0 && memchr(ret->data + ret->len - n, '\n', (size_t)n))
+			take_lines(ret, listener);
 	}
 }
 
 int
-control_ask(const char *folder, json_t *request, json_t **ret, struct pn_error *err)
+control_ask(const char *folder, json_t *request, const struct control_listener *listener,
+    json_t **ret, struct pn_error *err)
 {
 	struct buf answer = BUF_INIT(ANSWER_MOST);
 	const char *refusal;
@@ -88,7 +108,7 @@ control_ask(const char *folder, json_t *request, json_t **ret, struct pn_error *
 		return fd;
 	r = send_line(fd, request);
 	if (r == 0)
-		r = read_all(fd, &answer);
+		r = read_all(fd, listener, &answer);
 	close(fd);
 	*ret = r == 0 ? json_loadb(answer.data, answer.len, 0, NULL) : NULL;
 	buf_free(&answer);

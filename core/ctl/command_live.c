@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command_live.c - posternctl status, metrics, queue list, trace, reload, upgrade: asks the running
- * relay.
+ * command_live.c - posternctl status, metrics, trace, reload, upgrade: asks the running relay.
  *
  * The answers' shapes are made by core/master/relay_control.c.
  */
@@ -42,9 +41,9 @@ run_directory(const struct ctl *ctl, struct pn_error *err)
 	return folder;
 }
 
-/* Takes the request. */
-static int
-ask(struct ctl *ctl, json_t *request, json_t **ret, struct pn_error *err)
+int
+ctl_ask(struct ctl *ctl, json_t *request, const struct control_listener *listener, json_t **ret,
+    struct pn_error *err)
 {
 	char *folder = run_directory(ctl, err);
 	int r;
@@ -53,12 +52,18 @@ ask(struct ctl *ctl, json_t *request, json_t **ret, struct pn_error *err)
 		json_decref(request);
 		return EXIT_REFUSED;
 	}
-	r = control_ask(folder, request, ret, err);
+	r = control_ask(folder, request, listener, ret, err);
 	json_decref(request);
 	free(folder);
 	if (r == -ENOENT || r == -ECONNREFUSED)
 		return EXIT_ABSENT;
 	return r < 0 ? EXIT_REFUSED : EXIT_OK;
+}
+
+static int
+ask(struct ctl *ctl, json_t *request, json_t **ret, struct pn_error *err)
+{
+	return ctl_ask(ctl, request, NULL, ret, err);
 }
 
 static int
@@ -89,26 +94,6 @@ run_metrics(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	{
 		console_add(&ctl->console, json_incref(row));
 	}
-	json_decref(answer);
-	return EXIT_OK;
-}
-
-static int
-run_queue_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
-{
-	json_t *answer, *row;
-	size_t i;
-	int code = ask(ctl, json_pack("{s:s}", "command", "queue list"), &answer, err);
-
-	if (code != EXIT_OK)
-		return code;
-	json_array_foreach(json_object_get(answer, "recipients"), i, row)
-	{
-		console_add(&ctl->console, json_incref(row));
-	}
-	if (!ctl->console.json)
-		printf("%lld messages in the queue\n",
-		    (long long)json_integer_value(json_object_get(answer, "messages")));
 	json_decref(answer);
 	return EXIT_OK;
 }
@@ -181,8 +166,6 @@ run_upgrade(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 const struct ctl_command ctl_live_commands[] = {
 	{ "status", "", "Show what the relay is doing.", 0, 0, run_status },
 	{ "metrics", "", "Show all metrics, in Prometheus' text format.", 0, 0, run_metrics },
-	{ "queue list", "", "Show the messages that wait, a line per recipient.", 0, 0,
-	    run_queue_list },
 	{ "trace", "ID", "Show what was logged of a message, from accept to last delivery.", 1, 1,
 	    run_trace },
 	{ "reload", "", "Check the configuration and, if it is good, put it in force.", 0, 0,

@@ -318,7 +318,7 @@ tell_relay(const struct with_db *with)
 	json_t *request = json_pack("{s:s}", "command", "settings"), *answer = NULL;
 	struct pn_error err;
 
-	if (control_ask(folder, request, &answer, &err) == 0)
+	if (control_ask(folder, request, NULL, &answer, &err) == 0)
 		json_decref(answer);
 	json_decref(request);
 }

@@ -10,6 +10,7 @@
 #define CORE_CTL_COMMANDS_H
 
 #include <core/ctl/console.h>
+#include <core/ctl/control.h>
 #include <core/policy/generation.h>
 #include <core/store/db.h>
 
@@ -35,7 +36,7 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_config_commands[], ctl_docs_commands[], ctl_live_commands[],
-    ctl_settings_commands[], ctl_user_commands[], ctl_explain_commands[];
+    ctl_settings_commands[], ctl_user_commands[], ctl_explain_commands[], ctl_queue_commands[];
 extern const struct ctl_command *const ctl_tables[]; /* all of them; NULL-ended */
 
 /* Reads and checks the configuration; diagnostics go to standard error. EXIT_OK or EXIT_REFUSED. */
@@ -47,6 +48,12 @@ int ctl_open_generation(struct ctl *ctl, struct pn_error *err);
 int ctl_open_db(struct ctl *ctl, struct pn_error *err);
 /* Its second half, behind ctl_open_generation(): up to here root is still root. */
 int ctl_go_on_with_db(struct ctl *ctl, struct pn_error *err);
+/*
+ * Asks the running relay; takes the request. EXIT_OK with its answer, EXIT_REFUSED, EXIT_ABSENT.
+ * `listener` may be NULL.
+ */
+int ctl_ask(struct ctl *ctl, json_t *request, const struct control_listener *listener, json_t **ret,
+    struct pn_error *err);
 /* Closes what was opened. */
 void ctl_close(struct ctl *ctl);
 

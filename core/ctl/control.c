@@ -148,6 +148,25 @@ control_reply(struct control_request *request, json_t *reply)
 }
 
 void
+control_progress(struct control_request *request, json_t *state)
+{
+	char *text = NULL;
+	size_t len;
+
+	if (!request->gone && json_is_true(json_object_get(request->body, "progress")))
+		text = json_dumps(state, JSON_COMPACT);
+	json_decref(state);
+	if (!text)
+		return;
+	len = strlen(text);
+	text[len] = '\n'; /* over the NUL: it goes by length */
+	if (stream_write_ref(&request->stream, pn_slice(text, len + 1), free, text) < 0)
+		free(text);
+	else
+		stream_flush(&request->stream);
+}
+
+void
 control_refuse(struct control_request *request, const char *text)
 {
 	control_reply(request, json_pack("{s:s}", "error", text));

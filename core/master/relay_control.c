@@ -126,10 +126,12 @@ ask_status(struct lane *lane, json_t *ret)
 	set(ret, "recipients_refused", server.recipients_refused);
 	set(ret, "waiting", queue.waiting);
 	set(ret, "sending", queue.sending);
+	set(ret, "held_recipients", queue.held);
 	set(ret, "delivered", queue.delivered);
 	set(ret, "deferred", queue.deferred);
 	set(ret, "replanned", queue.replanned);
 	set(ret, "failed", queue.failed);
+	set(ret, "deleted", queue.deleted);
 }
 
 static void
@@ -219,80 +221,6 @@ run_samples(void *arg, struct control_request *request, json_t *body)
 	survey_start(arg, request, ask_status, add_numbers, finish_samples);
 }
 
-/* ---- queue list ---- */
-
-/* Above this many the list is cut; `messages` still counts all. */
-#define LIST_MOST 1000
-
-static const char *const states[] = {
-	[ITEM_WAITING] = "waiting",
-	[ITEM_SENDING] = "sending",
-	[ITEM_REPLANNING] = "replanning",
-};
-
-static void
-list_item(void *arg, const struct item *item)
-{
-	json_t *answer = arg, *list = json_object_get(answer, "recipients");
-	char due[CLOCK_DATE_SIZE], accepted[CLOCK_DATE_SIZE];
-
-	set(answer, "messages",
-	    (uint64_t)json_integer_value(json_object_get(answer, "messages")) + 1);
-	clock_log_date(item->accepted_us, accepted);
-	for (size_t i = 0; i < item->envelope.count && json_array_size(list) < LIST_MOST; i++) {
-		const struct item_recipient *recipient = &item->recipients[i];
-
-		if ((size_t)recipient->state >= sizeof(states) / sizeof(*states) ||
-		    !states[recipient->state])
-			continue;
-		clock_log_date(recipient->due_us, due);
-		json_array_append_new(
-		    list, json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:i, s:s, s:s?}", "id",
-			      item_log_id(item), "from", item->envelope.sender, "to",
-			      item->envelope.recipients[i].address, "state",
-			      states[recipient->state], "method", recipient->plan.method,
-			      "accepted", accepted, "attempts", (int)recipient->attempts, "due",
-			      recipient->due_us ? due : "now", "reply", recipient->last_reply));
-	}
-}
-
-static void
-ask_list(struct lane *lane, json_t *ret)
-{
-	json_object_set_new(ret, "recipients", json_array());
-	queue_each(lane_queue(lane), list_item, ret);
-}
-
-static void
-merge_list(json_t *into, json_t *part)
-{
-	json_t *list = json_object_get(into, "recipients");
-
-	if (!list) {
-		list = json_array();
-		json_object_set_new(into, "recipients", list);
-	}
-	json_array_extend(list, json_object_get(part, "recipients"));
-	set(into, "messages",
-	    (uint64_t)(json_integer_value(json_object_get(into, "messages")) +
-		       json_integer_value(json_object_get(part, "messages"))));
-}
-
-static void
-finish_list(struct survey *survey)
-{
-	json_t *list = json_object_get(survey->answer, "recipients");
-
-	while (json_array_size(list) > LIST_MOST)
-		json_array_remove(list, json_array_size(list) - 1);
-}
-
-static void
-run_list(void *arg, struct control_request *request, json_t *body)
-{
-	survey_start(arg, request, ask_list, merge_list, finish_list);
-}
-
 /* ---- trace ---- */
 
 static void
@@ -369,7 +297,12 @@ const struct control_command relay_commands[] = {
 	{ "status", run_status },
 	{ "metrics", run_metrics },
 	{ "metrics samples", run_samples },
-	{ "queue list", run_list },
+	{ "queue list", relay_queue_run },
+	{ "queue show", relay_queue_run },
+	{ "queue hold", relay_queue_run },
+	{ "queue release", relay_queue_run },
+	{ "queue retry", relay_queue_run },
+	{ "queue delete", relay_queue_run },
 	{ "trace", run_trace },
 	{ "reload", run_reload },
 	{ "upgrade", run_upgrade },

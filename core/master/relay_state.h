@@ -65,6 +65,10 @@ void relay_overrides_free(struct relay *relay);
 void relay_apply(struct relay *relay, struct settled *settled);
 void relay_log_diags(struct diags *diags);
 
+/* ---- relay_queue.c ---- */
+/* The commands "queue ...". */
+void relay_queue_run(void *relay, struct control_request *request, json_t *body);
+
 /* ---- relay_control.c ---- */
 extern const struct control_command relay_commands[];
 /* The master has said what came of a reload or an upgrade. */

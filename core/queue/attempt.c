@@ -28,11 +28,12 @@ log_result(const struct attempt *attempt, const struct item_recipient *recipient
 		return;
 	snprintf(delay, sizeof(delay), "%.3f", (double)(attempt->now - item->accepted_us) / 1e6);
 	snprintf(number, sizeof(number), "%u", plan->number ? (unsigned)plan->number : 1u);
-	log_event(PN_LOG_NOTICE, events[fate], "id", item_log_id(item), "to",
-	    recipient->envelope->address, "route", attempt->route, "remote", attempt->remote,
-	    "reply", recipient->last_reply, "method", planned ? plan->method : NULL, "plan",
-	    planned || plan->number > 1 ? number : NULL, "tls", tls->version, "cipher", tls->cipher,
-	    "verified", tls->version ? (tls->verified ? "yes" : "no") : NULL, "delay", delay, NULL);
+	log_event(PN_LOG_NOTICE, attempt->deleted ? "deleted" : events[fate], "id",
+	    item_log_id(item), "to", recipient->envelope->address, "route", attempt->route,
+	    "remote", attempt->remote, "reply", recipient->last_reply, "method",
+	    planned ? plan->method : NULL, "plan", planned || plan->number > 1 ? number : NULL,
+	    "tls", tls->version, "cipher", tls->cipher, "verified",
+	    tls->version ? (tls->verified ? "yes" : "no") : NULL, "delay", delay, NULL);
 }
 
 void

@@ -97,6 +97,12 @@ is_blocked(const struct destination *destination)
 	return destination->blocked_until_ms > loop_now(destination->queue->parts.loop);
 }
 
+void
+destination_unblock(struct destination *destination)
+{
+	destination->blocked_until_ms = 0;
+}
+
 int64_t
 destination_blocked_us(const struct destination *destination)
 {
@@ -371,6 +377,8 @@ send_first(struct destination *destination)
 	struct delivery *delivery = take_first(destination);
 	struct lane *lane;
 
+	if (!change_prune(delivery))
+		return;
 	queue_pin(delivery);
 	delivery->letter.bytes = delivery->owner->item->bytes;
 	if (destination->route->kind == ROUTE_MAILDIR) {

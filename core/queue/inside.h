@@ -5,11 +5,13 @@
  *	queue.c              items: accepted, restored, due, finished; the drain
  *	outcome.c            what an attempt's results mean for the recipients; marks
  *	attempt.c            log lines and outcome hooks for results
+ *	change.c             what an administrator changes: held, released, due now, deleted
  *	replan.c             recipients whose plan counts on TLS that is not to be had
  *	notice.c             delivery status notifications for what failed or is late
  *	load.c               bytes read back from the spool
  *	destination.c        deliveries waiting for a next hop, its connections, back-off
  *	transport_maildir.c  deliveries into maildirs, on the job threads
+ *	walk.c               all items in steps, for who asks
  *	schedule.c           the order in which items are due
  *
  * An item is freed when all recipients are final and nothing of it is under way: no delivery, no
@@ -47,6 +49,7 @@ struct queue {
 	uint32_t reading;             /* jobs that read from the spool */
 	GQueue loads;                 /* those that wait for one to end */
 	uint64_t under_way; /* accepts, loads, connections, jobs: what a drain waits for */
+	struct queue_walk *walks;
 	void (*drained)(void *arg);
 	void *drained_arg;
 	bool draining;
@@ -65,6 +68,7 @@ struct queued {
 	uint32_t deliveries;        /* not ended */
 	uint32_t pins;              /* deliveries and replans that need item->bytes to stay */
 	bool accepting, committing;
+	bool changed; /* queue_changed() is due */
 };
 
 /* Some recipients of an item on their way to one destination. */
@@ -90,6 +94,7 @@ struct delivery {
 /* ---- queue.c ---- */
 /* Something of the item has ended: finish it, report, or wait for what is due next. May free it. */
 void queue_settle(struct queued *queued);
+const struct route *queue_route(const struct queue *queue, const struct item *item, size_t index);
 void queue_set_bytes(struct queued *queued, struct mail_bytes *bytes);
 void queue_drop_bytes(struct queued *queued);
 /* Counts what a drain waits for. */
@@ -118,6 +123,7 @@ struct attempt {
 	const char *route, *remote; /* NULL: none */
 	struct tls_facts tls;
 	int64_t now;
+	bool deleted;     /* no attempt: an administrator's word */
 	GArray *outcomes; /* attempt.c's */
 };
 /*
@@ -134,6 +140,21 @@ bool outcome_defer(struct attempt *attempt, uint32_t index, const char *reply, i
 void attempt_tell(struct attempt *attempt, uint32_t index, enum pn_fate fate);
 /* Hands to the hooks what was kept. */
 void attempt_end(struct attempt *attempt);
+
+/* He fails for good, and nobody is told. The state is to be marked. */
+void outcome_delete(struct attempt *attempt, uint32_t index, const char *reply);
+
+/* ---- change.c ---- */
+/* When something is to be done for one who waits, wall time; INT64_MAX: never by itself. */
+int64_t change_due(const struct item_recipient *recipient);
+/* Deals with those who are held and whose time is up; they wait, fail, or are in a notice. */
+void change_expire(struct queued *queued, int64_t now);
+/* The item comes into the queue, or leaves it: those held are counted. */
+void change_count(struct queued *queued);
+void change_forget(struct queued *queued);
+void change_end_hold(struct queued *queued, uint32_t index);
+/* Takes those who were held meanwhile off a delivery that has not begun. False: it is gone. */
+bool change_prune(struct delivery *delivery);
 
 /* ---- replan.c ---- */
 /* Is there anybody to choose again? */
@@ -168,6 +189,8 @@ void destination_drain(struct destination *destination);
 bool destination_is_unused(const struct destination *destination);
 void destination_free(struct destination *destination);
 const char *destination_name(const struct destination *destination);
+/* An administrator knows better: it may be troubled now. */
+void destination_unblock(struct destination *destination);
 /* Until when it is not to be troubled, wall time; 0: it may be. */
 int64_t destination_blocked_us(const struct destination *destination);
 /* A job of it has ended: the delivery has its results. */

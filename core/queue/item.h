@@ -30,6 +30,19 @@ item_is_final(enum item_state state)
 	return state == ITEM_DELIVERED || state == ITEM_FAILED || state == ITEM_REPLANNED;
 }
 
+/* What becomes of a held recipient when its time is up. */
+enum item_hold_end {
+	ITEM_HOLD_BOUNCE,  /* fails, and the sender is told */
+	ITEM_HOLD_RELEASE, /* is sent */
+	ITEM_HOLD_DELETE,  /* fails, and nobody is told */
+};
+
+struct item_hold {
+	const char *reason, *owner; /* in words; who holds him */
+	int64_t since_us, until_us; /* wall time; until 0: no end */
+	enum item_hold_end end;
+};
+
 struct item_recipient {
 	struct mail_recipient *envelope; /* into the item's envelope, same index */
 	enum item_state state;
@@ -39,6 +52,8 @@ struct item_recipient {
 	int64_t last_attempt_us;
 	const char *last_reply; /* of the last attempt: "550 5.1.1 No such user", NULL: none */
 	const char *last_remote;
+	/* Not to be sent while it is there; a letter that has begun ends first. NULL: none. */
+	const struct item_hold *hold;
 };
 
 /* Where a record lies in the spool. */

@@ -3,6 +3,7 @@ core_libcore_a_SOURCES += \
 	core/queue/aside.c \
 	core/queue/committer.c core/queue/compact.c \
 	core/queue/field.c core/queue/field.h \
+	core/queue/filter.c core/queue/filter.h \
 	core/queue/inherit.c \
 	core/queue/item.c core/queue/item.h \
 	core/queue/live.c core/queue/live.h \
@@ -21,6 +22,7 @@ core_libcore_a_SOURCES += \
 
 core_libcore_a_SOURCES += \
 	core/queue/attempt.c \
+	core/queue/change.c \
 	core/queue/capability.c core/queue/capability.h \
 	core/queue/destination.c core/queue/inside.h \
 	core/queue/load.c \
@@ -30,13 +32,15 @@ core_libcore_a_SOURCES += \
 	core/queue/replan.c \
 	core/queue/route.c core/queue/route.h \
 	core/queue/schedule.c core/queue/schedule.h \
-	core/queue/transport_maildir.c
+	core/queue/transport_maildir.c \
+	core/queue/walk.c
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/queue tests/unit/queue_notice tests/unit/queue_plan
+UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice tests/unit/queue_plan
 queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
 tests_unit_queue_SOURCES = tests/unit/queue.c $(queue_scene)
+tests_unit_queue_change_SOURCES = tests/unit/queue_change.c $(queue_scene)
 tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)
 tests_unit_queue_plan_SOURCES = tests/unit/queue_plan.c $(queue_scene)
 spool_test_help = \

@@ -118,6 +118,7 @@ settle_one(struct queued *queued, const struct told *told)
 		recipient->state = ITEM_FAILED;
 		queued->queue->figures.failed++;
 		queued->item->unfinished--;
+		change_end_hold(queued, told->index);
 	}
 }
 

@@ -124,7 +124,23 @@ outcome_fail(struct attempt *attempt, uint32_t index, const char *reply, const c
 	queued->queue->figures.failed++;
 	recipient->state = ITEM_FAILED;
 	queued->item->unfinished--;
+	change_end_hold(queued, index);
 	return true;
+}
+
+void
+outcome_delete(struct attempt *attempt, uint32_t index, const char *reply)
+{
+	struct queued *queued = attempt->queued;
+	struct item_recipient *recipient = &queued->item->recipients[index];
+
+	recipient->last_reply = keep(queued->item, recipient->last_reply, reply);
+	attempt->deleted = true;
+	attempt_tell(attempt, index, PN_FATE_FAILED);
+	queued->queue->figures.deleted++;
+	recipient->state = ITEM_FAILED;
+	queued->item->unfinished--;
+	change_end_hold(queued, index);
 }
 
 /* A next hop that speaks DSN tells the sender itself (RFC 3461 section 5.2). */
@@ -139,6 +155,7 @@ note_delivered(const struct delivery *delivery, struct attempt *attempt, uint32_
 	attempt_tell(attempt, index, PN_FATE_DELIVERED);
 	recipient->state = ITEM_DELIVERED;
 	queued->item->unfinished--;
+	change_end_hold(queued, index);
 	if (!delivery->letter.dsn_passed && notice_is_wanted(queued->item, index, action))
 		notice_add(queued, index, action, NULL);
 }
@@ -151,6 +168,9 @@ note_weak(struct attempt *attempt, uint32_t index, const char *reply)
 {
 	struct queued *queued = attempt->queued;
 
+	if (queued->item->recipients[index].hold) /* held meanwhile */
+		return outcome_defer(attempt, index, reply, attempt->now, 0) ? NEXT_MARK
+									     : NEXT_NOTHING;
 	if (!replan_is_possible(queued, index))
 		return outcome_fail(attempt, index, reply, NULL) ? NEXT_MARK : NEXT_NOTHING;
 	queued->item->recipients[index].state = ITEM_REPLANNING;
@@ -183,7 +203,7 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 	case COURIER_DEFERRED:
 		break;
 	}
-	if (outcome_is_too_old(queued, attempt->now)
+	if (outcome_is_too_old(queued, attempt->now) && !recipient->hold
 		? outcome_fail(attempt, index, result->reply, "4.4.7")
 		: outcome_defer(attempt, index, result->reply, previous, blocked))
 		return NEXT_MARK;

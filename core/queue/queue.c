@@ -95,6 +95,10 @@ link_item(struct queue *queue, struct item *item)
 static void
 unlink_item(struct queued *queued)
 {
+	for (struct queue_walk *walk = queued->queue->walks; walk; walk = walk->others)
+		if (walk->next == queued)
+			walk->next = queued->next;
+	change_forget(queued);
 	schedule_remove(&queued->queue->schedule, &queued->entry);
 	notice_free(&queued->notice);
 	notice_free(&queued->notice_sent);
@@ -132,8 +136,8 @@ wait_for_due(struct queued *queued)
 	int64_t due = INT64_MAX;
 
 	for (size_t i = 0; i < item->envelope.count; i++)
-		if (item->recipients[i].state == ITEM_WAITING && item->recipients[i].due_us < due)
-			due = item->recipients[i].due_us;
+		if (item->recipients[i].state == ITEM_WAITING)
+			due = MIN(due, change_due(&item->recipients[i]));
 	if (due == INT64_MAX) {
 		schedule_remove(&queued->queue->schedule, &queued->entry);
 		return;
@@ -198,8 +202,8 @@ new_delivery(struct queued *queued, struct destination *destination, size_t inde
 	return delivery;
 }
 
-static const struct route *
-find_route(const struct queue *queue, const struct item *item, size_t index)
+const struct route *
+queue_route(const struct queue *queue, const struct item *item, size_t index)
 {
 	struct config_subject subject = {
 		.facts = &item->facts,
@@ -230,7 +234,7 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 {
 	struct item *item = queued->item;
 	const struct mail_plan *plan = &item->recipients[index].plan;
-	const struct route *route = plan->unserved ? NULL : find_route(queued->queue, item, index);
+	const struct route *route = plan->unserved ? NULL : queue_route(queued->queue, item, index);
 	const char *refusal = plan->unserved ? plan->unserved
 					     : "554 5.4.4 no route for this recipient";
 	struct destination *destination = NULL;
@@ -264,8 +268,10 @@ send_due(struct queued *queued)
 	int64_t now = clock_wall_us();
 
 	schedule_remove(&queued->queue->schedule, &queued->entry);
+	change_expire(queued, now);
 	for (size_t i = 0; i < item->envelope.count; i++)
-		if (item->recipients[i].state == ITEM_WAITING && item->recipients[i].due_us <= now)
+		if (item->recipients[i].state == ITEM_WAITING && !item->recipients[i].hold &&
+		    item->recipients[i].due_us <= now)
 			add_recipient(queued, &list, i);
 	if (!list)
 		queue_settle(queued);
@@ -338,6 +344,7 @@ accepted(struct spool_request *request, int r)
 		unlink_item(queued);
 	} else {
 		queue->figures.accepted++;
+		change_count(queued);
 		run_committed(queued);
 		queued->accepting = false;
 		if (queue->draining)
@@ -375,6 +382,7 @@ queue_restore(struct queue *queue, struct item *item)
 	for (size_t i = 0; i < item->envelope.count; i++)
 		if (item->recipients[i].state == ITEM_SENDING)
 			item->recipients[i].state = ITEM_WAITING;
+	change_count(queued);
 	queued->accepting = true;
 	run_committed(queued);
 	queued->accepting = false;
@@ -482,13 +490,6 @@ queue_free(struct queue **queue_at)
 	routes_release(&queue->routes);
 	g_free(queue->relay_name);
 	g_free(queue);
-}
-
-void
-queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg)
-{
-	for (const struct queued *queued = queue->items; queued; queued = queued->next)
-		each(arg, queued->item);
 }
 
 void

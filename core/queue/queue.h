@@ -103,11 +103,58 @@ void queue_effects_done(struct queue *queue, struct item *item, bool ran);
  */
 void queue_replanned(struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
     int r, struct item *child, const char *unserved);
-/* For `queue list` and status: calls `each` for every item, in no order. */
-void queue_each(struct queue *queue, void (*each)(void *arg, const struct item *item), void *arg);
-/* Messages that wait and that are being sent; recipients' results and messages since the start. */
+/*
+ * Every item that is in the queue when the walk begins and still is when it comes there, the newest
+ * first. Hundreds of thousands may wait, so it goes in steps, and the loop does other work between
+ * them. `each` may change the item by the functions below.
+ */
+struct queue_walk {
+	struct queue *queue;
+	struct queued *next;
+	struct queue_walk *others;
+};
+void queue_walk_start(struct queue *queue, struct queue_walk *walk);
+/* Some items, for about so long. False: that was the end, which also ends the walk. */
+bool queue_walk_step(struct queue_walk *walk, int64_t most_us,
+    void (*each)(void *arg, struct item *item), void *arg);
+/* Before its end. */
+void queue_walk_stop(struct queue_walk *walk);
+
+/*
+ * What an administrator asks for one recipient. All are marks in the spool; spool_sync() makes them
+ * durable. Nothing is done about one who is final, or where policy chooses again for him.
+ */
+enum queue_change {
+	QUEUE_CHANGED,
+	QUEUE_UNCHANGED, /* it is so already, or makes no sense: a retry of one who is held */
+	QUEUE_BUSY,      /* a letter to him is under way */
+};
+/* Copied. Somebody with a letter under way is held if it does not go through: QUEUE_CHANGED. */
+enum queue_change queue_hold(
+    struct queue *queue, struct item *item, uint32_t index, const struct item_hold *hold);
+/* Due now. */
+enum queue_change queue_release(struct queue *queue, struct item *item, uint32_t index);
+enum queue_change queue_retry(struct queue *queue, struct item *item, uint32_t index);
+/*
+ * He fails. `bounce`: the sender is told, where the sender wants to be; until that report is
+ * durable he is held, also over a restart. `who` did it, for log and report.
+ */
+enum queue_change queue_delete(
+    struct queue *queue, struct item *item, uint32_t index, bool bounce, const char *who);
+/* After changes of an item; it may be gone then. */
+void queue_changed(struct queue *queue, struct item *item);
+/* For people: "waiting" (never tried), "deferred", "held", "sending", "replanning", "bouncing";
+ * "delivered", "failed", "replanned" are final. */
+const char *queue_state_name(const struct item_recipient *recipient);
+/* Name of the route that he takes by the settings of now; NULL: none. */
+const char *queue_route_name(const struct queue *queue, const struct item *item, uint32_t index);
+
+/*
+ * Messages that wait and that are being sent; recipients that are held; recipients' results and
+ * messages since the start.
+ */
 struct queue_figures {
-	uint64_t waiting, sending, delivered, failed, deferred, replanned, accepted;
+	uint64_t waiting, sending, held, delivered, failed, deleted, deferred, replanned, accepted;
 };
 void queue_figures(const struct queue *queue, struct queue_figures *ret);
 

@@ -93,6 +93,19 @@ record_put_id(struct field_writer *writer, const char *id)
 	field_put_text(writer, RECORD_ID, id);
 }
 
+static void
+put_hold(struct field_writer *writer, const struct item_hold *hold)
+{
+	size_t mark = field_begin(writer, RECORD_HOLD);
+
+	field_put_text(writer, RECORD_HOLD_REASON, hold->reason);
+	field_put_text(writer, RECORD_HOLD_OWNER, hold->owner);
+	field_put_number(writer, RECORD_HOLD_SINCE, (uint64_t)hold->since_us);
+	field_put_number(writer, RECORD_HOLD_UNTIL, (uint64_t)hold->until_us);
+	field_put_number(writer, RECORD_HOLD_END, (uint64_t)hold->end);
+	field_end(writer, mark);
+}
+
 void
 record_put_state(
     struct field_writer *writer, uint32_t index, const struct item_recipient *recipient)
@@ -102,6 +115,7 @@ record_put_state(
 	uint64_t state = recipient->state == ITEM_DELIVERED   ? RECORD_DELIVERED
 			 : recipient->state == ITEM_FAILED    ? RECORD_FAILED
 			 : recipient->state == ITEM_REPLANNED ? RECORD_REPLANNED
+			 : recipient->hold                    ? RECORD_HELD
 							      : RECORD_WAITING;
 
 	field_put_number(writer, RECORD_INDEX, index);
@@ -111,6 +125,8 @@ record_put_state(
 	field_put_number(writer, RECORD_LAST_ATTEMPT, (uint64_t)recipient->last_attempt_us);
 	field_put_text(writer, RECORD_LAST_REPLY, recipient->last_reply);
 	field_put_text(writer, RECORD_LAST_REMOTE, recipient->last_remote);
+	if (state == RECORD_HELD)
+		put_hold(writer, recipient->hold);
 	field_end(writer, mark);
 }
 
@@ -148,7 +164,8 @@ bool
 record_has_state(const struct item_recipient *recipient)
 {
 	return item_is_final(recipient->state) || recipient->attempts || recipient->due_us ||
-	       recipient->last_attempt_us || recipient->last_reply || recipient->last_remote;
+	       recipient->last_attempt_us || recipient->last_reply || recipient->last_remote ||
+	       recipient->hold;
 }
 
 static void

@@ -79,10 +79,8 @@
  *		is here, with these states. A STATE that covers the older place and does not have it
  *		says nothing against the newer one; one that covers the newer place and does not
  *		have it (the sync of the copy failed) means that it is where it was before.
- * Kept for later, with numbers of their own so that a version without them refuses the spool
- * instead of sending the wrong thing:
- *	HOLD, RELEASE	a message is not to be sent, or is again.
- * Type 6 is not used.
+ * Types 6 to 8 are not used. That a recipient is held is a state of his (RECORD_HELD), so all that
+ * carries states carries it: MARK, STATE, the MESSAGE itself. Who does not know it opens no spool.
  * CHECKPOINT (an index of what is unfinished, with the sequence it was made at) may be skipped.
  *
  * DURABILITY
@@ -138,8 +136,6 @@ enum record_type {
 	RECORD_FINISH = 3,
 	RECORD_ABORT = 4,
 	RECORD_STATE = 5,
-	RECORD_HOLD = 7,    /* kept */
-	RECORD_RELEASE = 8, /* kept */
 	RECORD_COPY = 9,
 	RECORD_SKIPPABLE = 128,
 	RECORD_CHECKPOINT = 128, /* kept */
@@ -178,7 +174,8 @@ enum record_field {
 	RECORD_EFFECT_NAME = 51,
 	RECORD_EFFECT_BYTES = 52,
 	/* marks */
-	RECORD_RECIPIENT_STATE = 64, /* nested: the next, up to RECORD_LAST_REMOTE */
+	RECORD_RECIPIENT_STATE = 64, /* nested: the next, up to RECORD_LAST_REMOTE,
+				      * and RECORD_HOLD */
 	RECORD_INDEX = 65,
 	RECORD_STATE_NUMBER = 66, /* enum record_state; unknown: not opened */
 	RECORD_ATTEMPTS = 67,
@@ -188,6 +185,12 @@ enum record_field {
 	RECORD_LAST_REPLY = 71,
 	RECORD_LAST_REMOTE = 72,
 	RECORD_EFFECTS_DONE = 73, /* empty: the committed hooks ran */
+	RECORD_HOLD = 74,         /* nested: the next five; only beside RECORD_HELD */
+	RECORD_HOLD_REASON = 75,
+	RECORD_HOLD_OWNER = 76,
+	RECORD_HOLD_SINCE = 77,
+	RECORD_HOLD_UNTIL = 78,
+	RECORD_HOLD_END = 79, /* 0 bounce, 1 release, 2 delete; unknown: not opened */
 	/* STATE */
 	RECORD_SEGMENT = 80,
 	RECORD_EPOCH = 81,
@@ -235,6 +238,7 @@ enum record_state {
 	RECORD_DELIVERED = 2,
 	RECORD_FAILED = 3,
 	RECORD_REPLANNED = 4, /* another message has taken over */
+	RECORD_HELD = 5,      /* waits, but is not to be sent */
 };
 
 struct record_header {

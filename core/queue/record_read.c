@@ -69,11 +69,13 @@ get_time(const struct field *field, int64_t *ret)
 
 struct state {
 	uint32_t index;
+	bool held;
+	struct item_hold *hold;
 	struct item_recipient recipient;
 };
 
 static int
-get_state_number(const struct field *field, enum item_state *ret)
+get_state_number(const struct field *field, enum item_state *ret, bool *ret_held)
 {
 	uint64_t number;
 	int r = field_number(field, &number);
@@ -93,9 +95,63 @@ get_state_number(const struct field *field, enum item_state *ret)
 	case RECORD_REPLANNED:
 		*ret = ITEM_REPLANNED;
 		return 0;
+	case RECORD_HELD:
+		*ret = ITEM_WAITING;
+		*ret_held = true;
+		return 0;
 	default: /* not to be sent by who does not know it */
 		return -EPROTONOSUPPORT;
 	}
+}
+
+static int
+get_hold_end(const struct field *field, enum item_hold_end *ret)
+{
+	uint64_t number;
+	int r = field_number(field, &number);
+
+	if (r == 0 && number > ITEM_HOLD_DELETE)
+		r = -EPROTONOSUPPORT;
+	if (r == 0)
+		*ret = (enum item_hold_end)number;
+	return r;
+}
+
+static int
+get_hold_field(struct arena *arena, const struct field *field, struct item_hold *ret)
+{
+	if (field_too_new(field))
+		return field_skip(field);
+	switch (field->type) {
+	case RECORD_HOLD_REASON:
+		return record_get_text(arena, field, &ret->reason);
+	case RECORD_HOLD_OWNER:
+		return record_get_text(arena, field, &ret->owner);
+	case RECORD_HOLD_SINCE:
+		return get_time(field, &ret->since_us);
+	case RECORD_HOLD_UNTIL:
+		return get_time(field, &ret->until_us);
+	case RECORD_HOLD_END:
+		return get_hold_end(field, &ret->end);
+	default:
+		return field_skip(field);
+	}
+}
+
+static int
+get_hold(struct arena *arena, struct pn_slice value, struct item_hold **ret)
+{
+	struct item_hold *hold = arena_alloc(arena, sizeof(*hold));
+	struct field field;
+	int r;
+
+	while ((r = field_next(&value, &field)) > 0) {
+		r = get_hold_field(arena, &field, hold);
+		if (r < 0)
+			return r;
+	}
+	*ret = hold;
+	return r;
 }
 
 static int
@@ -109,7 +165,7 @@ get_state_field(struct arena *arena, const struct field *field, struct state *st
 	case RECORD_INDEX:
 		return record_get_u32(field, &state->index);
 	case RECORD_STATE_NUMBER:
-		return get_state_number(field, &recipient->state);
+		return get_state_number(field, &recipient->state, &state->held);
 	case RECORD_ATTEMPTS:
 		return record_get_u32(field, &recipient->attempts);
 	case RECORD_DUE:
@@ -120,6 +176,8 @@ get_state_field(struct arena *arena, const struct field *field, struct state *st
 		return record_get_text(arena, field, &recipient->last_reply);
 	case RECORD_LAST_REMOTE:
 		return record_get_text(arena, field, &recipient->last_remote);
+	case RECORD_HOLD:
+		return get_hold(arena, field->value, &state->hold);
 	default:
 		return field_skip(field);
 	}
@@ -143,6 +201,9 @@ apply_state(struct pn_slice value, struct item *item)
 		return -EBADMSG;
 	state.recipient.envelope = &item->envelope.recipients[state.index];
 	state.recipient.plan = item->recipients[state.index].plan; /* for good */
+	if (state.held && !state.hold) /* the state counts, not what is said of it */
+		state.hold = arena_alloc(&item->arena, sizeof(*state.hold));
+	state.recipient.hold = state.held ? state.hold : NULL;
 	item->recipients[state.index] = state.recipient;
 	return 0;
 }

@@ -308,6 +308,25 @@ spool_finish(struct spool *spool, const struct item *item)
 	give(spool, op, item, spool_op_finish(op, &writer, pn_slice(NULL, 0)));
 }
 
+static void
+run_sync(struct spool *spool, void *arg)
+{
+	int r = tail_sync(spool);
+
+	tail_reply(
+	    spool, arg, r == 0 && (spool->failures > 0 || spool->checkpoint_wanted) ? -EIO : r);
+}
+
+void
+spool_sync(struct spool *spool, struct spool_request *request)
+{
+	struct spool_op *op = g_new0(struct spool_op, 1);
+
+	op->run = run_sync;
+	op->run_arg = request;
+	committer_give(spool, op);
+}
+
 /* ---- figures ---- */
 
 void

@@ -89,6 +89,11 @@ void spool_mark(
     struct spool *spool, const struct item *item, const uint32_t *indices, size_t count);
 /* The committed hooks ran. */
 void spool_mark_effects(struct spool *spool, const struct item *item);
+/*
+ * Answers when all marks that this thread has given before are durable; request->item is not used.
+ * -EIO: a sync failed, and the last of them may be lost in a crash.
+ */
+void spool_sync(struct spool *spool, struct spool_request *request);
 /* All recipients are final: the record's space may be reused. Call it after the last mark. */
 void spool_finish(struct spool *spool, const struct item *item);
 

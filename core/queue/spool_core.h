@@ -160,7 +160,8 @@ int tail_flush(struct spool *spool);
 int tail_sync(struct spool *spool);
 /* Names refused messages in a new segment, if there are any left to name. */
 void tail_settle(struct spool *spool);
-void tail_answer(struct spool *spool, struct spool_op *op, int r);
+void tail_answer(struct spool *spool, struct spool_op *op, int r); /* and frees the op */
+void tail_reply(struct spool *spool, struct spool_request *request, int r);
 void tail_close(struct spool *spool);
 
 /* reclaim.c */

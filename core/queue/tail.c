@@ -29,10 +29,8 @@ answer_code(int r)
 }
 
 void
-tail_answer(struct spool *spool, struct spool_op *op, int r)
+tail_reply(struct spool *spool, struct spool_request *request, int r)
 {
-	struct spool_request *request = op->request;
-
 	request->result = answer_code(r);
 	request->next = NULL;
 	if (spool->answers)
@@ -40,6 +38,12 @@ tail_answer(struct spool *spool, struct spool_op *op, int r)
 	else
 		spool->answers = request;
 	spool->last_answer = request;
+}
+
+void
+tail_answer(struct spool *spool, struct spool_op *op, int r)
+{
+	tail_reply(spool, op->request, r);
 	spool_op_free(op);
 }
 

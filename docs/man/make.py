@@ -5,10 +5,12 @@
     docs/man/make.py --build DIR [--check]
 
 A source is mdoc(7) with lines of its own: "@options NAME" (settings of a section or module),
-"@commands NAME" (of posternctl or a module), "@header NAME" (what api/postern/NAME says). With
+"@commands NAME" (of posternctl or a module), "@filters" (of queue commands), "@header NAME" (what
+api/postern/NAME says). With
 --check nothing is written: pages that are not what would be made are named, exit status 1.
 """
 import argparse
+import json
 import pathlib
 import re
 import subprocess
@@ -66,6 +68,13 @@ def write_comment(comment):
     return out
 
 
+def write_filters(rows):
+    lines = [".Bl -tag -width Ds -compact"]
+    for row in rows:
+        lines += [f".It Fl -{row['filter']} Ar {row['value']}", escape(row["matches"].capitalize() + ".")]
+    return "\n".join(lines + [".El"])
+
+
 def chunks(text):
     """(comment, code) pairs in the order of the header; either may be empty."""
     position, code, comment = 0, [], ""
@@ -117,6 +126,8 @@ def make(source, build):
             line = posternctl(build, "help", "--mdoc", words[1])
         elif line.startswith("@commands "):
             line = posternctl(build, "help", "--mdoc-commands", words[1])
+        elif line == "@filters":
+            line = write_filters(json.loads(posternctl(build, "--json", "queue", "filters")))
         elif line.startswith("@header "):
             line = write_header(words[1])
         out.append(line)

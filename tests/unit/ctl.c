@@ -86,7 +86,7 @@ ask(const char *command, const char *want)
 	struct pn_error err = { 0 };
 	json_t *answer;
 
-	ck_assert_int_eq(control_ask(folder, request, &answer, &err), 0);
+	ck_assert_int_eq(control_ask(folder, request, NULL, &answer, &err), 0);
 	ck_assert_str_eq(json_string_value(json_object_get(answer, "said")), want);
 	json_decref(answer);
 	json_decref(request);
@@ -107,7 +107,7 @@ START_TEST(unknown_commands_are_refused)
 	struct pn_error err = { 0 };
 	json_t *answer;
 
-	ck_assert_int_eq(control_ask(folder, request, &answer, &err), -EINVAL);
+	ck_assert_int_eq(control_ask(folder, request, NULL, &answer, &err), -EINVAL);
 	ck_assert_ptr_nonnull(strstr(err.text, "does not know"));
 	json_decref(request);
 }
@@ -118,7 +118,7 @@ START_TEST(nobody_there_is_told_apart)
 	json_t *request = json_object(), *answer;
 	struct pn_error err = { 0 };
 
-	ck_assert_int_eq(control_ask("/nonexistent", request, &answer, &err), -ENOENT);
+	ck_assert_int_eq(control_ask("/nonexistent", request, NULL, &answer, &err), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "no relay is running"));
 	json_decref(request);
 }

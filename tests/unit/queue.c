@@ -315,7 +315,7 @@ has_sixty_deferred(struct scene *scene)
 }
 
 static void
-latest_due(void *arg, const struct item *item)
+latest_due(void *arg, struct item *item)
 {
 	int64_t *latest = arg;
 
@@ -338,7 +338,7 @@ START_TEST(failures_at_once_count_once)
 	scene_open(&scene);
 	scene_send(&scene, "a@s.example", "a@r.example");
 	scene_run(&scene, has_sixty_deferred);
-	queue_each(scene.queue, latest_due, &latest);
+	scene_each(&scene, latest_due, &latest);
 	ck_assert_int_gt(latest, 0);
 	ck_assert_int_lt(latest, clock_wall_us() + 5000000);
 	scene_end(&scene);

@@ -67,7 +67,7 @@ START_TEST(failure_is_reported)
 END_TEST
 
 static void
-note_second_attempt(void *arg, const struct item *item)
+note_second_attempt(void *arg, struct item *item)
 {
 	const struct item_recipient *recipient = &item->recipients[0];
 
@@ -81,7 +81,7 @@ notice_failed(struct scene *scene)
 {
 	bool waits = false;
 
-	queue_each(scene->queue, note_second_attempt, &waits);
+	scene_each(scene, note_second_attempt, &waits);
 	return waits;
 }
 

@@ -276,9 +276,19 @@ scene_send(struct scene *scene, const char *sender, const char *recipients)
 }
 
 static void
-count_item(void *arg, const struct item *item)
+count_item(void *arg, struct item *item)
 {
 	++*(unsigned *)arg;
+}
+
+void
+scene_each(struct scene *scene, void (*each)(void *arg, struct item *item), void *arg)
+{
+	struct queue_walk walk;
+
+	queue_walk_start(scene->queue, &walk);
+	while (queue_walk_step(&walk, 1000, each, arg))
+		;
 }
 
 bool
@@ -286,7 +296,7 @@ scene_is_empty(struct scene *scene)
 {
 	unsigned count = 0;
 
-	queue_each(scene->queue, count_item, &count);
+	scene_each(scene, count_item, &count);
 	return count == 0;
 }
 

@@ -56,6 +56,7 @@ void scene_accept(struct scene *scene, struct item *item);
 void scene_send(struct scene *scene, const char *sender, const char *recipients);
 /* Runs until it is true; fails the test after 10 s. */
 void scene_run(struct scene *scene, bool (*until)(struct scene *scene));
+void scene_each(struct scene *scene, void (*each)(void *arg, struct item *item), void *arg);
 bool scene_is_empty(struct scene *scene); /* the queue has no item left */
 struct queue_figures scene_figures(struct scene *scene);
 

@@ -5,6 +5,8 @@
 #include "tests/unit/spool_kit.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -207,6 +209,71 @@ START_TEST(marks_come_back)
 }
 END_TEST
 
+static void
+check_held(const struct item *back)
+{
+	const struct item_hold *hold = back->recipients[1].hold;
+
+	ck_assert_ptr_null(back->recipients[0].hold);
+	ck_assert_int_eq(back->recipients[1].state, ITEM_WAITING);
+	ck_assert_ptr_nonnull(hold);
+	ck_assert_str_eq(hold->reason, "legal asks");
+	ck_assert_str_eq(hold->owner, "root");
+	ck_assert_int_eq(hold->since_us, 111);
+	ck_assert_int_eq(hold->until_us, 222);
+	ck_assert_int_eq(hold->end, ITEM_HOLD_DELETE);
+}
+
+struct sync {
+	struct spool_request request; /* first */
+	atomic_bool done;
+};
+
+static void
+note_sync(struct spool_request *request, int r)
+{
+	ck_assert_int_eq(r, 0);
+	atomic_store(&((struct sync *)(void *)request)->done, true);
+}
+
+static void
+fill_segments(void)
+{
+	for (int i = 0; i < 200; i++) {
+		struct item *other = kit_accept(&kit, 10000, 1);
+
+		finish(&other);
+	}
+}
+
+/* Also where only a STATE record says so, and gone when he was released. */
+START_TEST(held_comes_back)
+{
+	struct item_hold hold = { "legal asks", "root", 111, 222, ITEM_HOLD_DELETE };
+	struct item *item = kit_accept(&kit, 300, 2);
+	uint32_t second = 1;
+	struct sync sync = { .request.done = note_sync };
+
+	item->recipients[1].hold = &hold;
+	spool_mark(kit.spool, item, &second, 1);
+	spool_sync(kit.spool, &sync.request);
+	while (!atomic_load(&sync.done))
+		sched_yield();
+	for (int i = 0; i < 2; i++) {
+		open_again();
+		check_held(kit_find(&kit, item->id));
+	}
+	fill_segments();
+	open_again();
+	check_held(kit_find(&kit, item->id));
+	item->recipients[1].hold = NULL;
+	spool_mark(kit.spool, item, &second, 1);
+	open_again();
+	ck_assert_ptr_null(kit_find(&kit, item->id)->recipients[1].hold);
+	item_free(&item);
+}
+END_TEST
+
 START_TEST(finished_is_gone)
 {
 	struct item *first = kit_accept(&kit, 300, 1), *second = kit_accept(&kit, 300, 1);
@@ -328,7 +395,7 @@ END_TEST
 /* STATE records are cut into several where a segment holds much. */
 START_TEST(many_recipients_survive_a_checkpoint)
 {
-	struct item *item, *other;
+	struct item *item;
 	const struct item *back;
 
 	item = kit_accept(&kit, 1000, 3000);
@@ -340,10 +407,7 @@ START_TEST(many_recipients_survive_a_checkpoint)
 			item->recipients[i].state = ITEM_DELIVERED;
 		spool_mark(kit.spool, item, &i, 1);
 	}
-	for (int i = 0; i < 200; i++) {
-		other = kit_accept(&kit, 10000, 1);
-		finish(&other);
-	}
+	fill_segments();
 	open_again();
 	back = kit_find(&kit, item->id);
 	ck_assert_ptr_nonnull(back);
@@ -532,6 +596,7 @@ suite(void)
 	tcase_add_test(good, ids_stay_above_the_floor);
 	tcase_add_test(good, all_of_an_item_comes_back);
 	tcase_add_test(good, marks_come_back);
+	tcase_add_test(good, held_comes_back);
 	tcase_add_test(good, finished_is_gone);
 	tcase_add_test(good, empty_and_odd_sizes);
 	tcase_add_test(good, larger_than_a_segment);

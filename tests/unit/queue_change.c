@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting mail that an administrator holds, releases, tries again and deletes; the walk over it. */
+#include "tests/unit/queue_scene.h"
+#include "tests/unit/run.h"
+#include <core/base/clock.h>
+
+static const char *const no_talk[] = { NULL };
+static const char *const silent[] = { "A", "H", NULL }; /* takes a connection and says nothing */
+
+struct asked {
+	struct queue *queue;
+	enum queue_change (*change)(struct queue *queue, struct item *item, uint32_t index);
+	enum queue_change answer;
+	const char *state;
+	unsigned visited;
+};
+
+static const struct item_hold legal = { .reason = "legal asks", .owner = "root" };
+
+static enum queue_change
+hold(struct queue *queue, struct item *item, uint32_t index)
+{
+	return queue_hold(queue, item, index, &legal);
+}
+
+static enum queue_change
+delete_one(struct queue *queue, struct item *item, uint32_t index)
+{
+	return queue_delete(queue, item, index, false, "root");
+}
+
+static void
+ask_one(void *arg, struct item *item)
+{
+	struct asked *asked = arg;
+
+	asked->visited++;
+	if (asked->change)
+		asked->answer = asked->change(asked->queue, item, 0);
+	asked->state = queue_state_name(&item->recipients[0]);
+	queue_changed(asked->queue, item);
+}
+
+static struct asked
+ask(struct scene *scene,
+    enum queue_change (*change)(struct queue *queue, struct item *item, uint32_t index))
+{
+	struct asked asked = { .queue = scene->queue, .change = change };
+
+	scene_each(scene, ask_one, &asked);
+	return asked;
+}
+
+static void
+begin(struct scene *scene)
+{
+	scene_begin(scene, no_talk);
+	scene->settings.retry_first_ms = scene->settings.retry_most_ms = 3600000;
+	queue_configure(scene->queue, &scene->settings, scene->routes);
+}
+
+static bool
+is_sending(struct scene *scene)
+{
+	return scene_figures(scene).sending == 1;
+}
+
+static bool
+was_deferred(struct scene *scene)
+{
+	return scene_figures(scene).deferred > 0 && scene_figures(scene).sending == 0;
+}
+
+START_TEST(held_and_released)
+{
+	struct scene scene;
+
+	begin(&scene);
+	scene_send(&scene, "a@s.example", "a@x.example");
+	scene_run(&scene, was_deferred);
+	ck_assert_int_eq(ask(&scene, queue_release).answer, QUEUE_UNCHANGED);
+	ck_assert_int_eq(ask(&scene, hold).answer, QUEUE_CHANGED);
+	ck_assert_int_eq(ask(&scene, queue_retry).answer, QUEUE_UNCHANGED);
+	ck_assert_str_eq(ask(&scene, NULL).state, "held");
+	ck_assert_uint_eq(scene_figures(&scene).held, 1);
+	scene_close(&scene);
+	scene_open(&scene);
+	ck_assert_str_eq(ask(&scene, NULL).state, "held");
+	ck_assert_uint_eq(scene_figures(&scene).held, 1);
+	ck_assert_int_eq(ask(&scene, queue_release).answer, QUEUE_CHANGED);
+	ck_assert_uint_eq(scene_figures(&scene).held, 0);
+	scene_run(&scene, was_deferred); /* so it was tried */
+	scene_end(&scene);
+}
+END_TEST
+
+/* A letter that has begun ends as it does; until it went through, he is held. */
+START_TEST(held_while_under_way)
+{
+	struct scene scene;
+	struct asked asked;
+
+	scene_begin(&scene, silent);
+	scene_send(&scene, "a@s.example", "a@r.example");
+	scene_run(&scene, is_sending);
+	ck_assert_int_eq(ask(&scene, delete_one).answer, QUEUE_BUSY);
+	asked = ask(&scene, hold);
+	ck_assert_int_eq(asked.answer, QUEUE_CHANGED);
+	ck_assert_str_eq(asked.state, "sending");
+	scene_close(&scene);
+	scene_open(&scene);
+	ck_assert_str_eq(ask(&scene, NULL).state, "held");
+	scene_end(&scene);
+}
+END_TEST
+
+static bool
+hundred_deferred(struct scene *scene)
+{
+	return scene_figures(scene).deferred >= 100;
+}
+
+static void
+note_item(void *arg, struct item *item)
+{
+	++*(unsigned *)arg;
+}
+
+/* Items leave by the walker's own hand, and by another's while it waits for its next step. */
+START_TEST(walk_over_what_leaves)
+{
+	struct scene scene;
+	struct queue_walk walk;
+	unsigned seen = 0;
+	struct asked asked;
+
+	begin(&scene);
+	for (int i = 0; i < 100; i++)
+		scene_send(&scene, "a@s.example", "a@x.example");
+	scene_run(&scene, hundred_deferred);
+	queue_walk_start(scene.queue, &walk);
+	ck_assert(queue_walk_step(&walk, 0, note_item, &seen));
+	ck_assert_uint_lt(seen, 100);
+	asked = ask(&scene, delete_one);
+	ck_assert_uint_eq(asked.visited, 100);
+	ck_assert_int_eq(asked.answer, QUEUE_CHANGED);
+	ck_assert(scene_is_empty(&scene));
+	ck_assert(!queue_walk_step(&walk, 0, note_item, &seen));
+	ck_assert_uint_lt(seen, 100);
+	ck_assert_uint_eq(scene_figures(&scene).deleted, 100);
+	scene_close(&scene);
+	scene_open(&scene);
+	ck_assert(scene_is_empty(&scene));
+	scene_end(&scene);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("queue_change");
+	TCase *tc = tcase_create("queue_change");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, held_and_released);
+	tcase_add_test(tc, held_while_under_way);
+	tcase_add_test(tc, walk_over_what_leaves);
+	suite_add_tcase(suite, tc);
+	return unit_run(suite);
+}
