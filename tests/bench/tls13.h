@@ -5,8 +5,9 @@
  * The generator shares the processors with what it measures, and libssl makes a client of it that
  * pays twice what the server pays: it decodes the same certificate and builds the same lists of
  * algorithms anew for each connection. This one asks the server for everything that a real client
- * asks for: a full handshake with a fresh X25519 share, its certificate, a signature, which is
- * verified, a ticket. It offers TLS_AES_128_GCM_SHA256, X25519 and ECDSA with P-256, nothing else.
+ * asks for: a full handshake with a fresh X25519 share, its certificate, a signature, of which one
+ * in sixteen is verified, a ticket. It offers TLS_AES_128_GCM_SHA256, X25519 and ECDSA with P-256,
+ * nothing else.
  *
  * No client for anything but measuring: nobody's identity is checked, and no secret is wiped.
  */

@@ -48,9 +48,15 @@ struct tls13_signer {
 	unsigned char *certificate;
 	size_t len;
 	EVP_PKEY_CTX *verify;
+	unsigned seen; /* signatures */
 };
 int tls13_signer_set(struct tls13_signer *signer, const unsigned char *certificate, size_t len);
-/* Section 4.4.3: `hash` is that of the messages before the CertificateVerify. */
+/*
+ * Section 4.4.3: `hash` is that of the messages before the CertificateVerify. The first signature
+ * is verified, and then one in so many: that is what is dearest to a client, and no matter to a
+ * server.
+ */
+#define TLS13_VERIFIED 16
 bool tls13_signer_signed(struct tls13_signer *signer, const unsigned char hash[32],
     const unsigned char *signature, size_t len);
 void tls13_signer_free(struct tls13_signer *signer);
