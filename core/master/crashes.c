@@ -150,6 +150,12 @@ crashes_forgive(struct crashes *crashes)
 		atomic_store(&crashes->memory->known[CRASHES_MESSAGES + i].used, 0);
 		crashes->entries[i] = (struct crashes_entry){ 0 };
 	}
+	for (size_t i = 0; i < CRASHES_MESSAGES; i++) {
+		if (crashes->messages[i].culprit.of_message)
+			continue;
+		atomic_store(&crashes->memory->known[i].used, 0);
+		crashes->messages[i] = (struct crashes_message){ 0 };
+	}
 }
 
 /* ---- a relay has ended ----------------------------------------------------------------------- */

@@ -55,7 +55,8 @@ int crashes_hand_over(const struct crashes *crashes, const struct child *child);
  * SIGKILL that was not the master's.
  */
 void crashes_note(struct crashes *crashes, pid_t pid, bool killed, int64_t now_ms);
-/* A new configuration: entries have another chance. */
+/* A new configuration: entries have another chance, with all that is no message: clients, senders,
+ * ticks. */
 void crashes_forgive(struct crashes *crashes);
 
 #endif

@@ -171,6 +171,24 @@ START_TEST(an_entry_that_keeps_being_killed)
 }
 END_TEST
 
+/* A tick, say, whose fingerprint is always the same. */
+START_TEST(a_reload_forgives_what_is_no_message)
+{
+	for (pid_t pid = 10; pid < 12; pid++) {
+		for (size_t i = 0; i < 2; i++) {
+			inside(i, pid, "one", 7 + i);
+			crashes.memory->slots[i].culprit.of_message = i == 0;
+			crashes.memory->slots[i].signal = SIGSEGV;
+		}
+		crashes_note(&crashes, pid, false, 1000);
+	}
+	ck_assert_uint_eq(known_count(), 2);
+	crashes_forgive(&crashes);
+	ck_assert(is_known("one", PN_STAGE_MESSAGE, 7));
+	ck_assert_uint_eq(known_count(), 1);
+}
+END_TEST
+
 /* More threads than are remembered of one death. */
 START_TEST(many_inside)
 {
@@ -212,6 +230,7 @@ main(void)
 	tcase_add_test(tc, clients_are_not_counted);
 	tcase_add_test(tc, ends_that_are_no_kills);
 	tcase_add_test(tc, an_entry_that_keeps_being_killed);
+	tcase_add_test(tc, a_reload_forgives_what_is_no_message);
 	tcase_add_test(tc, many_inside);
 	tcase_add_test(tc, nothing_is_believed);
 	suite_add_tcase(suite, tc);
