@@ -86,8 +86,20 @@ enum pn_stage {
 			     * defer, pn_demand_tls */
 	PN_STAGE_PROTECT,   /* no hooks: a provider's render runs at it */
 	PN_STAGE_SEAL,      /* a rendering: header edits only */
-	PN_STAGE_OUTCOME,   /* a recipient's result of an attempt: every entry runs */
-	PN_STAGE_TICK,      /* about once a minute; the transaction is empty: every entry runs */
+	/*
+	 * A recipient's result of an attempt: every entry runs. No delivery waits for it: results
+	 * are told one after the other, and where hooks are so slow that 10,000 wait, further ones
+	 * are dropped and counted in the log. A relay that stops or is replaced has what waits
+	 * heard first, as far as its 30 seconds go; a crash loses it. So these hooks record, and
+	 * nothing that must be true may hang on them.
+	 */
+	PN_STAGE_OUTCOME,
+	/*
+	 * About once a minute, in one thread of the relay; the transaction is empty: every entry
+	 * runs, with the settings of its section. Never twice at a time for one entry: while a
+	 * late one has not returned, the next ones are skipped, as faults.
+	 */
+	PN_STAGE_TICK,
 	PN_STAGE_COUNT
 };
 

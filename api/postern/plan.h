@@ -146,7 +146,8 @@ struct pn_outcome {
 	uint32_t attempt, plan;
 	int64_t at_us; /* microseconds since 1970 */
 };
-/* NULL at other stages. Outcome hooks run at least once; a crash may repeat one. */
+/* NULL at other stages. A crash may repeat an outcome, or lose those that no hook has heard of yet.
+ */
 PN_PUBLIC const struct pn_outcome *pn_txn_outcome(const struct pn_txn *txn);
 
 #endif

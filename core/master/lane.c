@@ -60,7 +60,7 @@ lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err
 		lane->policy = lane_policy_new(lane->loop, parts->jobs);
 		lane_policy_serve(lane->policy, &queue);
 		if (parts->ticks)
-			lane_policy_tick(lane->policy);
+			lane_policy_tick(lane->policy, LANE_POLICY_TICK_MS);
 		queue.loop = lane->loop;
 		r = queue_new(&queue, &lane->queue, err);
 	}
@@ -91,6 +91,12 @@ struct server *
 lane_server(struct lane *lane)
 {
 	return lane->server;
+}
+
+size_t
+lane_outcomes_waiting(const struct lane *lane)
+{
+	return lane_policy_waiting(lane->policy);
 }
 
 /* ---- doors ---- */
@@ -176,6 +182,21 @@ lane_start(struct lane *lane, struct pn_error *err)
 	return 0;
 }
 
+static void
+policy_is_drained(void *arg)
+{
+	struct lane *lane = arg;
+
+	lane->drain.drained(lane->drain.arg);
+}
+
+/* What there is to hear of is there by now. */
+static void
+drain_policy(struct lane *lane)
+{
+	lane_policy_drain(lane->policy, policy_is_drained, lane);
+}
+
 /* A session that ends later leaves its message in the spool. */
 static void
 queue_is_empty_handed(void *arg)
@@ -184,7 +205,7 @@ queue_is_empty_handed(void *arg)
 
 	lane->queue_drained = true;
 	if (lane->sessions_gone)
-		lane->drain.drained(lane->drain.arg);
+		drain_policy(lane);
 }
 
 /* Another lane's slow client must not keep from being sent what waits here. */
@@ -219,7 +240,7 @@ sessions_are_gone(void *arg)
 	if (!lane->draining_queue)
 		no_more_attempts(&lane->last_attempts);
 	else if (lane->queue_drained)
-		lane->drain.drained(lane->drain.arg);
+		drain_policy(lane);
 }
 
 void

@@ -39,12 +39,14 @@ struct lane_drain {
 	void *arg;
 };
 /*
- * On the lane's thread: no new connections; `drained` on it when nothing is in flight, which should
- * be within that time. Sessions may end their first transaction if they are not told to hurry.
- * Deliveries begin until the last session has gone, of all lanes if there is no hurry, or two
- * thirds of the time have.
+ * On the lane's thread: no new connections; `drained` on it when nothing is in flight and outcome
+ * hooks have heard of all there was, which should be within that time. Sessions may end their first
+ * transaction if they are not told to hurry. Deliveries begin until the last session has gone, of
+ * all lanes if there is no hurry, or two thirds of the time have.
  */
 void lane_drain(struct lane *lane, const struct lane_drain *how);
+/* Outcomes that no outcome hook has heard of yet. Any thread. */
+size_t lane_outcomes_waiting(const struct lane *lane);
 /* From another thread: ends the loop and waits for the thread. */
 void lane_join(struct lane *lane);
 void lane_free(struct lane **lane);

@@ -13,14 +13,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define TICK_MS 60000
-
 struct lane_policy {
 	struct away_place place;
 	struct generation *generation; /* held */
 	struct listen *listen;
 	struct committed_list committed;
 	struct loop_timer tick;
+	int64_t tick_ms; /* between two */
 };
 
 /* ---- committed hooks ------------------------------------------------------------------------- */
@@ -178,14 +177,28 @@ on_tick(struct loop_timer *timer)
 							    offsetof(struct lane_policy, tick));
 
 	listen_tick(policy->listen, policy->generation);
-	loop_timer_set(policy->place.loop, &policy->tick, TICK_MS);
+	loop_timer_set(policy->place.loop, &policy->tick, policy->tick_ms);
 }
 
 void
-lane_policy_tick(struct lane_policy *policy)
+lane_policy_tick(struct lane_policy *policy, int64_t every_ms)
 {
+	policy->tick_ms = every_ms;
 	policy->tick.fire = on_tick;
-	loop_timer_set(policy->place.loop, &policy->tick, TICK_MS);
+	loop_timer_set(policy->place.loop, &policy->tick, every_ms);
+}
+
+size_t
+lane_policy_waiting(const struct lane_policy *policy)
+{
+	return listen_waiting(policy->listen);
+}
+
+void
+lane_policy_drain(struct lane_policy *policy, void (*drained)(void *arg), void *arg)
+{
+	loop_timer_cancel(policy->place.loop, &policy->tick);
+	listen_drain(policy->listen, drained, arg);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

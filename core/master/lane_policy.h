@@ -17,8 +17,14 @@ struct lane_policy *lane_policy_new(struct loop *loop, struct jobs *jobs);
 void lane_policy_serve(struct lane_policy *policy, struct queue_parts *parts);
 /* Takes the newest generation; holds it itself. */
 void lane_policy_configure(struct lane_policy *policy, struct generation *generation);
-/* From now on, once a minute, tick hooks: for one lane of a process. */
-void lane_policy_tick(struct lane_policy *policy);
+/* From now on tick hooks, about so often: for one lane of a process. */
+#define LANE_POLICY_TICK_MS 60000
+void lane_policy_tick(struct lane_policy *policy, int64_t every_ms);
+/* Outcomes that no outcome hook has heard of yet. Any thread. */
+size_t lane_policy_waiting(const struct lane_policy *policy);
+/* No ticks any more; `drained` on the loop, never within this, when all outcomes have been heard.
+ */
+void lane_policy_drain(struct lane_policy *policy, void (*drained)(void *arg), void *arg);
 /* When neither the loop nor the job threads run any more. */
 void lane_policy_free(struct lane_policy **policy);
 

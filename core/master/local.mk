@@ -30,7 +30,10 @@ posternd_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternd_DEPENDENCIES = core/libcore.a
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/master tests/unit/master_crashes
+UNIT_TESTS += tests/unit/master tests/unit/master_crashes tests/unit/lane_policy
 tests_unit_master_SOURCES = tests/unit/master.c
 tests_unit_master_crashes_SOURCES = tests/unit/master_crashes.c
+tests_unit_lane_policy_SOURCES = tests/unit/lane_policy.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_lane_policy_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 endif

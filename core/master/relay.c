@@ -288,6 +288,20 @@ drain(struct relay *relay, int64_t within_ms, bool hurry)
 	}
 }
 
+static void
+log_unheard(const struct relay *relay)
+{
+	size_t count = 0;
+	char number[24];
+
+	for (size_t i = 0; i < relay->lane_count; i++)
+		count += lane_outcomes_waiting(relay->lanes[i]);
+	snprintf(number, sizeof(number), "%zu", count);
+	if (count > 0)
+		log_event(PN_LOG_ERROR, "outcomes-dropped", "count", number, "why",
+		    "the relay leaves, and outcome hooks have not heard of them", NULL);
+}
+
 /*
  * Someone hangs: everything durable is durable, the rest was never acknowledged. Lanes still run,
  * so nothing is freed: the spool writes what it was given and then takes no more.
@@ -298,6 +312,7 @@ on_deadline(struct loop_timer *timer)
 	struct relay *relay = (struct relay *)((char *)timer - offsetof(struct relay, deadline));
 
 	log_text(PN_LOG_WARNING, "not everything ended in time; leaving");
+	log_unheard(relay);
 	spool_stop(relay->spool);
 	_exit(EXIT_SUCCESS);
 }

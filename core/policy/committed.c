@@ -6,6 +6,7 @@
  * by the message's id.
  */
 #include <core/policy/committed.h>
+#include <core/policy/walk.h>
 #include <stdlib.h>
 #include <sys/param.h>
 
@@ -13,66 +14,14 @@
 #define RETRY_MOST  60000
 
 struct committed {
+	struct walk walk; /* of this try */
 	struct committed *next, **link;
-	struct away_place place;
 	struct loop_timer timer; /* of the next try */
 	struct item *item;       /* the queue's: handed back */
 	struct pn_txn *message;  /* the same as a transaction, never changed */
-	struct pn_txn *txn;      /* of this try */
-	struct chain_run run;
-	enum chain_step step;
 	int64_t wait_ms;
 	void (*done)(void *arg, struct item *item);
 	void *arg;
-};
-
-/* False: the transaction is not ours any more. */
-static bool
-run(struct committed *committed, bool may_block)
-{
-	struct ruling ruling;
-	enum chain_step step = chain_run(
-	    &committed->run, committed->txn, PN_STAGE_COMMITTED, may_block, &ruling);
-
-	if (step == CHAIN_GONE)
-		return false;
-	committed->step = step;
-	return true;
-}
-
-static void on_late(void *owner);
-static void settle(void *owner);
-
-static bool
-work(void *owner)
-{
-	return run(owner, true);
-}
-
-static void *
-leave(void *owner)
-{
-	struct committed *committed = owner;
-	struct pn_txn *txn = committed->txn;
-
-	committed->txn = txn_fork(txn);
-	return txn;
-}
-
-static void
-forget(void *left)
-{
-	struct pn_txn *txn = left;
-
-	txn_free(&txn);
-}
-
-static const struct away_ops ops = {
-	.work = work,
-	.back = settle,
-	.leave = leave,
-	.forget = forget,
-	.late = on_late,
 };
 
 static void
@@ -81,46 +30,28 @@ drop(struct committed *committed)
 	*committed->link = committed->next;
 	if (committed->next)
 		committed->next->link = committed->link;
-	txn_free(&committed->txn);
+	txn_free(&committed->walk.txn);
 	txn_free(&committed->message);
 	free(committed);
 }
 
+/* What this try has come to. */
 static void
-finish(struct committed *committed)
+ended(struct walk *walk)
 {
-	committed->done(committed->arg, committed->item);
-	drop(committed);
-}
+	struct committed *committed = (struct committed *)walk;
 
-/* What the last piece of the run has come to. */
-static void
-settle(void *owner)
-{
-	struct committed *committed = owner;
-
-	if (committed->step == CHAIN_HOP) {
-		away_go(&committed->place, &ops, committed, &committed->run, committed->txn,
-		    PN_STAGE_COMMITTED);
+	txn_free(&walk->txn);
+	if (walk->run.faults == 0) {
+		committed->done(committed->arg, committed->item);
+		drop(committed);
 		return;
 	}
-	txn_free(&committed->txn);
-	if (committed->run.faults == 0) {
-		finish(committed);
-		return;
-	}
-	loop_timer_set(committed->place.loop, &committed->timer, committed->wait_ms);
+	loop_timer_set(walk->place.loop, &committed->timer, committed->wait_ms);
 	committed->wait_ms = MIN(2 * committed->wait_ms, RETRY_MOST);
 }
 
-static void
-on_late(void *owner)
-{
-	struct committed *committed = owner;
-
-	run(committed, false);
-	settle(committed);
-}
+static const struct walk_ops ops = { .ended = ended };
 
 static void
 try(struct loop_timer *timer)
@@ -128,10 +59,8 @@ try(struct loop_timer *timer)
 	struct committed *committed = (struct committed *)((char *)timer -
 							   offsetof(struct committed, timer));
 
-	committed->run = (struct chain_run){ 0 };
-	committed->txn = txn_fork(committed->message);
-	run(committed, false);
-	settle(committed);
+	committed->walk.txn = txn_fork(committed->message);
+	walk_go(&committed->walk);
 }
 
 void
@@ -148,7 +77,9 @@ committed_start(struct committed_list *list, const struct away_place *place,
 	if (list->first)
 		list->first->link = &committed->next;
 	list->first = committed;
-	committed->place = *place;
+	committed->walk = (struct walk){
+		.place = *place, .ops = &ops, .stage = PN_STAGE_COMMITTED
+	};
 	committed->timer.fire = try;
 	committed->item = item;
 	committed->message = txn_of_item(generation, item, item->bytes);

@@ -233,6 +233,7 @@ static bool
 call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard, int64_t began_us)
 {
 	const char *fault = call->effective ? call->effective->fault : call->entry->fault;
+	bool alone = stage_is(call->stage, STAGE_ALONE);
 	struct pn_verdict verdict;
 	int64_t now_us;
 	int r;
@@ -241,8 +242,14 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 		set_fault(call, fault);
 		return true;
 	}
+	if (alone && !slots_begin_alone(call->entry->slots)) {
+		set_fault(call, "the one before has not returned yet");
+		return true;
+	}
 	enter(call, guard);
 	verdict = call->entry->hooks[call->stage](call, call->txn);
+	if (alone)
+		slots_end_alone(call->entry->slots);
 	if (!leave(guard))
 		return false;
 	judge(call, verdict);

@@ -4,12 +4,15 @@
  *
  * Called by lanes. Must never hold up a delivery.
  */
+#include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/policy/listen.h>
+#include <core/policy/walk.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WAITING_MOST 10000 /* outcomes; some kilobytes each */
+#define SAY_MS 60000 /* between two lines about what was dropped */
 
 struct event {
 	struct event *next;
@@ -18,26 +21,18 @@ struct event {
 };
 
 struct listen {
-	struct away_place place;
+	struct walk walk; /* of the first */
 	struct loop_timer soon;
 	struct event *first, **last;
-	size_t waiting, dropped;
+	atomic_size_t waiting;
+	size_t dropped;  /* since it was said */
+	int64_t said_ms; /* monotonic; 0: never */
 	bool running, ticking;
-	struct chain_run run; /* of the first */
-	enum chain_step step;
+	void (*drained)(void *arg); /* NULL: nobody waits for the end */
+	void *arg;
 };
 
-struct listen *
-listen_new(const struct away_place *place)
-{
-	struct listen *listen = calloc(1, sizeof(*listen));
-
-	if (!listen)
-		abort(); /* as arena.h */
-	listen->place = *place;
-	listen->last = &listen->first;
-	return listen;
-}
+/* ---- running --------------------------------------------------------------------------------- */
 
 static void
 drop_first(struct listen *listen)
@@ -47,82 +42,12 @@ drop_first(struct listen *listen)
 	listen->first = event->next;
 	if (!listen->first)
 		listen->last = &listen->first;
-	listen->waiting--;
+	atomic_fetch_sub(&listen->waiting, 1);
 	if (event->stage == PN_STAGE_TICK)
 		listen->ticking = false;
 	txn_free(&event->txn);
 	free(event);
 }
-
-void
-listen_free(struct listen **listen)
-{
-	struct listen *old = *listen;
-
-	*listen = NULL;
-	if (!old)
-		return;
-	while (old->first)
-		drop_first(old);
-	loop_timer_cancel(old->place.loop, &old->soon);
-	free(old);
-}
-
-/* ---- running --------------------------------------------------------------------------------- */
-
-static bool
-advance(struct listen *listen, bool may_block)
-{
-	struct ruling ruling;
-	enum chain_step step = chain_run(
-	    &listen->run, listen->first->txn, listen->first->stage, may_block, &ruling);
-
-	if (step == CHAIN_GONE)
-		return false;
-	listen->step = step;
-	return true;
-}
-
-static void settle(void *owner);
-
-static bool
-work(void *owner)
-{
-	return advance(owner, true);
-}
-
-static void *
-leave(void *owner)
-{
-	struct listen *listen = owner;
-	struct pn_txn *txn = listen->first->txn;
-
-	listen->first->txn = txn_fork(txn);
-	return txn;
-}
-
-static void
-forget(void *left)
-{
-	struct pn_txn *txn = left;
-
-	txn_free(&txn);
-}
-
-static void
-on_late(void *owner)
-{
-	advance(owner, false);
-	settle(owner);
-}
-
-static const struct away_ops ops = {
-	.work = work,
-	.back = settle,
-	.leave = leave,
-	.forget = forget,
-	.late = on_late,
-};
 
 /* One event a turn of the loop. */
 static void
@@ -130,27 +55,53 @@ next(struct loop_timer *timer)
 {
 	struct listen *listen = (struct listen *)((char *)timer - offsetof(struct listen, soon));
 
-	listen->run = (struct chain_run){ 0 };
-	advance(listen, false);
-	settle(listen);
+	listen->walk.txn = listen->first->txn;
+	listen->first->txn = NULL;
+	listen->walk.stage = listen->first->stage;
+	walk_go(&listen->walk);
 }
 
 static void
-settle(void *owner)
+say_dropped(struct listen *listen)
 {
-	struct listen *listen = owner;
+	char number[24];
 
-	listen->run.guard = NULL;
-	if (listen->step == CHAIN_HOP) {
-		away_go(&listen->place, &ops, listen, &listen->run, listen->first->txn,
-		    listen->first->stage);
+	if (listen->dropped == 0)
 		return;
-	}
+	snprintf(number, sizeof(number), "%zu", listen->dropped);
+	log_event(PN_LOG_ERROR, "outcomes-dropped", "count", number, "why",
+	    "outcome hooks are too slow", NULL);
+	listen->dropped = 0;
+	listen->said_ms = clock_monotonic_ms();
+}
+
+static void
+tell_end(struct listen *listen)
+{
+	void (*drained)(void *arg) = listen->drained;
+
+	listen->drained = NULL;
+	if (drained)
+		drained(listen->arg);
+}
+
+static void
+ended(struct walk *walk)
+{
+	struct listen *listen = (struct listen *)walk;
+
+	txn_free(&walk->txn);
 	drop_first(listen);
 	listen->running = listen->first != NULL;
-	if (listen->running)
-		loop_timer_set(listen->place.loop, &listen->soon, 0);
+	if (listen->running) {
+		loop_timer_set(walk->place.loop, &listen->soon, 0);
+		return;
+	}
+	say_dropped(listen);
+	tell_end(listen);
 }
+
+static const struct walk_ops ops = { .ended = ended };
 
 /* Takes the transaction. */
 static void
@@ -164,12 +115,12 @@ add(struct listen *listen, struct pn_txn *txn, enum pn_stage stage)
 	event->stage = stage;
 	*listen->last = event;
 	listen->last = &event->next;
-	listen->waiting++;
+	atomic_fetch_add(&listen->waiting, 1);
 	if (listen->running)
 		return;
 	listen->running = true;
 	listen->soon.fire = next;
-	loop_timer_set(listen->place.loop, &listen->soon, 0);
+	loop_timer_set(listen->walk.place.loop, &listen->soon, 0);
 }
 
 /* ---- what is told ---------------------------------------------------------------------------- */
@@ -189,21 +140,15 @@ copy_outcome(struct arena *arena, const struct pn_outcome *from)
 	return ret;
 }
 
+/* Said at once, then so often as long as it goes on. */
 static bool
 is_full(struct listen *listen)
 {
-	char number[24];
-
-	if (listen->waiting < WAITING_MOST) {
-		if (listen->dropped > 0) {
-			snprintf(number, sizeof(number), "%zu", listen->dropped);
-			log_event(PN_LOG_ERROR, "outcomes-dropped", "count", number, "why",
-			    "outcome hooks are too slow", NULL);
-		}
-		listen->dropped = 0;
+	if (listen_waiting(listen) < LISTEN_MOST)
 		return false;
-	}
 	listen->dropped++;
+	if (listen->said_ms == 0 || clock_monotonic_ms() - listen->said_ms >= SAY_MS)
+		say_dropped(listen);
 	return true;
 }
 
@@ -241,4 +186,56 @@ listen_tick(struct listen *listen, struct generation *generation)
 		txn->envelope.sender = txn->envelope.original_sender = "";
 	listen->ticking = true;
 	add(listen, txn, PN_STAGE_TICK);
+}
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+size_t
+listen_waiting(const struct listen *listen)
+{
+	return atomic_load(&listen->waiting);
+}
+
+static void
+nothing_waits(struct loop_timer *timer)
+{
+	tell_end((struct listen *)((char *)timer - offsetof(struct listen, soon)));
+}
+
+void
+listen_drain(struct listen *listen, void (*drained)(void *arg), void *arg)
+{
+	listen->drained = drained;
+	listen->arg = arg;
+	if (listen->running)
+		return;
+	listen->soon.fire = nothing_waits;
+	loop_timer_set(listen->walk.place.loop, &listen->soon, 0);
+}
+
+struct listen *
+listen_new(const struct away_place *place)
+{
+	struct listen *listen = calloc(1, sizeof(*listen));
+
+	if (!listen)
+		abort(); /* as arena.h */
+	listen->walk = (struct walk){ .place = *place, .ops = &ops };
+	listen->last = &listen->first;
+	return listen;
+}
+
+void
+listen_free(struct listen **listen)
+{
+	struct listen *old = *listen;
+
+	*listen = NULL;
+	if (!old)
+		return;
+	txn_free(&old->walk.txn);
+	while (old->first)
+		drop_first(old);
+	loop_timer_cancel(old->walk.place.loop, &old->soon);
+	free(old);
 }

@@ -36,7 +36,8 @@ core_libcore_a_SOURCES += \
 	core/policy/slots.c core/policy/slots.h \
 	core/policy/trace.c core/policy/trace.h \
 	core/policy/trial.c core/policy/trial.h \
-	core/policy/txn.c core/policy/txn.h
+	core/policy/txn.c core/policy/txn.h \
+	core/policy/walk.c core/policy/walk.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_plans \

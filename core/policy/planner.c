@@ -5,104 +5,44 @@
  * Called by lanes. What a transaction goes through here is what it would go through in a session.
  */
 #include <core/policy/planner.h>
+#include <core/policy/walk.h>
 #include <stdlib.h>
 
 struct planner {
-	struct away_place place;
+	struct walk walk;
 	struct loop_timer soon;
-	struct pn_txn *txn;
-	struct chain_run run;
-	enum pn_stage stage; /* under way; PN_STAGE_END: none */
 	enum plans_step step;
 	struct ruling refused;
 	planner_fn *done;
 	void *arg;
 };
 
-/* Goes on until a hook wants a thread, or to the end. False: the transaction is not ours. */
+/* True: there is another stage. */
 static bool
-advance(struct planner *planner, bool may_block)
+ask(struct planner *planner)
 {
-	struct ruling ruling;
-
-	for (;;) {
-		if (planner->stage == PN_STAGE_END) {
-			planner->step = plans_next(
-			    planner->txn, &planner->stage, &planner->refused);
-			if (planner->step != PLANS_ASK)
-				return true;
-			planner->run = (struct chain_run){ .guard = planner->run.guard };
-		}
-		switch (
-		    chain_run(&planner->run, planner->txn, planner->stage, may_block, &ruling)) {
-		case CHAIN_GONE:
-			return false;
-		case CHAIN_HOP:
-			return true;
-		case CHAIN_DONE:
-			break;
-		}
-		plans_take(planner->txn, &planner->run, &ruling);
-		planner->stage = PN_STAGE_END;
-	}
+	planner->step = plans_next(planner->walk.txn, &planner->walk.stage, &planner->refused);
+	return planner->step == PLANS_ASK;
 }
-
-static void settle(void *owner);
 
 static bool
-work(void *owner)
+next(struct walk *walk, const struct ruling *ruling)
 {
-	return advance(owner, true);
-}
-
-static void *
-leave(void *owner)
-{
-	struct planner *planner = owner;
-	struct pn_txn *txn = planner->txn;
-
-	planner->txn = txn_fork(txn);
-	return txn;
+	plans_take(walk->txn, &walk->run, ruling);
+	return ask((struct planner *)walk);
 }
 
 static void
-forget(void *left)
+ended(struct walk *walk)
 {
-	struct pn_txn *txn = left;
+	struct planner *planner = (struct planner *)walk;
 
-	txn_free(&txn);
-}
-
-static void
-on_late(void *owner)
-{
-	advance(owner, false);
-	settle(owner);
-}
-
-static const struct away_ops ops = {
-	.work = work,
-	.back = settle,
-	.leave = leave,
-	.forget = forget,
-	.late = on_late,
-};
-
-static void
-settle(void *owner)
-{
-	struct planner *planner = owner;
-
-	planner->run.guard = NULL;
-	if (planner->step == PLANS_ASK) {
-		away_go(
-		    &planner->place, &ops, planner, &planner->run, planner->txn, planner->stage);
-		return;
-	}
-	planner->done(planner->arg, planner->txn, planner->step, &planner->refused);
-	txn_free(&planner->txn);
+	planner->done(planner->arg, walk->txn, planner->step, &planner->refused);
+	txn_free(&walk->txn);
 	free(planner);
 }
+
+static const struct walk_ops ops = { .next = next, .ended = ended };
 
 static void
 begin(struct loop_timer *timer)
@@ -110,8 +50,10 @@ begin(struct loop_timer *timer)
 	struct planner *planner = (struct planner *)((char *)timer -
 						     offsetof(struct planner, soon));
 
-	advance(planner, false);
-	settle(planner);
+	if (ask(planner))
+		walk_go(&planner->walk);
+	else
+		ended(&planner->walk);
 }
 
 void
@@ -121,9 +63,8 @@ planner_start(const struct away_place *place, struct pn_txn *txn, planner_fn *do
 
 	if (!planner)
 		abort(); /* as arena.h: the master restarts us, the spool has the message */
-	planner->place = *place;
+	planner->walk = (struct walk){ .place = *place, .ops = &ops, .txn = txn };
 	planner->soon.fire = begin;
-	planner->txn = txn;
 	planner->done = done;
 	planner->arg = arg;
 	loop_timer_set(place->loop, &planner->soon, 0);

@@ -13,6 +13,7 @@
 struct slots {
 	unsigned references; /* atomic */
 	pthread_mutex_t lock;
+	bool alone; /* somebody is, slots_begin_alone() */
 	unsigned limit, used;
 	int lost;            /* of `used`; below 0 where a return is noted before the loss */
 	int64_t all_lost_ms; /* monotonic: since when all are; 0: they are not */
@@ -148,6 +149,26 @@ slots_leave(struct slots *slots)
 	pthread_mutex_lock(&slots->lock);
 	slots->used--;
 	grant(slots);
+}
+
+bool
+slots_begin_alone(struct slots *slots)
+{
+	bool free;
+
+	pthread_mutex_lock(&slots->lock);
+	free = !slots->alone;
+	slots->alone = true;
+	pthread_mutex_unlock(&slots->lock);
+	return free;
+}
+
+void
+slots_end_alone(struct slots *slots)
+{
+	pthread_mutex_lock(&slots->lock);
+	slots->alone = false;
+	pthread_mutex_unlock(&slots->lock);
 }
 
 static void

@@ -16,6 +16,7 @@ enum stage_trait {
 	STAGE_IN_SESSION = 0x10, /* before MAIL: has a time of its own */
 	STAGE_EFFECTS = 0x20,    /* sees what the entry staged */
 	STAGE_ALWAYS = 0x40,     /* `when` is not asked */
+	STAGE_ALONE = 0x80,      /* never twice at a time for one entry */
 };
 
 bool stage_is(int32_t stage, enum stage_trait trait);

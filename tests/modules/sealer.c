@@ -3,15 +3,18 @@
 #include <errno.h>
 #include <postern/module.h>
 #include <stdio.h>
+#include <time.h>
 
 struct sealer {
 	bool fail;
 	const char *file;
+	int64_t wait;
 };
 
 static const struct pn_option sealer_options[] = {
 	PN_OPT_BOOL("fail", struct sealer, fail, "no", 0, "Fault."),
 	PN_OPT_STRING("file", struct sealer, file, NULL, PN_PATH, "Where outcomes are noted."),
+	PN_OPT_DURATION("wait", struct sealer, wait, "0", 0, 60000, 0, "So long for an outcome."),
 	PN_OPT_END,
 };
 
@@ -47,13 +50,16 @@ static struct pn_verdict
 sealer_on_outcome(struct pn_call *call, struct pn_txn *txn)
 {
 	static const char *const fates[] = { "delivered", "deferred", "failed", "replanned" };
+	const struct sealer *cfg = pn_settings(call);
+	const struct timespec wait = { cfg->wait / 1000, cfg->wait % 1000 * 1000000 };
 	const struct pn_outcome *outcome = pn_txn_outcome(txn);
 	char line[400];
 
+	nanosleep(&wait, NULL);
 	snprintf(line, sizeof(line), "%s %s %s plan %u %s", fates[outcome->fate],
 	    pn_txn_recipient(txn), outcome->method, outcome->plan,
 	    outcome->reply ? outcome->reply : "-");
-	return note(pn_settings(call), line) < 0 ? pn_fault(call, -EIO, "cannot note") : pn_pass();
+	return note(cfg, line) < 0 ? pn_fault(call, -EIO, "cannot note") : pn_pass();
 }
 
 static struct pn_verdict

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outcome and tick hooks in a relay: what a stop or an upgrade leaves to be heard, and when ticks come."""
+import os
+import re
+import smtplib
+
+from tests.lib import proc
+from tests.lib.case import RelayCase
+
+MESSAGES = 15
+
+
+class Listen(RelayCase):
+    def start(self, **settings):
+        self.note = os.path.join(self.directory, "relay", "state", "outcomes")  # the relay may be nobody
+        relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=[{"sealer": {"timeout": "20s"}}],
+                           sections={"sealer": dict(settings, file=self.note)})
+        relay.programs.modules += ":" + os.path.join(self.builddir, "tests", "modules", ".libs")
+        return relay.start()
+
+    def noted(self):
+        return open(self.note).read() if os.path.exists(self.note) else ""
+
+    def deliver(self, relay):
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+            for number in range(MESSAGES):
+                client.sendmail("ada@clinic.example", [f"to{number}@example.net"], "Subject: hello\r\n\r\nText\r\n")
+        self.delivered(MESSAGES)
+        self.assertLess(self.noted().count("delivered"), MESSAGES)     # no delivery has waited
+
+    def assert_all_heard(self):
+        self.assertEqual(sorted(re.findall(r"^delivered to(\d+)@", self.noted(), re.M), key=int),
+                         [str(number) for number in range(MESSAGES)])
+
+    def test_a_stop_waits_for_outcome_hooks(self):
+        relay = self.start(wait="200ms")
+        self.deliver(relay)
+        self.assertEqual(relay.stop(60), 0)
+        self.assert_all_heard()
+        self.assertNotIn("outcomes-dropped", relay.log())
+
+    def test_a_stop_does_not_wait_for_ever(self):
+        relay = self.start(wait="19s")
+        self.deliver(relay)
+        self.assertEqual(relay.stop(60), 0)
+        lost = int(re.search(r"outcomes-dropped count=(\d+) ", relay.log())[1])
+        self.assertEqual(lost + self.noted().count("delivered"), MESSAGES)
+        self.assertNotIn("killing it", relay.log())
+
+    def test_an_upgrade_waits_for_outcome_hooks(self):
+        relay = self.start(wait="200ms")
+        self.deliver(relay)
+        relay.ctl("upgrade")
+        proc.wait_until(lambda: " relay-left " in relay.log(), 40, "the old relay has left")
+        self.assert_all_heard()
+        self.assertNotIn("outcomes-dropped", relay.log())
+
+    def test_a_tick_within_a_minute(self):
+        relay = self.start()
+        self.assertNotIn("tick", self.noted())
+        proc.wait_until(lambda: "tick\n" in self.noted(), 80, "the first tick")
+        self.assertEqual(relay.stop(), 0)
