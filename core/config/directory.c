@@ -180,8 +180,11 @@ check_order(struct pn_check *check, const struct config_directory *directory)
 			first++;
 		snprintf(path, sizeof(path), "group_order[%zu]", i);
 		if (!config_directory_has_group(directory, order->items[i]))
-			pn_complain(check, path, "no group is called \"%s\"%s", order->items[i],
-			    option_hint(arena, order->items[i],
+			pn_complain(check, path,
+			    "no group is called \"%s\"; define it in "
+			    "directory.groups%s",
+			    order->items[i],
+			    option_near(arena, order->items[i],
 				config_directory_names(&directory->groups, arena)));
 		else if (first < i)
 			pn_complain(check, path, "\"%s\" stands in it twice", order->items[i]);

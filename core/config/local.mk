@@ -17,6 +17,7 @@ core_libcore_a_SOURCES += \
 	core/config/routes_check.c \
 	core/config/schema.c core/config/schema.h \
 	core/config/scopes.c core/config/scopes.h \
+	core/config/scopes_blame.c \
 	core/config/scopes_show.c \
 	core/config/secret.c \
 	core/config/settings.c core/config/settings.h \

@@ -244,6 +244,14 @@ option_suggest(const char *word, const char *const *words, struct buf *ret)
 }
 
 const char *
+option_near(struct arena *arena, const char *word, const char *const *words)
+{
+	const char *near = text_nearest(word, words);
+
+	return near ? arena_printf(arena, "; did you mean \"%s\"?", near) : "";
+}
+
+const char *
 option_hint(struct arena *arena, const char *word, const char *const *words)
 {
 	struct buf hint = BUF_INIT(HINT_MOST);

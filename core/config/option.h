@@ -34,7 +34,9 @@ const char *option_type_words(const struct pn_option *row);
 
 /* "did you mean ..." or, where nothing is near, all of `words` (NULL-ended). */
 void option_suggest(const char *word, const char *const *words, struct buf *ret);
-/* The same as a text in `arena`; "" where there is nothing to suggest. */
+/* For names that people make up, of which there may be thousands: the nearest, or "". */
+const char *option_near(struct arena *arena, const char *word, const char *const *words);
+/* The same as option_suggest() as a text in `arena`; "" where there is nothing to suggest. */
 const char *option_hint(struct arena *arena, const char *word, const char *const *words);
 
 /* Copies a value into memory that is locked, left out of dumps and wiped at the end. NULL: no

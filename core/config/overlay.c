@@ -101,7 +101,7 @@ unknown_name(const struct reading *reading, const struct config_node *key)
 	fill_complain(&reading->fill, NULL, key->mark,
 	    "no %s is called \"%s\"; define it in directory.%s%s", scope_word(reading->kind),
 	    key->text, scope_key(reading->kind),
-	    option_hint(arena, key->text, config_directory_names(known, arena)));
+	    option_near(arena, key->text, config_directory_names(known, arena)));
 }
 
 static bool

@@ -231,7 +231,7 @@ check_members(const struct core_fill *fill, struct pn_check *check, const char *
 			pn_complain(check, arena_printf(fill->arena, "%s.%s[%zu]", path, what, i),
 			    "no %s is called \"%s\"; define it in directory.%ss%s", what,
 			    wanted->items[i], what,
-			    option_hint(fill->arena, wanted->items[i], names));
+			    option_near(fill->arena, wanted->items[i], names));
 	}
 }
 

@@ -138,6 +138,7 @@ scopes_fill(const struct scopes *scopes, const struct scope_stack *stack,
 {
 	static const char *const more_keys[] = { "enabled", "accounts", "domains", "groups",
 		"users", NULL };
+	static const char *const layer_keys[] = { "enabled", NULL };
 	const struct scopes_how *how = &scopes->how;
 	const struct config_node *node = scopes_merge(scopes, stack, to->arena);
 	struct fill fill = { .tree = how->tree,
@@ -148,14 +149,17 @@ scopes_fill(const struct scopes *scopes, const struct scope_stack *stack,
 		.diags = to->diags,
 		.lacking = ret_lacking,
 		.more_keys = more_keys };
-	size_t before = to->diags->errors;
+	size_t before = to->diags->errors, first = to->diags->count;
 
-	if (stack->count > 0)
-		fill.where = scopes->layers[stack->layers[stack->count - 1]].where;
+	if (stack->count > 0) {
+		fill.where = scopes_where(scopes, stack);
+		fill.more_keys = layer_keys;
+	}
 	if (ret_lacking)
 		*ret_lacking = NULL;
 	*ret_enabled = read_enabled(&fill, node, stack->count > 0);
 	fill_entry(&fill, node, node ? node->mark : how->mark, how->rows, how->size, ret);
+	scopes_blame(scopes, stack, to->diags, first);
 	return to->diags->errors > before ? -EINVAL : 0;
 }
 

@@ -67,6 +67,8 @@ struct stored_setting {
 };
 /* What stands in a mark instead of a file's name, with line 0. */
 #define SCOPES_STORED "database"
+/* And for the path of what is about to be stored, whose value is in LABEL. */
+#define SCOPES_KEY "the key"
 
 struct scopes_how {
 	const struct config_tree *tree;
@@ -118,11 +120,17 @@ int scopes_fill(const struct scopes *scopes, const struct scope_stack *stack,
     const struct scopes_fill *to, struct settings *ret, bool *ret_enabled,
     const char **ret_lacking);
 
+/* As its settings are called in complaints: by the strongest of its layers. */
+const char *scopes_where(const struct scopes *scopes, const struct scope_stack *stack);
+/* Complaints from number `first` on then go by the layer in which the place stands they name. */
+void scopes_blame(const struct scopes *scopes, const struct scope_stack *stack, struct diags *diags,
+    size_t first);
+
 /* One setting of a stack as people read it. */
 struct scope_value {
 	const char *key;         /* "limits.level" */
 	const char *value;       /* YAML on one line; what is secret is not told */
-	const char *scope;       /* "user ada@clinic.example"; "default"; "module" */
+	const char *scope;       /* "user ada@clinic.example"; "everybody" */
 	struct config_mark mark; /* line 0: the database; no file: the module's own default */
 };
 /*

@@ -128,7 +128,7 @@ show(struct showing *showing, const struct pn_option *row, const char *path)
 {
 	const struct scopes *scopes = showing->scopes;
 	const struct config_node *node = find(scopes->section, path);
-	struct scope_value value = { .key = path, .scope = node ? "default" : "module" };
+	struct scope_value value = { .key = path, .scope = "everybody" };
 
 	if (!is_wanted(showing, path))
 		return;

@@ -116,6 +116,17 @@ read_value(const struct one *one)
 
 #define PATH_DEEP 16 /* groups in groups */
 
+/* The path is no part of the value, and is not told as if it were. */
+static struct config_mark
+key_mark(const struct one *one)
+{
+	struct config_mark mark = one->mark;
+
+	if (one->stored->label)
+		mark.file = SCOPES_KEY;
+	return mark;
+}
+
 /* `a.b` and its value as { a: { b: value } }. */
 static struct config_node *
 wrap(const struct one *one, const char *path, struct config_node *value, unsigned depth)
@@ -127,7 +138,7 @@ wrap(const struct one *one, const char *path, struct config_node *value, unsigne
 
 	map->kind = CONFIG_MAP;
 	key->kind = CONFIG_SCALAR;
-	map->mark = key->mark = one->mark;
+	map->mark = key->mark = key_mark(one);
 	key->text = arena_slice(arena, pn_slice(path, len));
 	if (path[len])
 		value = wrap(one, path + len + 1, value, depth + 1);

@@ -111,7 +111,11 @@ run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 		return code;
 	lines = json_object_get(answer, "lines");
 	if (json_array_size(lines) == 0) {
-		pn_error_set(err, -ENOENT, "%s: the relay remembers nothing of it", argv[0]);
+		pn_error_set(err, -ENOENT,
+		    "%s: the relay remembers nothing of it; it keeps the newest lines only, as "
+		    "many as "
+		    "relay.trace_memory holds, and none from before it started: look in the log",
+		    argv[0]);
 		code = EXIT_REFUSED;
 	}
 	json_array_foreach(lines, i, line)
@@ -121,7 +125,8 @@ run_trace(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 			pn_console_row(&ctl->console);
 			pn_console_field(&ctl->console, "line", text);
 		} else {
-			puts(text);
+			console_write(stdout, text);
+			putchar('\n');
 		}
 	}
 	json_decref(answer);

@@ -173,11 +173,32 @@ build(struct with_db *with, const char *label, struct pn_error *err)
 	for (size_t i = 0; i < diags.count; i++) {
 		const char *file = diags.items[i].mark.file;
 
-		if (r < 0 || (label && file && strcmp(file, label) == 0))
+		if (r < 0 ||
+		    (label && file && (strcmp(file, label) == 0 || strcmp(file, SCOPES_KEY) == 0)))
 			print_line(&diags.items[i]);
 	}
 	diags_free(&diags);
 	return r < 0 ? pn_error_set(err, r, "nothing was changed") : 0;
+}
+
+/* Scopes stand in YAML as keys; here they are options. */
+static int
+check_key(const struct request *request, struct pn_error *err)
+{
+	const char *key = request->words[1];
+
+	for (int kind = SCOPE_ACCOUNT; key && kind < SCOPE_KINDS; kind++) {
+		const char *scope = scope_key((enum config_scope_kind)kind);
+		size_t len = strlen(scope);
+
+		if (strncmp(key, scope, len) == 0 && (key[len] == '\0' || key[len] == '.'))
+			return pn_error_set(err, -EINVAL,
+			    "\"%s\" is no setting: give KEY and VALUE as for everybody, and say "
+			    "for "
+			    "whom with --%s NAME",
+			    key, scope_word((enum config_scope_kind)kind));
+	}
+	return 0;
 }
 
 static int
@@ -186,6 +207,8 @@ open_with_db(struct ctl *ctl, struct request *request, struct with_db *ret, stru
 	int code;
 
 	*ret = (struct with_db){ .ctl = ctl };
+	if (check_key(request, err) < 0)
+		return EXIT_REFUSED;
 	code = ctl_open_db(ctl, err);
 	if (code != EXIT_OK)
 		return code;
@@ -238,7 +261,8 @@ show_value(void *arg, const struct scope_value *value)
 
 	if (!value->mark.file)
 		snprintf(from, sizeof(from), "the module's default");
-	else if (value->mark.line == 0 || strcmp(value->mark.file, VALUE_LABEL) == 0)
+	else if (value->mark.line == 0 || strcmp(value->mark.file, VALUE_LABEL) == 0 ||
+		 strcmp(value->mark.file, SCOPES_KEY) == 0)
 		snprintf(from, sizeof(from), "database");
 	else
 		snprintf(from, sizeof(from), "%s:%u", value->mark.file, value->mark.line);
@@ -400,11 +424,14 @@ static int
 run_audit(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	char *end = NULL;
-	long long most = argc == 1 ? strtoll(argv[0], &end, 10) : AUDIT_ROWS;
+	long long most;
 	int code;
 
-	if (most <= 0 || (end && *end)) {
-		pn_error_set(err, -EINVAL, "\"%s\" is not a number of rows", argv[0]);
+	errno = 0;
+	most = argc == 1 ? strtoll(argv[0], &end, 10) : AUDIT_ROWS;
+	if (most <= 0 || errno != 0 || (end && *end)) {
+		pn_error_set(
+		    err, -EINVAL, "\"%s\" is not a number of rows; write for example 50", argv[0]);
 		return EXIT_USAGE;
 	}
 	code = ctl_open_db(ctl, err);

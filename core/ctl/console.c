@@ -6,6 +6,7 @@
  */
 #include <core/ctl/console.h>
 #include <errno.h>
+#include <glib.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -38,28 +39,97 @@ pn_console_field(struct pn_console *console, const char *name, const char *value
 	json_object_set_new(console->row, name, value ? json_string(value) : json_null());
 }
 
-/* A value as people read it; in `memory` where it needs one. */
-static const char *
-plain(json_t *value, char *memory, size_t size)
+/* ---- for people ------------------------------------------------------------------------------ */
+
+/* What would steer the terminal, or show text in another order than it has. */
+static bool
+is_shown_as_it_is(gunichar c)
 {
+	switch (g_unichar_type(c)) {
+	case G_UNICODE_CONTROL:
+	case G_UNICODE_FORMAT:
+	case G_UNICODE_SURROGATE:
+	case G_UNICODE_UNASSIGNED:
+	case G_UNICODE_PRIVATE_USE:
+	case G_UNICODE_LINE_SEPARATOR:
+	case G_UNICODE_PARAGRAPH_SEPARATOR:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* To be freed with g_string_free. */
+static GString *
+shown(const char *text)
+{
+	GString *ret = g_string_new(NULL);
+
+	while (*text) {
+		gunichar c = g_utf8_get_char_validated(text, -1);
+
+		if (c == (gunichar)-1 || c == (gunichar)-2) {
+			g_string_append_printf(ret, "\\x%02x", (unsigned char)*text++);
+			continue;
+		}
+		if (is_shown_as_it_is(c))
+			g_string_append_unichar(ret, c);
+		else
+			g_string_append_printf(ret, "\\u{%x}", c);
+		text += g_utf8_skip[(unsigned char)*text];
+	}
+	return ret;
+}
+
+void
+console_write(FILE *out, const char *text)
+{
+	GString *safe = shown(text);
+
+	fputs(safe->str, out);
+	g_string_free(safe, TRUE);
+}
+
+/* A value as people read it; to be freed. */
+static GString *
+plain(const json_t *value)
+{
+	GString *ret;
 	char *text;
 
 	if (json_is_string(value))
-		return json_string_value(value);
+		return shown(json_string_value(value));
 	if (!value || json_is_null(value))
-		return "-";
+		return g_string_new("-");
 	if (json_is_boolean(value))
-		return json_is_true(value) ? "yes" : "no";
+		return g_string_new(json_is_true(value) ? "yes" : "no");
 	text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-	snprintf(memory, size, "%s", text ? text : "");
+	ret = shown(text ? text : "");
 	free(text);
-	return memory;
+	return ret;
+}
+
+/* Columns, not bytes. */
+static int
+width_of(const char *text)
+{
+	int width = 0;
+
+	for (; *text; text += g_utf8_skip[(unsigned char)*text])
+		if (!g_unichar_iszerowidth(g_utf8_get_char(text)))
+			width += g_unichar_iswide(g_utf8_get_char(text)) ? 2 : 1;
+	return width;
+}
+
+static void
+print_padded(const char *text, int width, FILE *out)
+{
+	fprintf(out, "%s%*s", text, width - width_of(text), "");
 }
 
 static void
 print_fields(json_t *row, FILE *out)
 {
-	char memory[256];
 	const char *name;
 	json_t *value;
 	int width = 0;
@@ -71,7 +141,10 @@ print_fields(json_t *row, FILE *out)
 	}
 	json_object_foreach(row, name, value)
 	{
-		fprintf(out, "%-*s  %s\n", width, name, plain(value, memory, sizeof(memory)));
+		GString *text = plain(value);
+
+		fprintf(out, "%-*s  %s\n", width, name, text->str);
+		g_string_free(text, TRUE);
 	}
 }
 
@@ -79,16 +152,15 @@ static int
 column_width(json_t *rows, const char *name)
 {
 	int width = (int)strlen(name);
-	char memory[256];
 	json_t *row;
 	size_t i;
 
 	json_array_foreach(rows, i, row)
 	{
-		int len = (int)strlen(plain(json_object_get(row, name), memory, sizeof(memory)));
+		GString *text = plain(json_object_get(row, name));
 
-		if (len > width)
-			width = len;
+		width = MAX(width, width_of(text->str));
+		g_string_free(text, TRUE);
 	}
 	return width;
 }
@@ -103,7 +175,6 @@ static void
 print_table(json_t *rows, FILE *out)
 {
 	json_t *widths = json_object(), *row, *value;
-	char memory[256];
 	const char *name;
 	size_t i;
 
@@ -117,8 +188,10 @@ print_table(json_t *rows, FILE *out)
 	{
 		json_object_foreach(widths, name, value)
 		{
-			fprintf(out, "%-*s  ", (int)json_integer_value(value),
-			    plain(json_object_get(row, name), memory, sizeof(memory)));
+			GString *text = plain(json_object_get(row, name));
+
+			print_padded(text->str, (int)json_integer_value(value) + 2, out);
+			g_string_free(text, TRUE);
 		}
 		fputc('\n', out);
 	}

@@ -22,6 +22,8 @@ int console_open(struct pn_console *console, bool json);
 void console_add(struct pn_console *console, json_t *row);
 /* Prints everything to `out`: a JSON array, or columns, or for a single row its fields by line. */
 void console_print(struct pn_console *console, FILE *out);
+/* Text for a terminal: what would steer it or change the order of text is written as its number. */
+void console_write(FILE *out, const char *text);
 void console_close(struct pn_console *console);
 
 #endif

@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 bin_PROGRAMS += posternctl
 posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_config.c core/ctl/command_explain.c \
 	core/ctl/explain.h core/ctl/explain_message.c core/ctl/explain_show.c \
+	core/ctl/known.c core/ctl/known.h \
 	core/ctl/command_docs.c core/ctl/command_live.c core/ctl/command_queue.c core/ctl/command_settings.c \
 	core/ctl/command_user.c
 posternctl_LDADD = $(CORE_LIBS)

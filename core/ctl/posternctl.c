@@ -5,7 +5,8 @@
  * Commands are words ("queue list"); the core's are in tables, a module's come with the module.
  */
 #include <core/base/log.h>
-#include <core/ctl/commands.h>
+#include <core/ctl/known.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 
@@ -38,22 +39,6 @@ print_usage(FILE *out)
 	fputs(codes_help, out);
 }
 
-/* Number of arguments that `words` takes up, 0 if they do not begin so. */
-static int
-words_match(const char *words, int argc, char **argv)
-{
-	for (int i = 0; i < argc; i++) {
-		size_t len = strcspn(words, " ");
-
-		if (strlen(argv[i]) != len || memcmp(words, argv[i], len) != 0)
-			return 0;
-		if (words[len] == '\0')
-			return i + 1;
-		words += len + 1;
-	}
-	return 0;
-}
-
 static int
 wrong_arguments(const char *words, const char *arguments)
 {
@@ -65,15 +50,30 @@ static int
 run_module_command(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	const struct chain_entry *entry = NULL;
+	const struct pn_module *module = NULL;
 	const struct pn_command *command;
-	int words = 0, code = ctl_open_db(ctl, err);
+	enum known known = known_find(ctl, argc, argv, &module);
+	int words = 0, code;
 
-	if (code != EXIT_OK)
+	if (known == KNOWN_NOT) {
+		known_complain(ctl, argc, argv);
+		return EXIT_USAGE;
+	}
+	code = ctl_open_db(ctl, err);
+	if (code != EXIT_OK) {
+		if (known == KNOWN_PERHAPS)
+			known_complain(ctl, argc, argv);
 		return code;
+	}
 	command = generation_command(ctl->generation, argc, argv, &entry, &words);
+	if (!command && module) {
+		pn_error_set(err, -ENOENT,
+		    "\"%s\" is a command of module %s, which the pipeline does not have", argv[0],
+		    module->name);
+		return EXIT_REFUSED;
+	}
 	if (!command) {
-		fprintf(stderr, "posternctl: there is no command \"%s\"; see posternctl --help\n",
-		    argv[0]);
+		known_complain(ctl, argc, argv);
 		return EXIT_USAGE;
 	}
 	argc -= words;
@@ -91,7 +91,7 @@ run(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	for (size_t t = 0; ctl_tables[t]; t++) {
 		for (const struct ctl_command *c = ctl_tables[t]; c->words; c++) {
-			int words = words_match(c->words, argc, argv);
+			int words = known_match(c->words, argc, argv);
 
 			if (words == 0)
 				continue;

@@ -117,21 +117,22 @@ static void
 run_check(const struct entry_scopes *own, const struct scope_stack *stack,
     struct effective *effective, struct diags *diags)
 {
-	const char *where = own->scopes->layers[stack->layers[stack->count - 1]].where;
+	const char *where = scopes_where(own->scopes, stack);
 	struct blob_access access = { 0 };
 	struct pn_check check = { &effective->settings, where, diags, &access };
-	size_t errors = diags->errors;
+	size_t errors = diags->errors, first = diags->count;
 	int r;
 
 	if (own->module->check)
 		own->module->check(&check, effective->settings.values);
-	if (!own->module->prepare || diags->errors > errors)
-		return;
-	blob_access_begin(&access, own->blobs, own->module, own->scopes, stack);
-	r = own->module->prepare(&check, effective->settings.values, &effective->derived);
-	blob_access_end(&access);
-	if (r < 0 && diags->errors == errors)
-		pn_complain(&check, "", "cannot be prepared: %s", strerror(-r));
+	if (own->module->prepare && diags->errors == errors) {
+		blob_access_begin(&access, own->blobs, own->module, own->scopes, stack);
+		r = own->module->prepare(&check, effective->settings.values, &effective->derived);
+		blob_access_end(&access);
+		if (r < 0 && diags->errors == errors)
+			pn_complain(&check, "", "cannot be prepared: %s", strerror(-r));
+	}
+	scopes_blame(own->scopes, stack, diags, first);
 }
 
 /* New ones, not kept. `secrets` NULL: all have been read. */

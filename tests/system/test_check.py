@@ -27,14 +27,13 @@ class Ctl(RelayCase):
 class Check(Ctl):
     def test_broken_configurations(self):
         """Every mistake, to the column, in one run; warnings alone are no refusal."""
-        modules = f"{Programs(self.builddir).modules}:{self.builddir}/tests/modules/.libs"
         cases = sorted(path.parent for path in BAD.glob("*/expected"))
         self.assertGreaterEqual(len(cases), 20)
         for case in cases:
             with self.subTest(case=case.name):
                 expected = (case / "expected").read_text()
                 errors = sum(": warning: " not in line for line in expected.splitlines())
-                done = self.ctl("-m", modules, "check", case.name, cwd=BAD)
+                done = self.ctl("check", case.name, cwd=BAD)
                 said = done.stderr
                 if errors:
                     said, _, last = said.rstrip("\n").rpartition("\n")
@@ -43,6 +42,14 @@ class Check(Ctl):
                 self.assertEqual(said, expected)
                 self.assertEqual(done.returncode, REFUSED if errors else OK, done.stdout)
                 self.assertEqual("good" in done.stdout, not errors)
+
+    def test_protection_that_is_not_to_be_had(self):
+        """Wanted where nobody selects, or chosen where nobody provides: a warning with the place, to the letter."""
+        modules = f"{Programs(self.builddir).modules}:{self.builddir}/tests/modules/.libs"
+        for case in ("nobody-selects", "nobody-provides"):
+            done = self.ctl("-m", modules, "check", case, cwd=BAD.parent / "policy")
+            self.assertEqual(done.stderr, (BAD.parent / "policy" / case / "expected").read_text())
+            self.assertEqual(done.returncode, OK)
 
     def test_protection_that_works(self):
         """Wanted, chosen and provided: nothing to warn of; nor where the wanting entry is off."""
@@ -113,8 +120,12 @@ class Commands(Ctl):
         relay = self.relay_with_user()
         for words, said in (([], "Usage: posternctl"), (["--nonsense"], "Usage: posternctl"),
                             (["frobnicate"], 'there is no command "frobnicate"'),
-                            (["user"], 'there is no command "user"'),
-                            (["user", "frobnicate", USER], 'there is no command "user"'),
+                            (["user"], "Usage: posternctl user add ADDRESS\n"),
+                            (["user"], " posternctl user passwd [--scram] ADDRESS\n"),
+                            (["user", "frobnicate", USER], 'there is no command "user frobnicate"'),
+                            (["user", "ad", USER], 'did you mean "user add"?'),
+                            (["chekc"], 'there is no command "chekc"; did you mean "check"?'),
+                            (["audit", "list", "99999999999999999999"], "is not a number of rows"),
                             (["trace"], "Usage: posternctl trace ID"),
                             (["user", "add"], "Usage: posternctl user add ADDRESS"),
                             (["user", "passwd"], "Usage: posternctl user passwd [--scram] ADDRESS"),
@@ -123,6 +134,23 @@ class Commands(Ctl):
                 done = relay.ctl(*words, check=False)
                 self.assertEqual((done.returncode, done.stdout), (USAGE, ""), done.stderr)
                 self.assertIn(said, done.stderr)
+
+    def test_a_mistyped_command_is_no_fault_of_the_configuration(self):
+        """Without a good one, and with a module that cannot be loaded: then it might be that one's, so both are said."""
+        done = self.ctl("-c", "/nonexistent", "chekc")
+        self.assertEqual((done.returncode, done.stderr),
+                         (USAGE, 'posternctl: there is no command "chekc"; did you mean "check"? see posternctl --help\n'))
+        done = self.ctl("-c", "/nonexistent", "-m", f"{self.builddir}/tests/modules/.libs", "chekc")
+        self.assertEqual(done.returncode, REFUSED)
+        self.assertIn('there is no command "chekc"', done.stderr)
+        self.assertIn("/nonexistent", done.stderr)
+        done = self.ctl("-c", "/nonexistent", "user", "passwd", USER)  # a module's: its configuration is needed
+        self.assertEqual(done.returncode, REFUSED)
+        self.assertNotIn("there is no command", done.stderr)
+        relay = self.relay({"plain": {"tls": "none", "auth": "off"}})
+        done = relay.ctl("user", "passwd", USER, check=False)
+        self.assertEqual(done.returncode, REFUSED)
+        self.assertIn("a command of module auth, which the pipeline does not have", done.stderr)
 
     def test_help_alone_lists_the_commands(self):
         done = self.ctl("-c", "/nonexistent", "help")
@@ -156,6 +184,7 @@ class Commands(Ctl):
         self.assertEqual((status["accepted"], status["waiting"], status["generation"]), (0, 0, 1))
         self.assertEqual(status["pid"], relay.child("relay"))
         done = relay.ctl("trace", "6C3KN7EXW2G00", check=False)
+        self.assertIn("relay.trace_memory", done.stderr)
         self.assertEqual(done.returncode, REFUSED)
         with smtplib.SMTP("127.0.0.1", relay.port("plain")) as client:
             client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")

@@ -130,6 +130,23 @@ class Mistakes(ScopesCase):
             f'{path}:10:16: stamper.users.bo@clinic.example.enabled: "perhaps" is neither yes nor no',
             f"posternctl: {relay.conf}: 6 errors"])
 
+    def test_whose_mistake_it_is(self):
+        """A domain's is told as the domain's, also where a user of it has settings of his own; once."""
+        relay = self.scoped_relay({"tuner": {"value": "y", "domains": {"clinic.example": {"limits": {"level": 100}}, "x.example": {"bad": True}},
+                                             "users": {"bo@clinic.example": {"value": "x"}, "a@x.example": {"value": "x"}}}},
+                                  ["tuner"])
+        done = relay.ctl("check", check=False)
+        said = [line.split(": ", 1)[1] for line in done.stderr.splitlines()[:-1]]
+        self.assertEqual(said, ['tuner.domains.clinic.example.limits.level: "100" is out of range; write a value from 0 to 99',
+                                "tuner.domains.x.example.bad: is refused"])
+
+    def test_many_groups_are_not_listed(self):
+        relay = self.scoped_relay({}, directory={"groups": {f"group{number}": [] for number in range(50)},
+                                                 "group_order": ["zzz", "group7x"]})
+        said = relay.ctl("check", check=False).stderr
+        self.assertIn('no group is called "zzz"; define it in directory.groups\n', said)
+        self.assertIn('no group is called "group7x"; define it in directory.groups; did you mean "group7"?', said)
+
     def test_help_says_what_is_scoped(self):
         relay = self.scoped_relay({})
         said = relay.ctl("help", "stamper").stdout
@@ -226,15 +243,15 @@ class Database(ScopesCase):
 
         rows = self.settings(relay, "get", "stamper")
         self.assertEqual([one["key"] for one in rows], ["enabled", "name", "value"])
-        self.assertEqual(row(rows, "enabled"), ("yes", "module", "the module's default"))
-        self.assertEqual(row(rows, "name"), ("X-Stamp", "module", "the module's default"))
-        self.assertEqual(row(rows, "value"), ("yaml", "default", line('value: "yaml"')))
+        self.assertEqual(row(rows, "enabled"), ("yes", "everybody", "the module's default"))
+        self.assertEqual(row(rows, "name"), ("X-Stamp", "everybody", "the module's default"))
+        self.assertEqual(row(rows, "value"), ("yaml", "everybody", line('value: "yaml"')))
         for scope, wanted in ((("--user", "bo@clinic.example"), ("yaml user", "user bo@clinic.example")),
                               (("--user", "x@clinic.example"), ("yaml domain", "domain clinic.example")),
                               (("--domain", "clinic.example"), ("yaml domain", "domain clinic.example")),
                               (("--account", "clinic"), ("stored", "account clinic")),
                               (("--domain", "lab.example"), ("stored", "account clinic")),
-                              (("--group", "doctors"), ("yaml", "default"))):
+                              (("--group", "doctors"), ("yaml", "everybody"))):
             value, owner, _ = row(self.settings(relay, "get", "stamper", "value", *scope), "value")
             self.assertEqual((value.strip('"'), owner), wanted, scope)
         self.assertIn("has no setting \"valu\"", self.settings(relay, "get", "stamper", "valu", code=1))
@@ -261,7 +278,10 @@ class Database(ScopesCase):
         """Refused before it is stored, with the place and what would be right."""
         relay = self.scoped_relay({"tuner": {"value": "yaml"}}, ["tuner"])
         for words, said in (
-                (["tuner", "valu", "x"], 'the value: tuner: unknown option "valu"; did you mean "value"?'),
+                (["tuner", "valu", "x"], 'the key: tuner: unknown option "valu"; did you mean "value"?'),
+                (["tuner", "limits", "{levle: 1}"], 'the value:1:2: tuner.limits: unknown option "levle"'),
+                (["tuner", "users", "{a@x.example: {value: x}}"], '"users" is no setting: give KEY and VALUE'),
+                (["tuner", "domains.x.example.value", "x"], "--domain NAME"),
                 (["tuner", "value", "[x]", "--user", "a@x.example"],
                  "the value:1:1: tuner.users.a@x.example.value: must be a text, not a list"),
                 (["tuner", "words", "[a, {b: c}]"], "the value:1:5: tuner.words[1]: must be a text, not a map"),

@@ -204,6 +204,35 @@ START_TEST(rows_are_a_table)
 }
 END_TEST
 
+/* U+202E turns the text behind it around, U+009B steers terminals, \377 is no UTF-8. */
+START_TEST(nothing_steers_the_terminal)
+{
+	struct pn_console console;
+	char *text, *written;
+	size_t size;
+	FILE *out = open_memstream(&written, &size);
+
+	ck_assert_int_eq(console_open(&console, false), 0);
+	pn_console_row(&console);
+	pn_console_field(&console, "to",
+	    "a\xe2\x80\xae"
+	    "b@x.example");
+	pn_console_row(&console);
+	pn_console_field(&console, "to",
+	    "\xc3\xa4\xc2\x9b"
+	    "1;2\x1b[0m");
+	text = printed(&console);
+	ck_assert_str_eq(text, "to                    \n"
+			       "a\\u{202e}b@x.example  \n"
+			       "\xc3\xa4\\u{9b}1;2\\u{1b}[0m   \n");
+	free(text);
+	console_write(out, "line\n\xff");
+	fclose(out);
+	ck_assert_str_eq(written, "line\\u{a}\\xff");
+	free(written);
+}
+END_TEST
+
 START_TEST(one_row_is_a_list)
 {
 	struct pn_console console;
@@ -276,6 +305,7 @@ main(void)
 	tcase_add_test(socket_case, the_socket_is_private);
 	tcase_add_loop_test(socket_case, garbage_is_survived, 0, 5);
 	tcase_add_test(plain, rows_are_a_table);
+	tcase_add_test(plain, nothing_steers_the_terminal);
 	tcase_add_test(plain, one_row_is_a_list);
 	tcase_add_test(plain, rows_are_json);
 	tcase_add_test(plain, recent_lines_by_id);
