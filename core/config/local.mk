@@ -5,6 +5,7 @@ core_libcore_a_SOURCES += \
 	core/config/directory.c core/config/directory.h \
 	core/config/fill.h \
 	core/config/help.c \
+	core/config/keyring.c core/config/keyring.h \
 	core/config/marks.c \
 	core/config/mdoc.c \
 	core/config/option.c core/config/option.h \

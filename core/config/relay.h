@@ -44,6 +44,7 @@ struct config_limits {
 
 struct config_spool {
 	int64_t segment_size, reserve, gather; /* bytes, bytes, microseconds */
+	const struct pn_secret *encrypt_with;  /* text of a keyring; NULL: in clear */
 };
 
 struct config_queue {

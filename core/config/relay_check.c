@@ -5,6 +5,7 @@
  * Called by relay.c once per reading. Where a file could not be read to its end, nothing is said to
  * be missing: it may stand in what was not read.
  */
+#include <core/config/keyring.h>
 #include <core/config/option.h>
 #include <core/config/relay_tables.h>
 #include <core/net/address.h>
@@ -325,6 +326,18 @@ check_limits(const struct core_fill *fill, struct pn_check *check)
 		    check, "limits.recipients", "RFC 5321 section 4.5.3.1.8 wants at least 100");
 }
 
+static void
+check_keys(const struct core_fill *fill, struct pn_check *check)
+{
+	const struct pn_secret *secret = fill->core->relay.spool.encrypt_with;
+	struct keyring *keys = NULL;
+	struct pn_error err;
+
+	if (secret && keyring_parse(pn_secret_bytes(secret), &keys, &err) < 0)
+		pn_complain(check, "spool.encrypt_with", "%s", err.text);
+	keyring_release(&keys);
+}
+
 void
 relay_check(const struct core_fill *fill)
 {
@@ -337,4 +350,5 @@ relay_check(const struct core_fill *fill)
 		    has_key ? "key" : "certificate", has_key ? "certificate" : "key");
 	check_shared(fill, &check);
 	check_limits(fill, &check);
+	check_keys(fill, &check);
 }

@@ -144,6 +144,10 @@ static const struct pn_option spool_options[] = {
 	    "Size of the files that accepted mail is written to; they are reused."),
 	PN_OPT_SIZE("reserve", SPOOL, reserve, "256m", 0, INT64_C(1) << 40, 0,
 	    "Disk space that stays free: below it new mail is asked to come back later (452)."),
+	PN_OPT_SECRET("encrypt_with", SPOOL, encrypt_with, 0,
+	    "Keys that mail is encrypted with on disk (AES-256-GCM), a line each: a name and 64 "
+	    "hexadecimal digits. The first one encrypts, all of them decrypt; left out, mail waits "
+	    "in clear."),
 	PN_OPT_INT("gather", SPOOL, gather, "3000", 0, 100000, 0,
 	    "Most microseconds that a message waits for others to be written with, under load "
 	    "only."),

@@ -159,6 +159,7 @@ relay_apply(struct relay *relay, struct settled *settled)
 	relay->settled = settled_hold(settled);
 	log_setup("relay", (enum pn_level)config->log_level);
 	mail_bytes_budget((size_t)config->limits.memory);
+	relay_spool_configure(relay);
 	relay->switching += relay->lane_count;
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));

@@ -7,6 +7,7 @@
  */
 #include <core/base/clock.h>
 #include <core/base/log.h>
+#include <core/config/keyring.h>
 #include <core/master/relay_state.h>
 #include <errno.h>
 #include <glib.h>
@@ -29,6 +30,42 @@ struct relay_restore {
 	guint at; /* those before it are the queue's */
 };
 
+static int
+read_keys(const struct config_relay *config, struct keyring **ret, struct pn_error *err)
+{
+	const struct pn_secret *secret = config->spool.encrypt_with;
+
+	*ret = NULL;
+	return secret ? keyring_parse(pn_secret_bytes(secret), ret, err) : 0;
+}
+
+/* On the spool's thread. */
+static void
+key_is_needed(void *arg, const char *key)
+{
+	log_event(PN_LOG_WARNING, "spool-key-needed", "key", key, "reason",
+	    "mail in the spool is encrypted with it and cannot be read after a restart: put it "
+	    "back "
+	    "into relay.spool.encrypt_with, behind the first",
+	    NULL);
+}
+
+void
+relay_spool_configure(struct relay *relay)
+{
+	const struct config_relay *config = &generation_core(relay->generation)->relay;
+	struct keyring *keys = NULL;
+	struct pn_error err = { 0 };
+	int r = read_keys(config, &keys, &err);
+
+	if (r == 0)
+		r = spool_set_keys(relay->spool, keys, key_is_needed, NULL);
+	if (r < 0)
+		log_event(PN_LOG_ERROR, "spool-keys-unchanged", "reason",
+		    r == -ENOMEM ? "out of memory" : err.text, NULL);
+	keyring_release(&keys);
+}
+
 int
 relay_spool_open(struct relay *relay, struct pn_error *err)
 {
@@ -39,11 +76,12 @@ relay_spool_open(struct relay *relay, struct pn_error *err)
 		.reserve = (uint64_t)config->spool.reserve,
 		.gather_us = (uint32_t)config->spool.gather };
 	int64_t until = clock_monotonic_ms() + SPOOL_WAIT_MS;
-	int r;
+	int r = read_keys(config, &settings.keys, err);
 
-	while ((r = spool_follow(&settings, &relay->spool, err)) == -EBUSY &&
+	while (r == 0 && (r = spool_follow(&settings, &relay->spool, err)) == -EBUSY &&
 	       clock_monotonic_ms() < until)
 		poll(NULL, 0, SPOOL_RETRY_MS);
+	keyring_release(&settings.keys);
 	g_free(directory);
 	return r;
 }

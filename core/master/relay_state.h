@@ -45,6 +45,8 @@ struct relay {
 /* ---- relay_spool.c ---- */
 /* Takes messages from now on. Waits for another relay only if that follows one as well. */
 int relay_spool_open(struct relay *relay, struct pn_error *err);
+/* What a reload may change of it. */
+void relay_spool_configure(struct relay *relay);
 /* When the lanes run: hands them, later, what waits in the spool. */
 int relay_spool_inherit(struct relay *relay, struct pn_error *err);
 /* When neither the spool nor the lanes are any more. */

@@ -39,31 +39,39 @@ choose(const struct spool *spool)
 
 /* ---- one message ---- */
 
+/* A segment being emptied. */
+struct source {
+	int fd;
+	struct cipher *cipher; /* NULL: in clear */
+};
+
 static int
-read_record(const struct spool *spool, int fd, const struct live *live, struct buf *head,
-    struct spool_op *op)
+read_record(const struct spool *spool, const struct source *source, const struct live *live,
+    struct buf *head, struct spool_op *op)
 {
 	struct spool_place place = { live->segment->number, live->offset, live->length };
 	struct record_header header;
-	int r = read_header(spool->io, fd, &place, live->segment->epoch, &header);
+	int r = read_header(spool->io, source->fd, &place, live->segment->epoch, &header);
 
 	if (r == 0)
-		r = read_head(spool->io, fd, &place, &header, head);
+		r = read_head(spool->io, source->fd, &place, &header, source->cipher, head);
 	if (r < 0)
 		return r;
 	op->owned = g_try_malloc(header.body_len + 1);
 	if (!op->owned)
 		return -ENOMEM;
-	op->body = pn_slice(op->owned, header.body_len);
-	return read_body(spool->io, fd, &place, &header, op->owned);
+	op->body.data = op->owned;
+	return read_body(
+	    spool->io, source->fd, &place, &header, source->cipher, op->owned, &op->body.len);
 }
 
 static int
-make_copy(const struct spool *spool, int fd, const struct live *live, struct spool_op *op)
+make_copy(const struct spool *spool, const struct source *source, const struct live *live,
+    struct spool_op *op)
 {
 	struct field_writer writer = { &op->encoded, 0 };
 	struct buf head = BUF_INIT(RECORD_HEAD_MOST);
-	int r = read_record(spool, fd, live, &head, op);
+	int r = read_record(spool, source, live, &head, op);
 
 	if (r == 0) {
 		memcpy(op->id, live->id, ITEM_ID_SIZE);
@@ -83,10 +91,10 @@ leave_alone(struct segment *segment)
 }
 
 static int
-copy(struct spool *spool, int fd, const struct live *live)
+copy(struct spool *spool, const struct source *source, const struct live *live)
 {
 	struct spool_op *op = spool_op_new(RECORD_COPY);
-	int r = make_copy(spool, fd, live, op);
+	int r = make_copy(spool, source, live, op);
 
 	if (r < 0) {
 		leave_alone(live->segment);
@@ -120,7 +128,7 @@ compact_accept(struct spool *spool, const struct spool_op *op)
 
 /* Writing one may begin a segment and so move those before it: the list is looked at once. */
 static void
-step(struct spool *spool, const struct segment *segment, int fd)
+step(struct spool *spool, const struct segment *segment, const struct source *source)
 {
 	struct live *some[STEP_MESSAGES];
 	uint64_t bytes = 0;
@@ -134,15 +142,32 @@ step(struct spool *spool, const struct segment *segment, int fd)
 		some[count++] = live;
 	}
 	for (size_t i = 0; r == 0 && i < count; i++)
-		r = copy(spool, fd, some[i]);
+		r = copy(spool, source, some[i]);
+}
+
+/* False: it cannot be read. */
+static bool
+empty(struct spool *spool, const struct segment *segment)
+{
+	char path[SPOOL_PATH];
+	struct source source;
+
+	if (spool_keys_open(spool, &segment->wrap, &source.cipher) < 0)
+		return false;
+	spool_segment_path(spool, segment->slot, path);
+	source.fd = spool->io->open(spool->io->arg, path, O_RDONLY);
+	if (source.fd >= 0) {
+		step(spool, segment, &source);
+		spool->io->close(spool->io->arg, source.fd);
+	}
+	cipher_free(&source.cipher);
+	return source.fd >= 0;
 }
 
 bool
 compact_run(struct spool *spool)
 {
-	char path[SPOOL_PATH];
 	struct segment *segment;
-	int fd;
 
 	if (spool->copying > 0) /* the next commit syncs them */
 		return true;
@@ -154,13 +179,9 @@ compact_run(struct spool *spool)
 	spool->compact_due = segment != NULL;
 	if (!segment)
 		return false;
-	spool_segment_path(spool, segment->slot, path);
-	fd = spool->io->open(spool->io->arg, path, O_RDONLY);
-	if (fd < 0) {
+	if (!empty(spool, segment)) {
 		leave_alone(segment);
 		return true;
 	}
-	step(spool, segment, fd);
-	spool->io->close(spool->io->arg, fd);
 	return spool->copying > 0 || clock_monotonic_ms() >= spool->compact_at_ms;
 }

@@ -90,13 +90,18 @@ next_writer(struct spool *spool, uint64_t least, uint64_t *ret, struct pn_error 
 }
 
 static struct spool *
-make_past(const struct spool *spool)
+make_past(struct spool *spool)
 {
-	struct spool_settings settings = {
-		.directory = spool->directory, .segment_size = spool->segment_size, .io = spool->io
-	};
+	struct spool_settings settings = { .directory = spool->directory,
+		.segment_size = spool->segment_size,
+		.io = spool->io,
+		.keys = spool->known };
+	struct spool *past;
 
-	return spool_make(&settings);
+	pthread_mutex_lock(&spool->table_lock);
+	past = spool_make(&settings);
+	pthread_mutex_unlock(&spool->table_lock);
+	return past;
 }
 
 int
@@ -114,6 +119,7 @@ inherit_begin(struct spool *spool, struct pn_error *err)
 		r = next_writer(spool, least, &writer, err);
 	if (r == 0) {
 		spool->next_number = spool->next_sequence = writer << NUMBERS_SHIFT;
+		spool->own_number = spool->next_number;
 		spool->own_slot = spool->next_slot = writer << SLOTS_SHIFT;
 		memcpy(spool->greatest_id, past->greatest_id, ITEM_ID_SIZE);
 		item_id_maker((unsigned)(writer % ITEM_ID_MAKERS));
@@ -149,6 +155,7 @@ adopt(struct spool *spool, void *arg)
 	spool->figures.live_bytes = spool->live.bytes;
 	if (strcmp(past->greatest_id, spool->greatest_id) > 0)
 		memcpy(spool->greatest_id, past->greatest_id, ITEM_ID_SIZE);
+	spool->locked = past->locked;
 	/* Those were in no STATE of ours. */
 	spool->checkpoint = 0;
 	spool->pass.active = false;

@@ -12,12 +12,13 @@ core_libcore_a_SOURCES += \
 	core/queue/record.c core/queue/record.h \
 	core/queue/record_plan.c core/queue/record_plan.h \
 	core/queue/record_read.c \
-	core/queue/recovery.c core/queue/recovery_list.c \
+	core/queue/recovery.c core/queue/recovery_keys.c core/queue/recovery_list.c \
 	core/queue/scan.c core/queue/scan.h \
+	core/queue/cipher.c core/queue/cipher.h \
 	core/queue/segment.c core/queue/segment.h \
 	core/queue/segment_io.c core/queue/segment_io.h \
-	core/queue/spool.c core/queue/spool.h core/queue/spool_core.h \
-	core/queue/tail.c \
+	core/queue/spool.c core/queue/spool.h core/queue/spool_core.h core/queue/spool_keys.c \
+	core/queue/tail.c core/queue/tail_cipher.c \
 	core/queue/takeover.c core/queue/takeover.h
 
 core_libcore_a_SOURCES += \
@@ -55,4 +56,17 @@ tests_unit_spool_follow_SOURCES = tests/unit/spool_follow.c $(spool_test_help)
 tests_unit_spool_plan_SOURCES = tests/unit/spool_plan.c $(spool_test_help)
 tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
 tests_unit_spool_real_SOURCES = tests/unit/spool_real.c $(spool_test_help)
+UNIT_TESTS += tests/unit/spool_cipher
+tests_unit_spool_cipher_SOURCES = tests/unit/spool_cipher.c $(spool_test_help)
+# The same with encryption.
+UNIT_TESTS += tests/unit/spool_encrypted tests/unit/spool_compact_encrypted \
+	tests/unit/spool_follow_encrypted tests/unit/spool_power_encrypted
+tests_unit_spool_encrypted_SOURCES = $(tests_unit_spool_SOURCES)
+tests_unit_spool_encrypted_CPPFLAGS = $(AM_CPPFLAGS) -DKIT_ENCRYPTED
+tests_unit_spool_compact_encrypted_SOURCES = $(tests_unit_spool_compact_SOURCES)
+tests_unit_spool_compact_encrypted_CPPFLAGS = $(AM_CPPFLAGS) -DKIT_ENCRYPTED
+tests_unit_spool_follow_encrypted_SOURCES = $(tests_unit_spool_follow_SOURCES)
+tests_unit_spool_follow_encrypted_CPPFLAGS = $(AM_CPPFLAGS) -DKIT_ENCRYPTED
+tests_unit_spool_power_encrypted_SOURCES = $(tests_unit_spool_power_SOURCES)
+tests_unit_spool_power_encrypted_CPPFLAGS = $(AM_CPPFLAGS) -DKIT_ENCRYPTED
 endif

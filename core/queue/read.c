@@ -11,8 +11,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
+/* Only what never changes: the rest is the committer's. */
 static bool
-find_segment(struct spool *spool, uint64_t number, uint64_t *ret_slot, uint64_t *ret_epoch)
+find_segment(struct spool *spool, uint64_t number, struct segment *ret)
 {
 	bool found = false;
 
@@ -22,8 +23,9 @@ find_segment(struct spool *spool, uint64_t number, uint64_t *ret_slot, uint64_t 
 
 		if (segment->number != number)
 			continue;
-		*ret_slot = segment->slot;
-		*ret_epoch = segment->epoch;
+		*ret = (struct segment){
+			.slot = segment->slot, .epoch = segment->epoch, .wrap = segment->wrap
+		};
 		found = true;
 	}
 	pthread_mutex_unlock(&spool->table_lock);
@@ -50,33 +52,43 @@ read_header(const struct segment_io *io, int fd, const struct spool_place *place
 
 int
 read_head(const struct segment_io *io, int fd, const struct spool_place *place,
-    const struct record_header *header, struct buf *ret)
+    const struct record_header *header, struct cipher *cipher, struct buf *ret)
 {
 	int r = buf_reserve(ret, header->head_len);
+	char *to = ret->data + ret->len;
+	size_t len = header->head_len;
 
 	if (r == 0)
-		r = segment_io_read_all(io, fd, ret->data + ret->len, header->head_len,
-		    place->offset + header->header_len);
-	if (r == 0 && text_crc32(0, ret->data + ret->len, header->head_len) != header->head_crc)
+		r = segment_io_read_all(io, fd, to, len, place->offset + header->header_len);
+	if (r == 0 && text_crc32(0, to, len) != header->head_crc)
 		r = -EBADMSG;
+	if (r == 0 && cipher)
+		r = cipher_open_part(cipher, header, CIPHER_HEAD, pn_slice(to, len), to);
 	if (r == 0)
-		ret->len += header->head_len;
+		ret->len += cipher ? len - CIPHER_TAG : len;
 	return r;
 }
 
 int
 read_body(const struct segment_io *io, int fd, const struct spool_place *place,
-    const struct record_header *header, char *ret)
+    const struct record_header *header, struct cipher *cipher, char *ret, size_t *ret_len)
 {
+	size_t len = header->body_len;
 	int r = segment_io_read_all(
-	    io, fd, ret, header->body_len, place->offset + header->header_len + header->head_len);
+	    io, fd, ret, len, place->offset + header->header_len + header->head_len);
 
-	return r == 0 && text_crc32(0, ret, header->body_len) != header->body_crc ? -EBADMSG : r;
+	if (r == 0 && text_crc32(0, ret, len) != header->body_crc)
+		r = -EBADMSG;
+	if (r == 0 && cipher && len > 0)
+		r = cipher_open_part(cipher, header, CIPHER_BODY, pn_slice(ret, len), ret);
+	if (r == 0)
+		*ret_len = cipher && len > 0 ? len - CIPHER_TAG : len;
+	return r;
 }
 
 static int
 read_bytes(const struct segment_io *io, int fd, const struct spool_place *place, uint64_t epoch,
-    struct mail_bytes **ret)
+    struct cipher *cipher, struct mail_bytes **ret)
 {
 	struct record_header header;
 	struct mail_bytes *body = NULL;
@@ -85,12 +97,11 @@ read_bytes(const struct segment_io *io, int fd, const struct spool_place *place,
 	if (r == 0)
 		r = mail_bytes_new(header.body_len, &body);
 	if (r == 0)
-		r = read_body(io, fd, place, &header, body->data);
+		r = read_body(io, fd, place, &header, cipher, body->data, &body->len);
 	if (r < 0) {
 		mail_bytes_release(&body);
 		return r;
 	}
-	body->len = header.body_len;
 	*ret = body;
 	return 0;
 }
@@ -100,19 +111,22 @@ static int
 read_at(struct spool *spool, const struct spool_place *place, struct mail_bytes **ret, int *ret_fd)
 {
 	char path[SPOOL_PATH];
-	uint64_t slot, epoch;
+	struct cipher *cipher;
+	struct segment segment;
 	int fd, r;
 
-	if (!find_segment(spool, place->segment, &slot, &epoch))
+	if (!find_segment(spool, place->segment, &segment))
 		return -EIO;
-	spool_segment_path(spool, slot, path);
+	r = spool_keys_open(spool, &segment.wrap, &cipher);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EIO;
+	spool_segment_path(spool, segment.slot, path);
 	fd = spool->io->open(spool->io->arg, path, O_RDONLY);
-	if (fd < 0)
-		return -EIO;
-	r = read_bytes(spool->io, fd, place, epoch, ret);
+	r = fd < 0 ? -EIO : read_bytes(spool->io, fd, place, segment.epoch, cipher, ret);
+	cipher_free(&cipher);
 	if (r == -EBADMSG)
 		*ret_fd = fd;
-	else
+	else if (fd >= 0)
 		spool->io->close(spool->io->arg, fd);
 	return r == 0 || r == -EBADMSG || r == -ENOMEM ? r : -EIO;
 }

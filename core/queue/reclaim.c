@@ -17,6 +17,7 @@ static uint64_t
 find_free(struct spool *spool)
 {
 	uint64_t in_use = 0, blocked = 0; /* in_use: the youngest of those before */
+	bool behind_locked = false;
 
 	for (guint i = 0; i < spool->segments->len; i++) {
 		struct segment *segment = g_ptr_array_index(spool->segments, i);
@@ -25,6 +26,12 @@ find_free(struct spool *spool)
 			continue;
 		if (segment == spool->tail)
 			break;
+		/* Those of the same time may say what became of the messages in it. */
+		behind_locked |= segment->locked;
+		if (segment->locked || (behind_locked && segment->number < spool->own_number)) {
+			in_use = segment->number;
+			continue;
+		}
 		if (segment->live_count == 0 && (in_use == 0 || in_use < segment->about ||
 						    segment->number < spool->checkpoint)) {
 			segment->free = true;

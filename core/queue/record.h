@@ -20,7 +20,7 @@
  *	  0  8  magic "PNSPOOL\n"
  *	  8  2  version, 1. A reader refuses to open a spool with a greater one.
  *	 10  2  flags, 0. Of bits it does not know a reader ignores 0x00ff and refuses 0xff00.
- *	 12  4  cipher: 0 none, 1 AES-256-GCM (not written yet). Unknown: the spool is not opened.
+ *	 12  4  cipher: 0 none, 1 AES-256-GCM. Unknown: the spool is not opened.
  *	 16  8  number: grows by one with each segment begun and is never used twice.
  *	 24  8  epoch: random for each use of a file. Nobody outside can write a record that has it.
  *	 32  8  size of the file
@@ -29,7 +29,7 @@
  *	 56  4  records_at
  *	 60  4  0
  *	 64 16  greatest message id given before this segment, NUL-padded
- *	 80 96  for ciphers: the segment's key, wrapped, and the name of the key that wraps it
+ *	 80 96  with a cipher the segment's key, see ENCRYPTION; without, 0
  *	176 332 reserved, 0
  *	508  4  CRC of bytes 0 to 507
  *
@@ -46,12 +46,31 @@
  *	 36  4  CRC of the head
  *	 40  4  CRC of the body
  *	 44  4  CRC of the header up to here: always its last four bytes
- * Lengths and CRCs are of the stored bytes. With a cipher head and body are each ciphertext and a
- * tag behind it; the nonce is the sequence number and 0 for a head, 1 for a body; the header
- * up to its CRC is authenticated too. The key is fresh for each segment, and no segment is
- * continued after a restart, so no nonce is used twice.
+ * Lengths and CRCs are of the stored bytes.
  * A type unknown to the reader: below 128 it refuses to open the spool, from 128 on it skips the
  * record.
+ *
+ * ENCRYPTION, with cipher 1: AES-256-GCM, tags of 16 bytes, nonces of 12. Headers of segments and
+ * records stay in clear, so that damage is found, and segments leave, without a key; all else is
+ * encrypted.
+ * - A segment's key is random, made for each use of a file, and kept nowhere but in the segment's
+ *   header (offsets there), wrapped: 80 nonce (random), 92 the key (32 bytes, encrypted), 124 tag,
+ *   140 name of the key that wraps it (36 bytes, NUL-padded). The wrapping also authenticates bytes
+ *   0 to 31 of the header and the name, so it fits no other segment.
+ * - Head and body of a record are encrypted apart, each with its tag behind it. An empty body has
+ *   none, an empty head has. The nonce is the sequence number (8 bytes) and then 0 for a head, 1
+ *   for a body (4 bytes). Both authenticate bytes 0 to 35 of the record's header: all in front of
+ *   the CRCs, which are of ciphertext and tag and so cannot be in it.
+ * - No segment is continued after a restart, and a failed one is never written again, so no nonce
+ *   is used twice with one key.
+ * - Tags of heads are checked whenever they are read, those of bodies when a message is read back;
+ *   at start a body's CRC is enough. What does not open is damaged like what fails its CRC, and is
+ *   set aside as it stands, encrypted.
+ * - Where the wrapping key is not known the segment is locked: left as it is, and named. Those
+ *   before it are locked as well, since it may say what became of their messages; and what was said
+ *   of its own must stay, so no segment behind it that an earlier process wrote is used again, and
+ *   nothing that covers the whole log (CHECKPOINT) is written. Mail behind it flows.
+ * - Segments in clear and encrypted ones stand side by side in one spool.
  *
  * FIELD: type (2), version (1), flags (1), length of the value (4), value. No padding. A field of
  * unknown type, or of a greater version than the reader knows, is skipped unless FIELD_CRITICAL is

@@ -423,19 +423,27 @@ read_segment(struct recovery *rec, struct segment *segment)
 	const struct segment_io *io = rec->spool->io;
 	struct scan_handler handler = { on_record, on_damaged, rec };
 	char path[SPOOL_PATH];
+	struct cipher *cipher;
 	uint64_t size;
 	int r;
 
+	if (segment->locked)
+		return 0;
+	r = spool_keys_open(rec->spool, &segment->wrap, &cipher);
+	if (r < 0)
+		return r;
 	spool_segment_path(rec->spool, segment->slot, path);
 	rec->segment = segment;
 	rec->fd = io->open(io->arg, path, O_RDONLY);
 	if (rec->fd < 0) {
 		report(rec, path, "cannot be opened again; left alone");
+		cipher_free(&cipher);
 		return 0;
 	}
 	r = io->size(io->arg, rec->fd, &size);
 	if (r == 0)
-		r = scan_segment(io, rec->fd, segment, MIN(size, segment->size), &handler);
+		r = scan_segment(io, rec->fd, segment, cipher, MIN(size, segment->size), &handler);
+	cipher_free(&cipher);
 	io->close(io->arg, rec->fd);
 	return r;
 }
@@ -539,6 +547,8 @@ recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct 
 	rec.pending = g_hash_table_new(g_str_hash, g_str_equal);
 	takeovers_init(&rec.takeovers);
 	r = recovery_list(spool, recovery, err);
+	if (r == 0)
+		r = recovery_lock(spool, recovery);
 	for (guint i = 0; i < spool->segments->len; i++)
 		((struct segment *)g_ptr_array_index(spool->segments, i))->places = g_queue_new();
 	for (guint i = 0; r == 0 && i < spool->segments->len; i++)

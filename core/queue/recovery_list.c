@@ -63,6 +63,7 @@ make_segment(const struct spool *spool, const struct segment_header *header, uin
 	segment->records_at = header->records_at;
 	segment->end = header->size;
 	segment->synced = true;
+	segment->wrap = header->wrap;
 	segment->unusable = header->size != spool->segment_size || file_size != header->size;
 	return segment;
 }

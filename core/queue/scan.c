@@ -19,6 +19,8 @@ struct scan {
 	int fd;
 	uint64_t epoch, size;
 	const struct scan_handler *handler;
+	struct cipher *cipher;
+	struct buf opened; /* a head */
 	char *window;
 	size_t capacity, len;
 	uint64_t at; /* of the window */
@@ -130,6 +132,26 @@ body_matches(struct scan *scan, const struct scan_record *record)
 	return crc == header->body_crc;
 }
 
+/* The head in clear, and lengths to match. */
+static int
+open_head(struct scan *scan, const char *bytes, struct scan_record *record)
+{
+	struct record_header *header = &record->header, stored = *header;
+	int r;
+
+	record->head = pn_slice(bytes, header->head_len);
+	if (!scan->cipher)
+		return 0;
+	r = cipher_clear_lengths(header);
+	if (r == 0)
+		r = buf_reserve(&scan->opened, header->head_len);
+	if (r == 0)
+		r = cipher_open_part(
+		    scan->cipher, &stored, CIPHER_HEAD, record->head, scan->opened.data);
+	record->head = pn_slice(scan->opened.data, header->head_len);
+	return r;
+}
+
 /* A record whose header is good: its length may be believed. */
 static int
 read_record(struct scan *scan, struct scan_record *record)
@@ -147,7 +169,11 @@ read_record(struct scan *scan, struct scan_record *record)
 		    handler->arg, record->offset, record->length, "the record's head is damaged");
 		return 0;
 	}
-	record->head = pn_slice(bytes, header->head_len);
+	if (open_head(scan, bytes, record) < 0) {
+		handler->damaged(handler->arg, record->offset, record->length,
+		    "the record's head is not what was encrypted");
+		return 0;
+	}
 	return handler->record(handler->arg, record);
 }
 
@@ -209,15 +235,22 @@ walk(struct scan *scan, uint64_t offset)
 }
 
 int
-scan_segment(const struct segment_io *io, int fd, const struct segment *segment, uint64_t size,
-    const struct scan_handler *handler)
+scan_segment(const struct segment_io *io, int fd, const struct segment *segment,
+    struct cipher *cipher, uint64_t size, const struct scan_handler *handler)
 {
 	struct scan scan = {
-		.io = io, .fd = fd, .epoch = segment->epoch, .size = size, .handler = handler
+		.io = io,
+		.fd = fd,
+		.epoch = segment->epoch,
+		.size = size,
+		.handler = handler,
+		.cipher = cipher,
+		.opened = BUF_INIT(RECORD_HEAD_MOST),
 	};
 	int r;
 
 	r = walk(&scan, segment->records_at);
 	g_free(scan.window);
+	buf_free(&scan.opened);
 	return r;
 }

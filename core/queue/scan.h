@@ -7,9 +7,9 @@
 #include <core/queue/segment.h>
 
 struct scan_record {
-	struct record_header header;
-	uint64_t offset, length;
-	struct pn_slice head; /* until the next one */
+	struct record_header header; /* lengths of what is in clear */
+	uint64_t offset, length;     /* in the file */
+	struct pn_slice head;        /* in clear; until the next one */
 	bool body_damaged;
 };
 
@@ -20,8 +20,8 @@ struct scan_handler {
 	void *arg;
 };
 
-/* `size`: bytes of the file to look at. */
-int scan_segment(const struct segment_io *io, int fd, const struct segment *segment, uint64_t size,
-    const struct scan_handler *handler);
+/* `cipher`: NULL for a segment in clear. `size`: bytes of the file to look at. */
+int scan_segment(const struct segment_io *io, int fd, const struct segment *segment,
+    struct cipher *cipher, uint64_t size, const struct scan_handler *handler);
 
 #endif

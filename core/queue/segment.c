@@ -11,22 +11,41 @@
 
 #define MAGIC           "PNSPOOL\n"
 #define SEGMENT_VERSION 1
-#define CIPHER          0 /* none */
+#define CIPHER_NONE     0u
+#define CIPHER_GCM      1u /* AES-256-GCM */
+#define AT_WRAP         80
+
+static void
+write_front(const struct segment_header *header, bool encrypted, char ret[CIPHER_BOUND])
+{
+	memset(ret, 0, CIPHER_BOUND);
+	memcpy(ret, MAGIC, 8);
+	field_store16(ret + 8, SEGMENT_VERSION);
+	field_store32(ret + 12, encrypted ? CIPHER_GCM : CIPHER_NONE);
+	field_store64(ret + 16, header->number);
+	field_store64(ret + 24, header->epoch);
+}
+
+int
+segment_header_cipher(
+    struct segment_header *header, const struct keyring *keys, struct cipher **ret)
+{
+	write_front(header, true, header->wrap.bound);
+	return cipher_make(keys, &header->wrap, ret);
+}
 
 void
 segment_header_write(const struct segment_header *header, char ret[SEGMENT_HEADER])
 {
 	memset(ret, 0, SEGMENT_HEADER);
-	memcpy(ret, MAGIC, 8);
-	field_store16(ret + 8, SEGMENT_VERSION);
-	field_store32(ret + 12, CIPHER);
-	field_store64(ret + 16, header->number);
-	field_store64(ret + 24, header->epoch);
+	write_front(header, header->wrap.encrypted, ret);
 	field_store64(ret + 32, header->size);
 	field_store64(ret + 40, header->first_sequence);
 	field_store64(ret + 48, (uint64_t)header->begun_us);
 	field_store32(ret + 56, (uint32_t)header->records_at);
 	memcpy(ret + 64, header->id_floor, ITEM_ID_SIZE);
+	if (header->wrap.encrypted)
+		memcpy(ret + AT_WRAP, header->wrap.bytes, CIPHER_WRAP);
 	field_store32(ret + SEGMENT_HEADER - 4, text_crc32(0, ret, SEGMENT_HEADER - 4));
 }
 
@@ -37,7 +56,7 @@ segment_header_read(const char bytes[SEGMENT_HEADER], struct segment_header *ret
 	    field_load32(bytes + SEGMENT_HEADER - 4) != text_crc32(0, bytes, SEGMENT_HEADER - 4))
 		return -EBADMSG;
 	if (field_load16(bytes + 8) > SEGMENT_VERSION || field_load16(bytes + 10) & 0xff00 ||
-	    field_load32(bytes + 12) != CIPHER)
+	    field_load32(bytes + 12) > CIPHER_GCM)
 		return -EPROTONOSUPPORT;
 	ret->number = field_load64(bytes + 16);
 	ret->epoch = field_load64(bytes + 24);
@@ -47,6 +66,9 @@ segment_header_read(const char bytes[SEGMENT_HEADER], struct segment_header *ret
 	ret->records_at = field_load32(bytes + 56);
 	memcpy(ret->id_floor, bytes + 64, ITEM_ID_SIZE);
 	ret->id_floor[ITEM_ID_SIZE - 1] = '\0';
+	ret->wrap.encrypted = field_load32(bytes + 12) == CIPHER_GCM;
+	memcpy(ret->wrap.bound, bytes, CIPHER_BOUND);
+	memcpy(ret->wrap.bytes, bytes + AT_WRAP, CIPHER_WRAP);
 	if (ret->number == 0 || ret->number == UINT64_MAX || ret->size > INT64_MAX ||
 	    ret->records_at > ret->size || ret->records_at % 16)
 		return -EBADMSG;

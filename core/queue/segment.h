@@ -3,6 +3,7 @@
 #ifndef CORE_QUEUE_SEGMENT_H
 #define CORE_QUEUE_SEGMENT_H
 
+#include <core/queue/cipher.h>
 #include <core/queue/item.h>
 #include <core/queue/segment_io.h>
 
@@ -15,10 +16,16 @@ struct segment_header {
 	uint64_t number, epoch, size, first_sequence, records_at;
 	int64_t begun_us;
 	char id_floor[ITEM_ID_SIZE];
+	struct cipher_wrap wrap;
 };
 
+/* Makes the key that its records are encrypted with; after number and epoch are set. As
+ * cipher_make().
+ */
+int segment_header_cipher(
+    struct segment_header *header, const struct keyring *keys, struct cipher **ret);
 void segment_header_write(const struct segment_header *header, char ret[SEGMENT_HEADER]);
-/* -EBADMSG: not a header; -EPROTONOSUPPORT: from a newer version, or encrypted. */
+/* -EBADMSG: not a header; -EPROTONOSUPPORT: from a newer version. */
 int segment_header_read(const char bytes[SEGMENT_HEADER], struct segment_header *ret);
 /* Writes both copies, unsynced. */
 int segment_header_store(const struct segment_io *io, int fd, const struct segment_header *header);
@@ -34,6 +41,7 @@ struct segment {
 	uint64_t end;      /* where the next record goes, while it is the tail */
 	struct live *live; /* unfinished messages, the last one first */
 	uint32_t live_count;
+	struct cipher_wrap wrap;
 	uint64_t live_bytes; /* of their records */
 	void *places;        /* recovery's: a GQueue */
 	/*
@@ -45,6 +53,11 @@ struct segment {
 	bool unusable; /* failed, or of another size: deleted instead of used again */
 	bool free;
 	bool unmovable; /* a message in it could not be read when it was to be moved */
+	/*
+	 * Encrypted with a key that is not here, or before one that is: what is in it is not known,
+	 * and `live` is empty. It stays as it is, and so does what older processes wrote behind it.
+	 */
+	bool locked;
 };
 
 #endif

@@ -70,7 +70,7 @@ spool_op_finish(struct spool_op *op, const struct field_writer *writer, struct p
 	header->head_len = (uint32_t)(op->encoded.len - RECORD_HEADER);
 	header->head_crc = text_crc32(0, op->encoded.data + RECORD_HEADER, header->head_len);
 	header->body_len = body.len;
-	header->body_crc = text_crc32(0, body.data, body.len);
+	header->body_crc = op->unsummed ? 0 : text_crc32(0, body.data, body.len);
 	op->body = body;
 	op->length = record_length(header);
 	if (body.len > 0)
@@ -155,6 +155,9 @@ spool_make(const struct spool_settings *settings)
 	spool->reserve = settings->reserve;
 	spool->gather_us = settings->gather_us;
 	spool->io = settings->io ? settings->io : &segment_io_system;
+	spool->keys = keyring_hold(settings->keys);
+	spool->known = keyring_hold(settings->keys);
+	spool->keys_turn = settings->keys ? 1 : 0; /* 0: nothing was ever encrypted */
 	spool->lock_fd = spool->next_lock_fd = -1;
 	spool->own_slot = UINT64_MAX;
 	spool->next_number = spool->next_slot = spool->next_sequence = 1;
@@ -182,6 +185,7 @@ spool_open(const struct spool_settings *settings, const struct spool_recovery *r
 		r = inherit_lock(spool, SPOOL_LOCK, &spool->lock_fd, err);
 	if (r == 0)
 		r = recovery_run(spool, recovery, err);
+	spool->own_number = spool->next_number;
 	if (r == 0)
 		r = committer_start(spool, err);
 	if (r < 0) {
@@ -237,6 +241,9 @@ spool_close(struct spool **ptr)
 	g_ptr_array_set_free_func(spool->segments, g_free);
 	g_ptr_array_unref(spool->segments);
 	g_ptr_array_unref(spool->refused);
+	keyring_release(&spool->keys);
+	keyring_release(&spool->known);
+	g_free(spool->encrypted);
 	if (spool->lock_fd >= 0)
 		spool->io->close(spool->io->arg, spool->lock_fd);
 	if (spool->next_lock_fd >= 0)
@@ -258,6 +265,7 @@ spool_append(struct spool *spool, struct spool_request *request)
 	struct pn_slice body = pn_slice(item->bytes->data, item->bytes->len);
 
 	op->request = request;
+	op->unsummed = atomic_load(&spool->keys_turn) > 0;
 	memcpy(op->id, item->id, ITEM_ID_SIZE);
 	record_put_item(&writer, item);
 	if (spool_op_finish(op, &writer, body) < 0)

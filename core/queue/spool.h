@@ -16,6 +16,7 @@
 #include <core/net/loop.h>
 #include <core/queue/item.h>
 
+struct keyring;
 struct spool;
 struct segment_io;
 
@@ -25,6 +26,7 @@ struct spool_settings {
 	uint64_t reserve;            /* free bytes below which appends answer -ENOSPC */
 	uint32_t gather_us;          /* most that records wait while their loop is busy */
 	const struct segment_io *io; /* NULL: the real file system */
+	struct keyring *keys;        /* the first one encrypts; NULL: in clear. Held by the spool */
 };
 
 /*
@@ -33,7 +35,10 @@ struct spool_settings {
  */
 struct spool_recovery {
 	void (*item)(void *arg, struct item *item); /* takes the item; its bytes are NULL */
-	/* A record that cannot be read was set aside under this path, or a file was left alone. */
+	/*
+	 * A record that cannot be read was set aside under this path, or a file was left alone:
+	 * also a segment whose key is not among the spool's, which is then named.
+	 */
 	void (*damaged)(void *arg, const char *aside, const char *what);
 	void *arg;
 };
@@ -62,6 +67,15 @@ int spool_inherit(struct spool *spool, const struct spool_recovery *recovery,
 void spool_stop(struct spool *spool);
 /* The same, and frees it: nobody may call it any more. */
 void spool_close(struct spool **spool);
+
+/*
+ * From any thread: other keys, from the next message on; NULL: in clear. A key that is gone still
+ * opens what it encrypted until the process ends; `needed` is told on the committer's thread which
+ * of those some segment was encrypted with. It must not block; `arg` lives as long as the spool.
+ * -ENOMEM: nothing has changed.
+ */
+int spool_set_keys(struct spool *spool, struct keyring *keys,
+    void (*needed)(void *arg, const char *key), void *arg);
 
 struct spool_request {
 	struct loop_task task;      /* used by the spool */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool_core.h - what the files of the spool share: spool.c (the calls of other threads),
- * committer.c (the thread), tail.c (the segment being written), reclaim.c (the segments that are
- * not), compact.c (messages moved out of them), read.c (messages read back), recovery.c and scan.c
- * (reading at start), inherit.c (the same beside the committer), aside.c. Nobody else includes it.
+ * committer.c (the thread), tail.c and tail_cipher.c (the segment being written), reclaim.c (the
+ * segments that are not), compact.c (messages moved out of them), read.c (messages read back),
+ * recovery.c and scan.c (reading at start), inherit.c (the same beside the committer), spool_keys.c
+ * (what encrypts and opens), aside.c. Nobody else includes it.
  */
 #ifndef CORE_QUEUE_SPOOL_CORE_H
 #define CORE_QUEUE_SPOOL_CORE_H
@@ -29,7 +30,8 @@ struct spool_op {
 	struct buf encoded;            /* room for the header, then the head */
 	struct pn_slice body;          /* the item's, or `owned`; not copied */
 	char *owned;                   /* freed with it */
-	struct record_header header;   /* all but epoch and sequence */
+	struct record_header header;   /* all but epoch and sequence; in clear */
+	bool unsummed;                 /* the body's CRC is left to who writes it */
 	uint64_t offset, length;       /* in the segment */
 	uint64_t about;                /* see struct segment */
 	char id[ITEM_ID_SIZE];         /* of an append, copy, mark or finish */
@@ -75,13 +77,18 @@ struct spool {
 	pthread_t thread;
 	bool running, stopped;
 
-	pthread_mutex_t table_lock; /* of `segments` as a list, against spool_read() */
+	pthread_mutex_t table_lock; /* of the next three, against other threads */
 	GPtrArray *segments;        /* of struct segment, by number; free ones too */
+	struct keyring *keys;       /* the first one encrypts; NULL: in clear */
+	struct keyring *known;      /* those and earlier ones; NULL: none */
+	atomic_uint keys_turn;      /* grows with each change of `keys` */
 
 	/* From here on only the committer, or recovery before it runs. */
 	struct live_index live;
 	GQueue free; /* of struct segment, in the order they leave */
 	uint64_t next_number, next_slot, next_sequence;
+	uint64_t own_number; /* of this process's first segment */
+	bool locked;         /* some segment is */
 	char greatest_id[ITEM_ID_SIZE];
 	uint64_t checkpoint; /* segments with a lower number are covered by STATE records */
 	struct {
@@ -99,6 +106,10 @@ struct spool {
 
 	struct segment *tail; /* NULL: none yet, or the last one failed */
 	int tail_fd;
+	struct cipher *tail_cipher; /* NULL: in clear */
+	unsigned tail_turn;         /* of the keys it was begun with */
+	char *encrypted;            /* records of it that are in `parts` */
+	size_t encrypted_len, encrypted_capacity;
 	bool tail_dirty; /* header or appends unsynced */
 	struct iovec parts[SPOOL_PARTS];
 	int part_count;
@@ -132,7 +143,7 @@ spool_op_has_message(const struct spool_op *op)
 
 /* An op with room for its header; the head is to be put into its `encoded`. */
 struct spool_op *spool_op_new(uint8_t type);
-/* Checks the writer, adds body, lengths and CRCs. */
+/* Checks the writer, adds body, lengths and CRCs (not the body's if `unsummed`). */
 int spool_op_finish(struct spool_op *op, const struct field_writer *writer, struct pn_slice body);
 void spool_op_free(struct spool_op *op);
 
@@ -164,6 +175,21 @@ void tail_answer(struct spool *spool, struct spool_op *op, int r); /* and frees 
 void tail_reply(struct spool *spool, struct spool_request *request, int r);
 void tail_close(struct spool *spool);
 
+/*
+ * tail_cipher.c: puts a record, its place and sequence set, into `parts`. 1: its body is written
+ * already, and the part is to be flushed before another is added. Errors: nothing was added, and
+ * the segment is not to be written again.
+ */
+int tail_cipher_record(struct spool *spool, const struct spool_op *op);
+/* Room for one of that length beside those in `parts`. */
+bool tail_cipher_room(const struct spool *spool, uint64_t length);
+
+/* spool_keys.c */
+/* The keys to encrypt with (NULL: none) and their turn; the caller's to release. */
+struct keyring *spool_keys_hold(struct spool *spool, unsigned *ret_turn);
+/* Opens a segment with what is known: 0 and NULL for one in clear; as cipher_open(). */
+int spool_keys_open(struct spool *spool, const struct cipher_wrap *wrap, struct cipher **ret);
+
 /* reclaim.c */
 /* After each commit. True if there is more to do. */
 bool reclaim_run(struct spool *spool);
@@ -184,10 +210,13 @@ int read_header(const struct segment_io *io, int fd, const struct spool_place *p
     uint64_t epoch, struct record_header *ret);
 /* Appends it. */
 int read_head(const struct segment_io *io, int fd, const struct spool_place *place,
-    const struct record_header *header, struct buf *ret);
-/* Its header says how many bytes. */
+    const struct record_header *header, struct cipher *cipher, struct buf *ret);
+/* Room for as many bytes as the header says; in clear they may be fewer: *ret_len. */
 int read_body(const struct segment_io *io, int fd, const struct spool_place *place,
-    const struct record_header *header, char *ret);
+    const struct record_header *header, struct cipher *cipher, char *ret, size_t *ret_len);
+
+/* recovery_keys.c: locks what cannot be read; see `locked` of a segment. -ENOMEM. */
+int recovery_lock(struct spool *spool, const struct spool_recovery *calls);
 
 /* recovery.c */
 int recovery_run(struct spool *spool, const struct spool_recovery *recovery, struct pn_error *err);

@@ -6,6 +6,7 @@
  * segment. It never writes to a segment again after a write or a sync of it failed.
  */
 #include <core/base/clock.h>
+#include <core/base/text.h>
 #include <core/queue/spool_core.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -95,8 +96,7 @@ abandon(struct spool *spool, int r)
 	refuse_all(spool, &spool->unsynced, r);
 	refuse_all(spool, &spool->stamped, r);
 	spool->part_count = 0;
-	spool->io->close(spool->io->arg, spool->tail_fd);
-	spool->tail = NULL;
+	tail_close(spool);
 	spool->tail_dirty = false;
 	segment->unusable = true;
 	spool->failures++;
@@ -181,6 +181,16 @@ tail_sync(struct spool *spool)
 	return 0;
 }
 
+static uint64_t
+stored_length(const struct spool_op *op, bool encrypted)
+{
+	struct record_header header = op->header;
+
+	if (encrypted)
+		cipher_lengths(&header);
+	return record_length(&header);
+}
+
 static void
 add_part(struct spool *spool, const void *bytes, size_t len)
 {
@@ -188,24 +198,44 @@ add_part(struct spool *spool, const void *bytes, size_t len)
 		spool->parts[spool->part_count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }
 
-static void
-stamp(struct spool *spool, struct spool_op *op)
+static int
+add_clear(struct spool *spool, struct spool_op *op)
 {
 	static const char zeroes[RECORD_ALIGN];
-	struct segment *tail = spool->tail;
 
-	op->header.epoch = tail->epoch;
-	op->header.sequence = spool->next_sequence++;
-	tail->about = MIN(tail->about, op->about);
+	if (op->unsummed)
+		op->header.body_crc = text_crc32(0, op->body.data, op->body.len);
 	record_header_write(&op->header, op->encoded.data);
-	if (spool->part_count == 0)
-		spool->parts_at = tail->end;
 	add_part(spool, op->encoded.data, op->encoded.len);
 	add_part(spool, op->body.data, op->body.len);
 	add_part(spool, zeroes, op->length - op->encoded.len - op->body.len);
+	return 0;
+}
+
+/* An error: the op is still the caller's, and the segment is given up. */
+static int
+stamp(struct spool *spool, struct spool_op *op)
+{
+	struct segment *tail = spool->tail;
+	int r;
+
+	op->header.epoch = tail->epoch;
+	op->header.sequence = spool->next_sequence++;
 	op->offset = tail->end;
+	op->length = stored_length(op, spool->tail_cipher != NULL);
+	if (spool->part_count == 0)
+		spool->parts_at = tail->end;
+	r = spool->tail_cipher ? tail_cipher_record(spool, op) : add_clear(spool, op);
+	if (r < 0) {
+		abandon(spool, r);
+		return r;
+	}
+	tail->about = MIN(tail->about, op->about);
 	tail->end += op->length;
 	spool_ops_add(&spool->stamped, op);
+	if (r > 0) /* a failure is answered to this one as well */
+		(void)tail_flush(spool);
+	return 0;
 }
 
 /* ---- beginning the next segment ---- */
@@ -303,14 +333,30 @@ size_for(const struct spool *spool, uint64_t length)
 	return (need + need / 63 + 2 * 4096) & ~(uint64_t)4095;
 }
 
+/* The header, with a key of its own where there are keys to wrap it. */
+static int
+fill_cipher_header(struct spool *spool, uint64_t size, struct segment_header *header,
+    unsigned *ret_turn, struct cipher **ret)
+{
+	struct keyring *keys = spool_keys_hold(spool, ret_turn);
+	int r = fill_header(spool, size, header);
+
+	*ret = NULL;
+	if (r == 0 && keys)
+		r = segment_header_cipher(header, keys, ret);
+	keyring_release(&keys);
+	return r;
+}
+
 /* Finds a file for the next segment and writes its header. */
 static int
-obtain(struct spool *spool, uint64_t size, bool for_append, struct segment **ret)
+obtain(
+    struct spool *spool, const struct segment_header *header, bool for_append, struct segment **ret)
 {
+	uint64_t size = header->size;
 	struct segment *segment = size == spool->segment_size ? reclaim_take(spool) : NULL;
 	bool again = segment != NULL;
-	struct segment_header header;
-	int r = fill_header(spool, size, &header);
+	int r;
 
 	if (!segment) {
 		if (for_append && !space_for(spool, size))
@@ -318,20 +364,19 @@ obtain(struct spool *spool, uint64_t size, bool for_append, struct segment **ret
 		segment = g_new0(struct segment, 1);
 		segment->slot = spool->next_slot++;
 	}
-	if (r == 0)
-		r = again ? reuse(spool, &header, segment->slot)
-			  : create(spool, &header, segment->slot);
+	r = again ? reuse(spool, header, segment->slot) : create(spool, header, segment->slot);
 	if (r < 0) {
 		g_free(segment);
 		return r;
 	}
 	*segment = (struct segment){ .slot = segment->slot,
-		.number = header.number,
-		.epoch = header.epoch,
+		.number = header->number,
+		.epoch = header->epoch,
 		.size = size,
-		.records_at = header.records_at,
-		.end = header.records_at,
+		.records_at = header->records_at,
+		.end = header->records_at,
 		.about = UINT64_MAX,
+		.wrap = header->wrap,
 		.unusable = size != spool->segment_size };
 	*ret = segment;
 	return r;
@@ -347,11 +392,11 @@ write_refused(struct spool *spool)
 	for (guint i = 0; i < spool->refused->len; i++)
 		record_put_id(&writer, g_ptr_array_index(spool->refused, i));
 	if (spool_op_finish(op, &writer, pn_slice(NULL, 0)) < 0 ||
-	    spool->tail->end + op->length > spool->tail->size) {
+	    spool->tail->end + stored_length(op, true) > spool->tail->size ||
+	    stamp(spool, op) < 0) {
 		spool_op_free(op);
 		return;
 	}
-	stamp(spool, op);
 	if (tail_sync(spool) == 0)
 		g_ptr_array_set_size(spool->refused, 0);
 }
@@ -360,7 +405,10 @@ write_refused(struct spool *spool)
 static int
 begin(struct spool *spool, uint64_t length, bool for_append)
 {
+	struct segment_header header;
 	struct segment *segment;
+	struct cipher *cipher;
+	unsigned turn;
 	int fd;
 
 	if (spool->failures >= MOST_FAILURES)
@@ -369,14 +417,18 @@ begin(struct spool *spool, uint64_t length, bool for_append)
 		return spool->retry_error;
 	/* A failure has been answered to those it concerned; this record goes into the next. */
 	(void)tail_sync(spool);
-	fd = obtain(spool, size_for(spool, length), for_append, &segment);
+	fd = fill_cipher_header(spool, size_for(spool, length), &header, &turn, &cipher);
+	fd = fd < 0 ? fd : obtain(spool, &header, for_append, &segment);
 	if (fd < 0) {
+		cipher_free(&cipher);
 		not_before(spool, fd);
 		return fd;
 	}
 	tail_close(spool);
 	spool->tail = segment;
 	spool->tail_fd = fd;
+	spool->tail_cipher = cipher;
+	spool->tail_turn = turn;
 	spool->tail_dirty = true;
 	spool->next_number++;
 	spool->reclaim_due = spool->compact_due = true;
@@ -396,7 +448,10 @@ fits(const struct spool *spool, const struct spool_op *op)
 	/* A segment made for one large message is not kept by small ones. */
 	if (message && tail->unusable && tail->end > tail->records_at)
 		return false;
-	return tail->end + op->length + room <= tail->size;
+	/* Other keys are for the next message on. */
+	if (message && spool->tail_turn != atomic_load(&spool->keys_turn))
+		return false;
+	return tail->end + stored_length(op, spool->tail_cipher != NULL) + room <= tail->size;
 }
 
 int
@@ -406,17 +461,17 @@ tail_write(struct spool *spool, struct spool_op *op)
 
 	for (;;) {
 		if (!spool->tail || !fits(spool, op)) {
-			r = begin(spool, op->length, spool_op_has_message(op));
+			r = begin(spool, stored_length(op, true), spool_op_has_message(op));
 			if (r < 0)
 				return r;
 		}
-		if (spool->part_count + 3 <= SPOOL_PARTS)
+		if (spool->part_count + 3 <= SPOOL_PARTS &&
+		    (!spool->tail_cipher || tail_cipher_room(spool, stored_length(op, true))))
 			break;
 		/* If this fails the tail is gone, and the loop ends at MOST_FAILURES. */
 		(void)tail_flush(spool);
 	}
-	stamp(spool, op);
-	return 0;
+	return stamp(spool, op);
 }
 
 void
@@ -432,5 +487,6 @@ tail_close(struct spool *spool)
 {
 	if (spool->tail)
 		spool->io->close(spool->io->arg, spool->tail_fd);
+	cipher_free(&spool->tail_cipher);
 	spool->tail = NULL;
 }

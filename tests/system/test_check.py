@@ -78,14 +78,15 @@ class Check(Ctl):
         clinic = os.path.join(self.directory, "clinic")
         shutil.copytree(TREE / "tests" / "config" / "clinic", clinic)
         cert, key = certificate(self.directory, "localhost")
-        secret = os.path.join(self.directory, "google.pass")
-        with open(os.open(secret, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write("secret\n")
+        secret, keys = os.path.join(self.directory, "google.pass"), os.path.join(self.directory, "spool.key")
+        for path, text in (secret, "secret\n"), (keys, "2026-11 " + 32 * "5a" + "\n"):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+                file.write(text)
         relay = os.path.join(clinic, "00-relay.yaml")
         with open(relay, "r+") as file:
             text = file.read()
             for path, ours in (("/etc/postern/tls/relay.pem", cert), ("/etc/postern/tls/relay.key", key),
-                               ("/etc/postern/google.pass", secret)):
+                               ("/etc/postern/google.pass", secret), ("/etc/postern/spool.key", keys)):
                 self.assertIn(path, text)
                 text = text.replace(path, ours)
             file.seek(0)

@@ -4,11 +4,13 @@
 import collections
 import os
 import random
+import secrets
 import socket
 import time
 
 from tests.lib import proc
 from tests.lib.case import RelayCase
+from tests.lib.postern import File
 from tests.lib.traffic import Load, Sink
 
 ROUNDS = 30
@@ -36,6 +38,8 @@ def lines(path):
 
 
 class Crash(RelayCase):
+    rounds, encrypted = ROUNDS, False
+
     def setUp(self):
         super().setUp()
         self.random = random.Random(SEED)
@@ -46,8 +50,17 @@ class Crash(RelayCase):
         self.addCleanup(self.sink.process.stdin.close)
         self.server = self.relay({"plain": {"tls": "none", "auth": "off"}},
                                  [{"to": "smarthost", "host": f"127.0.0.1:{self.sink.port}", "tls": "none"}],
-                                 relay={"queue": {"retry_first": "100ms", "retry_most": "1s"}})
+                                 relay={"queue": {"retry_first": "100ms", "retry_most": "1s"},
+                                        "spool": self.spool()})
         self.marks, self.again = [], []     # arrivals at the moment of each kill; seconds to a greeting
+
+    def spool(self):
+        if not self.encrypted:
+            return {}
+        path = os.path.join(self.directory, "spool.key")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write("ours " + secrets.token_hex(32) + "\n")
+        return {"encrypt_with": File(path)}
 
     def crash_relay(self):
         pid = self.server.kill_relay()
@@ -65,7 +78,7 @@ class Crash(RelayCase):
         self.server.start()
 
     def run_rounds(self, load):
-        for number in range(ROUNDS):
+        for number in range(self.rounds):
             before = self.sink.report()["messages"]
             self.sink.wait(before + 200, 20)
             time.sleep(self.random.uniform(0, 1.5))     # the random moment, not a wait for anything
@@ -109,7 +122,7 @@ class Crash(RelayCase):
         self.assertEqual(lost[:20], [], f"{len(lost)} acknowledged messages are lost, seed {SEED}\n"
                                         f"{self.server.log()[-3000:]}")
         self.assertEqual(len(acked), len(set(acked)))
-        self.assertGreater(len(acked), 100 * ROUNDS, got)
+        self.assertGreater(len(acked), 100 * self.rounds, got)
         self.assert_submitted(got, acked, times)
         unexplained = {each: distance for each, distance in far.items() if distance > NEAR}
         self.assertEqual(unexplained, {}, f"delivered twice without a kill nearby, seed {SEED}")
@@ -123,3 +136,8 @@ class Crash(RelayCase):
         self.assertEqual(strange, [], "arrived and was never submitted")
         self.assertLessEqual(len(set(times) - set(acked)), got["failed"] + 20,
                              "more arrived without a 250 than was given up by the client")
+
+
+class CrashEncrypted(Crash):
+    """The same with mail encrypted on disk."""
+    rounds, encrypted = ROUNDS // 3, True

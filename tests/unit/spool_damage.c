@@ -199,7 +199,7 @@ static const struct {
 	int want;
 } newer_headers[] = {
 	{ 8, 2, -EPROTONOSUPPORT },
-	{ 12, 1, -EPROTONOSUPPORT },
+	{ 12, 2, -EPROTONOSUPPORT },
 	{ 11, 1, -EPROTONOSUPPORT },
 	{ 10, 1, 0 },
 	{ 300, 1, 0 },

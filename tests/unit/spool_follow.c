@@ -69,7 +69,10 @@ free_item(void *arg)
 static int
 follow(struct follower *next)
 {
-	struct spool_settings settings = { .directory = folder, .segment_size = SEGMENT };
+	struct spool_settings settings = {
+		.directory = folder, .segment_size = SEGMENT, .keys = kit_keys(KIT_KEYS)
+	};
+	int r;
 
 	memset(next, 0, sizeof(*next));
 	next->kit.items = g_ptr_array_new_with_free_func(free_item);
@@ -77,7 +80,9 @@ follow(struct follower *next)
 	next->kit.whats = g_ptr_array_new_with_free_func(g_free);
 	pthread_mutex_init(&next->lock, NULL);
 	pthread_cond_init(&next->change, NULL);
-	return spool_follow(&settings, &next->kit.spool, &next->kit.err);
+	r = spool_follow(&settings, &next->kit.spool, &next->kit.err);
+	keyring_release(&settings.keys);
+	return r;
 }
 
 static void

@@ -27,6 +27,17 @@ free_item(void *item)
 	item_free(&ptr);
 }
 
+struct keyring *
+kit_keys(const char *text)
+{
+	struct keyring *keys = NULL;
+	struct pn_error err;
+
+	if (text)
+		ck_assert_msg(keyring_parse(pn_slice_of(text), &keys, &err) == 0, "%s", err.text);
+	return keys;
+}
+
 int
 kit_open(struct kit *kit, const struct segment_io *io, const char *folder, uint64_t reserve)
 {
@@ -34,13 +45,17 @@ kit_open(struct kit *kit, const struct segment_io *io, const char *folder, uint6
 		.segment_size = 64 * 1024,
 		.reserve = reserve,
 		.gather_us = 100,
-		.io = io };
+		.io = io,
+		.keys = kit_keys(kit->keys ? kit->keys : KIT_KEYS) };
 	struct spool_recovery recovery = { on_item, on_damaged, kit };
+	int r;
 
 	kit->items = g_ptr_array_new_with_free_func(free_item);
 	kit->asides = g_ptr_array_new_with_free_func(g_free);
 	kit->whats = g_ptr_array_new_with_free_func(g_free);
-	return spool_open(&settings, &recovery, &kit->spool, &kit->err);
+	r = spool_open(&settings, &recovery, &kit->spool, &kit->err);
+	keyring_release(&settings.keys);
+	return r;
 }
 
 void

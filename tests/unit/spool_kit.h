@@ -4,6 +4,7 @@
 #define TESTS_UNIT_SPOOL_KIT_H
 
 #include <check.h>
+#include <core/config/keyring.h>
 #include <core/queue/spool.h>
 #include <glib.h>
 #include <pthread.h>
@@ -16,7 +17,17 @@ struct kit {
 	GPtrArray *items; /* of struct item */
 	GPtrArray *asides, *whats;
 	struct pn_error err;
+	const char *keys; /* text of a keyring; NULL: KIT_KEYS */
 };
+
+/* Some tests are built a second time with keys: the same must hold with encryption. */
+#ifdef KIT_ENCRYPTED
+#define KIT_KEYS "test 00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
+#else
+#define KIT_KEYS NULL
+#endif
+/* NULL: no keys. The caller's to release. */
+struct keyring *kit_keys(const char *text);
 
 /* All zero is ready. Opens with small segments; returns what spool_open returned. */
 int kit_open(struct kit *kit, const struct segment_io *io, const char *folder, uint64_t reserve);
