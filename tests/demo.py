@@ -79,7 +79,7 @@ def delivered(maildir):
 
 def show(relay, maildir):
     copies = proc.wait_until(lambda: delivered(maildir), 20, "both copies are delivered")
-    accepted = next(line for line in relay.log().splitlines() if " accepted " in line)
+    accepted = next(line for line in relay.log().splitlines() if "=accepted " in line)
     message_id = accepted.split(" id=")[1].split()[0]
     print(f"\nWhat was decided about message {message_id} (posternctl trace {message_id}):")
     print(relay.ctl("trace", message_id).stdout)

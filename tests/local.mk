@@ -26,4 +26,5 @@ torture:
 
 include tests/driver/local.mk
 include tests/modules/local.mk
+include tests/shims/local.mk
 EXTRA_DIST += tests/demo.py tests/data tests/lib tests/system tests/talk

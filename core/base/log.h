@@ -1,31 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - one structured line per event, logfmt, to standard error.
+ * log.h - one structured line per event, to standard error or the journal.
  *
- *	2026-11-22T10:00:00.123Z notice relay accepted id=06F3K9 from=a@example.org size=1024
+ *	time=2026-11-22T10:00:00.123Z level=notice process=relay event=accepted id=06F3K9 size=1024
  *
- * Any thread. A line is one write, so lines of several processes do not mix. Never a body, a
- * password or an answer: who logs, knows. Library code returns errors and does not log.
+ * Any thread. Events and their fields are listed in docs/logs.md. A line is never torn by another
+ * process's. Never a body, a password or an answer: who logs, knows. Library code returns errors
+ * and does not log.
  */
 #ifndef CORE_BASE_LOG_H
 #define CORE_BASE_LOG_H
 
 #include <postern/base.h>
 
+enum log_format {
+	LOG_BY_PLACE, /* the journal where standard error leads there, else logfmt */
+	LOG_LOGFMT,
+	LOG_JSON,
+	LOG_JOURNAL
+};
+
 /* The process's name in each line ("relay"), and the least important level that is written. */
-void log_setup(const char *process, enum pn_level least);
+void log_setup(const char *process, enum pn_level least, enum log_format format);
 bool log_wanted(enum pn_level level);
 
 /*
- * An event and its fields: pairs of name and value, both const char *, ended by NULL. A NULL value
- * leaves its pair out. Values are quoted and escaped where logfmt needs it.
+ * An event and its fields: pairs of name and value, both const char *, ended by NULL, at most
+ * LOG_FIELDS_MOST. A NULL value leaves its pair out. Values are quoted and escaped where needed.
  */
+#define LOG_FIELDS_MOST 24
 void log_event(enum pn_level level, const char *event, ...) __attribute__((sentinel));
 
 /* Free text, for start-up and for faults that have no fields. */
 void log_text(enum pn_level level, const char *format, ...) PN_PRINTF(2, 3);
 
-/* From now on every line is also given to `observer` (with its newline), on the logging thread. */
+/*
+ * From now on every line is also given to `observer` (logfmt, with its newline), on the logging
+ * thread.
+ */
 void log_observe(void (*observer)(const char *line, size_t len));
+
+/*
+ * Between these two, lines of this thread are gathered into few writes, in their order; an error is
+ * written at once with all before it. For a turn of an event loop: whoever gathers does not sleep.
+ */
+void log_gather_begin(void);
+void log_gather_end(void);
+/* The thread gathers no more; it gives its buffer back. */
+void log_gather_leave(void);
+/*
+ * What all threads have gathered is written, and nothing is gathered from now on: the process is
+ * about to end, whatever its threads do. Safe in a signal handler.
+ */
+void log_flush_all(void);
 
 #endif

@@ -105,16 +105,6 @@ read_directory(const struct core_fill *fill)
 	config_directory_settle(directory, fill->arena);
 }
 
-static const char *
-level_word(int level)
-{
-	const struct pn_choice *choice = config_log_levels;
-
-	while (choice[1].word && choice->value != level)
-		choice++;
-	return choice->word;
-}
-
 int
 config_core_fill(const struct config_tree *tree, struct arena *arena,
     struct settings_secrets **secrets, struct diags *diags, struct config_core *ret)
@@ -125,7 +115,6 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	*ret = (struct config_core){ 0 };
 	ret->relay_settings = fill_section(&fill, "relay", sizeof(ret->relay));
 	ret->relay = *(struct config_relay *)ret->relay_settings.values;
-	ret->relay.log_level_word = level_word(ret->relay.log_level);
 	ret->routes_settings = fill_section(&fill, "routes", sizeof(ret->routes));
 	ret->routes = *(struct pn_list *)ret->routes_settings.values;
 	ret->database = *(int *)fill_section(&fill, "database", sizeof(ret->database)).values;

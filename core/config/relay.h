@@ -53,12 +53,16 @@ struct config_queue {
 	int64_t idle_connection; /* ms */
 };
 
+struct config_log {
+	int format; /* enum log_format's values */
+	int level;  /* enum pn_level */
+};
+
 struct config_relay {
 	const char *hostname; /* never NULL once filled: the machine's where YAML has none */
 	const char *user;     /* to run as when started by root; NULL: nobody */
 	const char *state_directory, *run_directory;
-	const char *log_level_word;
-	int log_level;
+	struct config_log log;
 	int64_t trace_memory;          /* bytes */
 	int64_t loops, policy_threads; /* 0: by the number of processors */
 	struct {

@@ -5,10 +5,11 @@
  * The only place where their keys, defaults and limits stand: reading, help and the man page come
  * from here. What no table can express is checked in relay_check.c.
  */
+#include <core/base/log.h>
 #include <core/config/relay_tables.h>
 #include <core/net/tls.h>
 
-const struct pn_choice config_log_levels[] = {
+static const struct pn_choice log_levels[] = {
 	{ "error", PN_LOG_ERROR, "somebody must act" },
 	{ "warning", PN_LOG_WARNING, "somebody should look" },
 	{ "notice", PN_LOG_NOTICE, "messages accepted, delivered, refused" },
@@ -175,6 +176,21 @@ static const struct pn_option queue_options[] = {
 	PN_OPT_END
 };
 
+static const struct pn_choice log_formats[] = {
+	{ "auto", LOG_BY_PLACE, "journal where standard error leads there, else logfmt" },
+	{ "logfmt", LOG_LOGFMT, "name=value, one event a line" },
+	{ "json", LOG_JSON, "one JSON object a line" },
+	{ "journal", LOG_JOURNAL, "fields of systemd's journal: POSTERN_EVENT, POSTERN_ID ..." },
+	{ NULL, 0, NULL },
+};
+
+#define LOG struct config_log
+static const struct pn_option log_options[] = { PN_OPT_CHOICE("format", LOG, format, "auto",
+						    log_formats, 0, "How an event is written."),
+	PN_OPT_CHOICE("level", LOG, level, "info", log_levels, 0,
+	    "Least important events that are still written."),
+	PN_OPT_END };
+
 static const struct pn_option network_options[] = {
 	{ .help = "Networks, as in 192.0.2.0/24 or 2001:db8::/32, or single addresses.",
 	    .type = PN_TYPE_STRINGS },
@@ -191,8 +207,8 @@ const struct pn_option config_relay_options[] = {
 	    "Folder of the spool and the database; on a local disk."),
 	PN_OPT_STRING("run_directory", RELAY, run_directory, "/run/postern", PN_PATH,
 	    "Folder of the control socket."),
-	PN_OPT_CHOICE("log_level", RELAY, log_level, "info", config_log_levels, 0,
-	    "Least important lines that are still written."),
+	PN_OPT_GROUP("log", RELAY, log, LOG, log_options, 0,
+	    "What is written to standard error, or to the journal, and how."),
 	PN_OPT_INT("loops", RELAY, loops, "0", 0, 64, 0,
 	    "Threads that serve connections; 0: by the number of processors."),
 	PN_OPT_SIZE("trace_memory", RELAY, trace_memory, "4m", 65536, 1073741824, 0,

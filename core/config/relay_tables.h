@@ -5,7 +5,6 @@
 
 #include <core/config/relay.h>
 
-extern const struct pn_choice config_log_levels[];
 extern const struct pn_choice config_route_kinds[];
 extern const struct pn_option config_relay_options[];
 extern const struct pn_option config_routes_options[];   /* one bare row: struct pn_list */

@@ -145,7 +145,7 @@ main(int argc, char **argv)
 		print_usage(stdout);
 		return EXIT_OK;
 	}
-	log_setup("posternctl", PN_LOG_WARNING);
+	log_setup("posternctl", PN_LOG_WARNING, LOG_LOGFMT);
 	if (console_open(&ctl.console, json) < 0)
 		return EXIT_REFUSED;
 	code = run(&ctl, argc - optind, argv + optind, &err);

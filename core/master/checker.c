@@ -85,9 +85,10 @@ result_json(const struct generation *generation, const char *module_path)
 {
 	const struct config_relay *relay = &generation_core(generation)->relay;
 
-	return json_pack("{s:b, s:s*, s:s, s:s, s:i, s:o, s:o}", "ok", 1, "user", relay->user,
-	    "state", relay->state_directory, "run", relay->run_directory, "log", relay->log_level,
-	    "listeners", listeners_json(relay), "modules", modules_json(generation, module_path));
+	return json_pack("{s:b, s:s*, s:s, s:s, s:i, s:i, s:o, s:o}", "ok", 1, "user", relay->user,
+	    "state", relay->state_directory, "run", relay->run_directory, "log", relay->log.level,
+	    "log_format", relay->log.format, "listeners", listeners_json(relay), "modules",
+	    modules_json(generation, module_path));
 }
 
 /* The relay's user in a configuration that cannot be taken: it may not be our fault to find. */
@@ -217,11 +218,12 @@ take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
 {
 	json_t *result = json_loads(text, 0, NULL), *listeners = NULL, *modules = NULL;
 	const char *user = NULL, *state = NULL, *run = NULL, *why = NULL;
-	int ok = 0, errors = 0, log_level = 0, r;
+	int ok = 0, errors = 0, log_level = 0, log_format = 0, r;
 
-	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?o, s?o, s?s}", "ok", &ok,
+	if (json_unpack(result, "{s:b, s?i, s?s, s?s, s?s, s?i, s?i, s?o, s?o, s?s}", "ok", &ok,
 		"errors", &errors, "user", &user, "state", &state, "run", &run, "log", &log_level,
-		"listeners", &listeners, "modules", &modules, "why", &why) < 0) {
+		"log_format", &log_format, "listeners", &listeners, "modules", &modules, "why",
+		&why) < 0) {
 		r = pn_error_set(err, -EPROTO, "the checker's answer makes no sense");
 	} else if (why) {
 		r = pn_error_set(err, -EPERM, "%s", why);
@@ -234,6 +236,7 @@ take_result(const char *text, struct checker_answer *ret, struct pn_error *err)
 		ret->state_directory = arena_text(&ret->arena, state);
 		ret->run_directory = arena_text(&ret->arena, run);
 		ret->log_level = log_level;
+		ret->log_format = log_format;
 		take_modules(modules, ret);
 		r = take_listeners(listeners, ret, err);
 	}

@@ -22,7 +22,7 @@ struct checker_answer {
 	struct arena arena;
 	const char *user; /* NULL: nobody */
 	const char *state_directory, *run_directory;
-	int log_level;
+	int log_level, log_format;
 	struct checker_listener listeners[CHECKER_LISTENERS_MOST];
 	size_t listener_count;
 	const char **files; /* every file that was read */

@@ -215,7 +215,8 @@ prepare(struct master *master, struct pn_error *err)
 	if (r < 0)
 		return r;
 	watch_set(&master->watch, &master->answer, master->folder, master->read_us);
-	log_setup("master", (enum pn_level)master->answer.log_level);
+	log_setup("master", (enum pn_level)master->answer.log_level,
+	    (enum log_format)master->answer.log_format);
 	r = privileges_folder(master->answer.state_directory, master->answer.user, 0700, err);
 	if (r == 0)
 		r = claim_state(master, err);
@@ -259,7 +260,7 @@ master_main(const char *folder, const char *modules)
 	struct pn_error err = { 0 };
 	int r;
 
-	log_setup("master", PN_LOG_INFO);
+	log_setup("master", PN_LOG_INFO, LOG_BY_PLACE);
 	master.signals = catch_signals();
 	r = crashes_open(&master.crashes, &err);
 	if (r == 0)

@@ -45,6 +45,12 @@ relay_log_diags(struct diags *diags)
 	arena_free(&arena);
 }
 
+static void
+set_up_log(const struct config_relay *config)
+{
+	log_setup("relay", (enum pn_level)config->log.level, (enum log_format)config->log.format);
+}
+
 /* What stands before the bundle in a CHANNEL_CONFIG frame. */
 struct config_head {
 	json_t *json;
@@ -157,7 +163,7 @@ relay_apply(struct relay *relay, struct settled *settled)
 	generation_release(&old);
 	settled_release(&relay->settled);
 	relay->settled = settled_hold(settled);
-	log_setup("relay", (enum pn_level)config->log_level);
+	set_up_log(config);
 	mail_bytes_budget((size_t)config->limits.memory);
 	relay_spool_configure(relay);
 	relay->switching += relay->lane_count;
@@ -315,6 +321,7 @@ on_deadline(struct loop_timer *timer)
 	log_text(PN_LOG_WARNING, "not everything ended in time; leaving");
 	log_unheard(relay);
 	spool_stop(relay->spool);
+	log_flush_all();
 	_exit(EXIT_SUCCESS);
 }
 
@@ -506,7 +513,7 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	if (r < 0)
 		goto out;
 	relay->generation = generation_hold(generation);
-	log_setup("relay", (enum pn_level)generation_core(generation)->relay.log_level);
+	set_up_log(&generation_core(generation)->relay);
 	relay->capability = capability_new();
 	r = settled_new(generation, relay->capability, frame, &settled, err);
 	if (r == 0) {
@@ -593,7 +600,7 @@ relay_main(void)
 
 	prctl(PR_SET_NAME, "postern-relay");
 	mallopt(M_TRIM_THRESHOLD, HEAP_SPARE);
-	log_setup("relay", PN_LOG_INFO);
+	log_setup("relay", PN_LOG_INFO, LOG_BY_PLACE);
 	r = share_crashes(&frame, &err);
 	if (r == 0)
 		r = start(&relay, &frame, &err);

@@ -65,6 +65,7 @@ leave(struct relay *relay, pid_t tid)
 	    culprit ? culprit->module : NULL, "stage", culprit ? stage_name(culprit->stage) : NULL,
 	    "id", culprit && culprit->id[0] ? culprit->id : NULL, NULL);
 	spool_stop(relay->spool);
+	log_flush_all();
 	_exit(EXIT_FAILURE);
 }
 

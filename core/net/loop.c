@@ -21,6 +21,8 @@
 
 #define EVENTS_MOST 128
 #define STALL_MS    100
+/* A turn with fewer callbacks writes each log line at once, a busier one gathers them. */
+#define BUSY_TURN 4
 
 struct watched {
 	struct loop_io *io;
@@ -309,12 +311,16 @@ static void
 run_tasks(struct loop *loop)
 {
 	struct loop_task *task = atomic_exchange(&loop->posted, NULL), *next, *first = NULL;
+	int count = 0;
 
 	for (; task; task = next) { /* the list is last first */
 		next = task->next;
 		task->next = first;
 		first = task;
+		count++;
 	}
+	if (count >= BUSY_TURN)
+		log_gather_begin();
 	for (; first; first = next) {
 		next = first->next;
 		first->run(first);
@@ -383,13 +389,17 @@ loop_run(struct loop *loop)
 
 		loop->now = loop->callback_began = clock_monotonic_ms();
 		stop = atomic_exchange(&loop->stop, false);
+		if (n >= BUSY_TURN)
+			log_gather_begin();
 		for (int i = 0; i < n; i++)
 			run_event(loop, &events[i]);
 		run_tasks(loop);
 		wheel_turn(&loop->wheel, loop->now);
 		check_stall(loop, "timer");
 		run_rests_due(loop);
+		log_gather_end();
 	}
 	run_rests(loop);
+	log_gather_leave();
 	running = NULL;
 }

@@ -2,9 +2,11 @@
 /*
  * crash.c - the relay's side of crash attribution: slots, fingerprints, signals.
  *
- * Called by hook.c around each hook. The signal handler must do nothing but mark this thread's slot
- * and let the signal take its course. Threads keep their slot until they end.
+ * Called by hook.c around each hook. The signal handler must do nothing but mark this thread's
+ * slot, write the log lines that wait, and let the signal take its course. Threads keep their slot
+ * until they end.
  */
+#include <core/base/log.h>
 #include <core/policy/crash.h>
 #include <core/policy/stage.h>
 #include <errno.h>
@@ -50,6 +52,7 @@ on_signal(int signal, siginfo_t *info, void *context)
 
 	if (slot && atomic_load(&slot->inside))
 		atomic_store(&slot->signal, signal);
+	log_flush_all();
 	for (size_t i = 0; i < DEADLY; i++)
 		if (deadly[i] == signal)
 			sigaction(signal, &crash.before[i], NULL);
@@ -63,6 +66,7 @@ on_exit_inside(void)
 {
 	if (mine.slot && atomic_load(&mine.slot->inside))
 		atomic_store(&mine.slot->signal, CRASH_EXITS);
+	log_flush_all();
 }
 
 static void

@@ -131,7 +131,7 @@ make_world(void)
 
 	if (world.loop)
 		return &world;
-	log_setup("fuzz", PN_LOG_ERROR);
+	log_setup("fuzz", PN_LOG_ERROR, LOG_LOGFMT);
 	must(loop_new(&world.loop, NULL) == 0 && resolver_new(NULL, &world.resolver) == 0);
 	world.target.host = "127.0.0.1";
 	world.target.level = TLS_LEVEL_MAY;

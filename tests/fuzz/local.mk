@@ -32,6 +32,9 @@ tests_fuzz_client_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/part
 tests_fuzz_part_SOURCES = tests/fuzz/part.c
 tests_fuzz_part_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/log
+tests_fuzz_log_SOURCES = tests/fuzz/log.c
+tests_fuzz_log_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/html
 tests_fuzz_html_SOURCES = tests/fuzz/html.c modules/taglines/body.c modules/taglines/html.c \
 	modules/taglines/plain.c modules/taglines/seen.c modules/taglines/tags.c
@@ -49,3 +52,4 @@ EXTRA_DIST += tests/fuzz/seeds/address_list
 EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
 EXTRA_DIST += tests/fuzz/seeds/sasl_plain
+EXTRA_DIST += tests/fuzz/seeds/log

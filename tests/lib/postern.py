@@ -95,6 +95,7 @@ class Relay:
         self.run = os.path.join(self.directory, "run")
         self.short_run = None
         self.process = None
+        self.environment = {}  # for posternd, beside the test's own
         self.note = None
         os.makedirs(self.conf, exist_ok=True)
         if len(self.run) > SOCKET_PATH_MOST:
@@ -161,7 +162,7 @@ class Relay:
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [self.programs.posternd, "-c", self.conf, "-m", self.programs.modules],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **self.environment))
         try:
             self.wait_ready(seconds)
         except Failed as problem:

@@ -157,7 +157,7 @@ class Script:
                     raise AssertionError(f"line {number}: {word} {rest}: {problem}\n"
                                          f"{relay.log()[-2000:]}") from problem
         for line in relay.log().splitlines():
-            if re.match(r"\S+ (warning|error) ", line) and not any(a in line for a in self.announced):
+            if re.match(r"time=\S+ level=(warning|error) ", line) and not any(a in line for a in self.announced):
                 raise AssertionError(f"not announced in the log: {line}")
 
 

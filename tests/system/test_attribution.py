@@ -44,7 +44,7 @@ class Attribution(RelayCase):
     def test_a_message_that_crashes_twice_is_refused(self):
         relay = self.start(pipeline=["crashing"])
         self.crash(relay)
-        self.wait_log(relay, r" crash entry=crashing module=crashing stage=message id=\w+ "
+        self.wait_log(relay, r"=crash entry=crashing module=crashing stage=message id=\w+ "
                              r"fingerprint=[0-9a-f]{16} signal=Aborted times=1\n")
         self.crash(relay)
         self.wait_log(relay, r"signal=Aborted times=2 then=\"refused for now\"")
@@ -87,10 +87,10 @@ class Attribution(RelayCase):
         """As the OOM killer does it: no signal that could be caught."""
         relay = self.start(pipeline=[{"hanging": {"timeout": "200ms"}}])
         self.kill_inside(relay, "same")
-        self.wait_log(relay, r" killed-inside entry=hanging module=hanging stage=message id=\w+ fingerprint=\w{16}\n")
-        self.assertNotIn(" crash entry=", relay.log())
+        self.wait_log(relay, r"=killed-inside entry=hanging module=hanging stage=message id=\w+ fingerprint=\w{16}\n")
+        self.assertNotIn("=crash entry=", relay.log())
         self.kill_inside(relay, "same")
-        self.wait_log(relay, r" killed-inside entry=hanging .*then=\"counted as a crash")
+        self.wait_log(relay, r"=killed-inside entry=hanging .*then=\"counted as a crash")
         self.assertEqual(self.send(relay, "hello\r\nX-Hang: same"), 451)
         self.wait_log(relay, r"fault entry=hanging .*error=\"not run: it has crashed on this before\"")
         self.assertIn('"stuck_hooks": 0', relay.ctl("--json", "status").stdout)
@@ -117,7 +117,7 @@ class Attribution(RelayCase):
         for times in (1, 2):
             pid = relay.child("relay")
             self.assertIsNone(self.send(relay, "hello", sender="eve@clinic.example"))
-            self.wait_log(relay, rf" crash entry=tuner module=tuner stage=sender .*signal=Aborted times={times}")
+            self.wait_log(relay, rf"=crash entry=tuner module=tuner stage=sender .*signal=Aborted times={times}")
             proc.wait_until(lambda: relay.child("relay") not in (None, pid), 20, "another relay")
             relay.wait_ready()
         pid = relay.child("relay")
@@ -151,7 +151,7 @@ class Attribution(RelayCase):
         for times in (1, 2):
             pid = relay.child("relay")
             self.assertIsNone(self.send(relay, "exit"))
-            self.wait_log(relay, rf" crash entry=crashing .*signal=\"none, it calls exit\(\)\" times={times}")
+            self.wait_log(relay, rf"=crash entry=crashing .*signal=\"none, it calls exit\(\)\" times={times}")
             proc.wait_until(lambda: relay.child("relay") not in (None, pid), 20, "another relay")
             relay.wait_ready()
         self.assertEqual(self.send(relay, "exit"), 451)
@@ -164,7 +164,7 @@ class Attribution(RelayCase):
         proc.wait_until(lambda: relay.child("relay") not in (None, pid), 60, "another relay")
         relay.wait_ready()
         self.wait_log(relay, "loop-hangs entry=crashing module=crashing stage=message")
-        self.wait_log(relay, " crash entry=crashing .*signal=\"none, it hangs\"")
+        self.wait_log(relay, "=crash entry=crashing .*signal=\"none, it hangs\"")
         self.assertEqual(self.send(relay, "hello"), 250)
 
     def test_stop_with_a_stuck_hook(self):

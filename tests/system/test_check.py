@@ -190,7 +190,7 @@ class Commands(Ctl):
         with smtplib.SMTP("127.0.0.1", relay.port("plain")) as client:
             client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
         self.delivered(1)
-        message_id = relay.log().split(" accepted id=")[1].split()[0]
+        message_id = relay.log().split("=accepted id=")[1].split()[0]
         self.assertIn("from=a@clinic.example", relay.ctl("trace", message_id).stdout)
         lines = json.loads(relay.ctl("--json", "trace", message_id).stdout)
         self.assertIn("accepted", lines[0]["line"])

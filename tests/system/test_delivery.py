@@ -63,7 +63,7 @@ class Retry(DeliveryCase):
         port = proc.free_port()
         self.start({"to": "smarthost", "host": f"127.0.0.1:{port}", "tls": "none"})
         self.send("b@partner.example")
-        self.logged(" deferred ", 2)
+        self.logged("=deferred ", 2)
         hop = self.hop(port=port)
         (_, recipients, data), = hop.wait(1)
         self.assertEqual(recipients, ["<b@partner.example>"])
@@ -93,7 +93,7 @@ class Retry(DeliveryCase):
         hop.wait(1)
         self.wait_empty()
         self.assertEqual(len(hop.messages), 1)
-        self.assertEqual(self.server.log().count(" deferred "), 3)
+        self.assertEqual(self.server.log().count("=deferred "), 3)
         self.assertFalse((self.mail / "new").exists())
 
 
@@ -168,7 +168,7 @@ class Reports(DeliveryCase):
         hop = self.hop(offers=("PIPELINING", "8BITMIME", "DSN"))
         self.start(hop.route)
         self.send("good@partner.example", rcpt=["NOTIFY=SUCCESS"])
-        self.logged(" delivered ")
+        self.logged("=delivered ")
         self.wait_empty()
         self.assertFalse((self.mail / "new").exists(), "a report was sent")
         self.assertTrue(any(b"NOTIFY=SUCCESS" in line for _, line in hop.lines), hop.lines)
@@ -184,7 +184,7 @@ class Reports(DeliveryCase):
         self.assertEqual(actions.count("failed"), 1)
 
     def assert_no_report(self):
-        self.logged(" bounced ")
+        self.logged("=bounced ")
         self.wait_empty()
         self.assertFalse((self.mail / "new").exists(), "a report was sent")
 
@@ -207,7 +207,7 @@ class Reports(DeliveryCase):
         """A report about a report would go round for ever."""
         self.refusing("bad@partner.example", "ada@elsewhere.example")
         self.send("bad@partner.example", sender="ada@elsewhere.example")
-        self.logged(" bounced ", 2)
+        self.logged("=bounced ", 2)
         self.wait_empty()
         self.assertEqual(self.server.log().count(" notice="), 1, self.server.log()[-3000:])
 
@@ -219,7 +219,7 @@ class Tls(DeliveryCase):
     def assert_kept_back(self, hop):
         """Deferred, and the next hop has heard neither an address nor a body."""
         self.send("b@partner.example")
-        self.logged(" deferred ", 2)
+        self.logged("=deferred ", 2)
         said = b"".join(line for _, line in hop.lines)
         for never in (b"MAIL", b"partner.example", b"the secret body"):
             self.assertNotIn(never, said)
@@ -251,7 +251,7 @@ class Tls(DeliveryCase):
         self.start(self.verify(hop, certificate(self.directory, "localhost")[0]))
         self.assert_kept_back(hop)
         self.route_again({"to": "smarthost", "host": f"localhost:{hop.port}", "tls": "encrypt"})
-        self.logged(" deferred ", 4)
+        self.logged("=deferred ", 4)
         self.assertEqual(hop.messages, [])
 
     def test_any_certificate_where_it_may(self):
@@ -275,7 +275,7 @@ class Auth(DeliveryCase):
                  "auth": {"user": "relay@clinic.example", "password": self.password("wrong")}}
         self.start(route)
         self.send("b@partner.example")
-        self.logged(" deferred ", 2)
+        self.logged("=deferred ", 2)
         self.assertEqual(hop.messages, [])
         self.password("open sesame")
         self.route_again(route)

@@ -48,7 +48,7 @@ class Phonebook(RelayCase):
         relay = self.start(directory)
         code = self.ask(relay, recipient)
         relay.stop()
-        faults = re.findall(r" fault .*error=\"([^\"]*)\"", relay.log())
+        faults = re.findall(r"=fault .*error=\"([^\"]*)\"", relay.log())
         os.unlink(relay.log_path)
         return code, "; ".join(faults)
 

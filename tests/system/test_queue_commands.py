@@ -142,7 +142,7 @@ class Changes(QueueCase):
         self.send("e@partner.example")
         self.wait_states(("e@partner.example", "deferred"))
         self.assertFalse((self.mail / "new").exists())
-        self.assertEqual(self.server.log().count("relay deleted "), 2)
+        self.assertEqual(self.server.log().count("relay event=deleted "), 2)
 
     def test_delete_with_report(self):
         self.waiting("b@partner.example")

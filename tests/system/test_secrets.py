@@ -45,7 +45,7 @@ class Secrets(RelayCase):
 
     def test_secrets_noticed(self):
         self.send()
-        self.logged(" deferred ")
+        self.logged("=deferred ")
         self.write(RIGHT)
         self.hop.wait(1, NOTICED_SECONDS)
         self.assertIn(f"file-changed path={self.path}", self.server.log())

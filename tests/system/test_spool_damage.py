@@ -142,7 +142,7 @@ class Damage(RelayCase):
         relay = self.new_relay(proc.free_port())
         relay.start()
         self.submit(relay)
-        proc.wait_until(lambda: relay.log().count(" deferred ") >= COUNT, 20, "all is deferred")
+        proc.wait_until(lambda: relay.log().count("=deferred ") >= COUNT, 20, "all is deferred")
         self.assertEqual(relay.stop(), 0, relay.log()[-2000:])
         self.restart(relay)
         self.assertEqual(self.subjects(COUNT), list(range(COUNT)))

@@ -47,7 +47,7 @@ class Webhook(RelayCase):
                 return refused.smtp_code
 
     def faults(self, relay):
-        return re.findall(r" fault .*error=\"([^\"]*)\"", relay.log())
+        return re.findall(r"=fault .*error=\"([^\"]*)\"", relay.log())
 
     def test_asks_over_tls(self):
         cert = certificate(self.directory, "localhost")

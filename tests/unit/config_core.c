@@ -8,6 +8,7 @@
  */
 #include "run.h"
 #include <check.h>
+#include <core/base/log.h>
 #include <core/config/relay.h>
 #include <dirent.h>
 #include <errno.h>
@@ -132,7 +133,8 @@ START_TEST(good_configuration)
 	run_config(&run, "good");
 	ck_assert_str_eq(text_of(&run), "");
 	ck_assert_str_eq(run.core.relay.hostname, "relay.example.com");
-	ck_assert_str_eq(run.core.relay.log_level_word, "debug");
+	ck_assert_int_eq(run.core.relay.log.level, PN_LOG_DEBUG);
+	ck_assert_int_eq(run.core.relay.log.format, LOG_JSON);
 	ck_assert_int_eq(run.core.relay.limits.message_size, 20 << 20);
 	ck_assert_int_eq(run.core.relay.limits.recipients, 500);
 	ck_assert_int_eq(run.core.relay.spool.gather, 150);

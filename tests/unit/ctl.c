@@ -271,7 +271,7 @@ START_TEST(recent_lines_by_id)
 {
 	struct buf found = BUF_INIT(65536);
 
-	log_setup("test", PN_LOG_NOTICE);
+	log_setup("test", PN_LOG_NOTICE, LOG_LOGFMT);
 	ck_assert_int_eq(recent_start(4096), 0);
 	log_event(PN_LOG_NOTICE, "accepted", "id", "OLD", NULL);
 	for (int i = 0; i < 500; i++)
