@@ -107,7 +107,15 @@ class Plans(RelayCase):
             self.assertIn("x@g.example", came[SENDER])
             self.assertIn("5.7.1", came[SENDER])
             self.assertNotIn(SECRET, came[SENDER])
-            self.assertIn("X-Seal:", came[SENDER])
+            self.assert_sealed_report(came[SENDER])
+
+    def assert_sealed_report(self, report):
+        """The report itself is sealed, as the only rendering of its own; what it quotes has a seal of its own."""
+        header, body = report.split("\r\n\r\n", 1)
+        self.assertIn("multipart/report", header)
+        self.assertIn("\r\nX-Seal: 0 none plan 1\r\n", "\r\n" + header + "\r\n")
+        self.assertEqual(header.count("X-Seal:"), 1)
+        self.assertNotIn("X-Seal: 0 none plan 1", body)
 
     def test_replan(self):
         with NextHop() as hop:
