@@ -17,6 +17,8 @@ static const struct mail_demand tls_demand = { 112, PN_TLS_ENCRYPTED };
 static const char unserved_text[] =
     "Mail to this recipient must be protected and no method applies; give the recipient's key or "
     "another way to your administrator";
+static const char faulted_text[] =
+    "Mail to this recipient must be protected, which is not possible for now; try again later";
 static const char all_unserved_text[] =
     "This message must be protected and for none of its recipients a method applies; ask your "
     "administrator";
@@ -114,6 +116,15 @@ nobody_serves(const char *text)
 {
 	return (
 	    struct ruling){ .kind = RULING_REJECT, .code = 550, .enhanced = "5.7.1", .text = text };
+}
+
+/* The same where a fault, which passes, took away who might have served. */
+static struct ruling
+nobody_can_now(void)
+{
+	return (struct ruling){
+		.kind = RULING_DEFER, .code = 451, .enhanced = "4.7.1", .text = faulted_text
+	};
 }
 
 static void
@@ -542,14 +553,20 @@ static void
 take_selection(struct pn_txn *txn, const struct chain_run *run, const struct ruling *ruling)
 {
 	size_t index = (size_t)txn->recipient;
+	struct plan *plan = &txn->plans->of[index];
 
 	txn->recipient = -1;
+	plan->faulted |= run->faults > 0;
 	if (ruling->kind == RULING_CHOSEN)
 		choose(txn, index, run, ruling);
 	else if (ruling->kind == RULING_DEFER)
 		txn->plans->refused = *ruling;
+	else if (ruling->kind == RULING_REJECT)
+		leave_unserved(txn, index, ruling);
+	else if (plan->faulted)
+		txn->plans->refused = nobody_can_now();
 	else
-		leave_unserved(txn, index, ruling->kind == RULING_REJECT ? ruling : NULL);
+		leave_unserved(txn, index, NULL);
 }
 
 static void
@@ -567,12 +584,14 @@ take_protection(struct pn_txn *txn, const struct chain_run *run, const struct ru
 	for (size_t i = 0; i < group->count; i++) {
 		struct plan *plan = &plans->of[group->members[i]];
 
-		if (!group->failed)
+		if (!group->failed) {
 			plan->state = PLAN_RENDERED;
-		else if (ruling->kind == RULING_REJECT)
+		} else if (ruling->kind == RULING_REJECT) {
 			leave_unserved(txn, group->members[i], ruling);
-		else /* its provider's on_fault is skip: on behind the entry that chose it */
+		} else { /* its provider's on_fault is skip: on behind the entry that chose it */
 			plan->state = PLAN_OPEN;
+			plan->faulted = true;
+		}
 	}
 }
 
@@ -656,6 +675,6 @@ plans_early_take(struct pn_txn *txn, const struct chain_run *run, struct ruling 
 		*ruling = (struct ruling){ .kind = RULING_PASS };
 	} else if (ruling->kind == RULING_PASS) {
 		chain_undo(run, txn);
-		*ruling = nobody_serves(unserved_text);
+		*ruling = run->faults > 0 ? nobody_can_now() : nobody_serves(unserved_text);
 	}
 }

@@ -43,6 +43,7 @@ struct plan {
 	struct mail_demand own; /* demanded before anybody chose */
 	struct mail_plan made;
 	struct ruling refused; /* UNSERVED: the reply */
+	bool faulted;          /* somebody who might have served him could not decide */
 };
 
 /* Recipients who share a rendering. */

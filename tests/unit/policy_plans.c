@@ -381,13 +381,46 @@ START_TEST(selection_goes_on)
 {
 	mail("  - selector\n  - provider: { on_fault: skip }\n" SECOND,
 	    WANTED "f.example=fake, e.example=fake] }\nprovider: { how: fault }\n"
-		   "second: { rules: [\"f.example=tls\"] }\n");
+		   "second: { rules: [\"f.example=tls\", \"e.example=reject\"] }\n");
 	rcpts("two@f.example x@e.example");
 	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
 	ck_assert_str_eq(item->recipients[0].plan.method, "tls");
 	ck_assert_str_eq(item->recipients[0].plan.entry, "second");
-	ck_assert_ptr_nonnull(item->recipients[1].plan.unserved);
-	ck_assert_str_eq(item->recipients[1].plan.passed, "second: no rule");
+	ck_assert_str_eq(
+	    item->recipients[1].plan.unserved, "550 5.7.2 Nothing is good enough here");
+}
+END_TEST
+
+/* A fault passes: where it leaves nobody else, nothing is refused or reported for good. */
+static const struct {
+	const char *pipeline, *sections;
+	bool early; /* at RCPT already */
+} faulted[] = {
+	{ "  - selector\n  - provider: { on_fault: skip }\n",
+	    WANTED "f.example=fake] }\nprovider: { how: fault }\n", false },
+	{ "  - selector\n  - provider: { on_fault: skip }\n" SECOND,
+	    WANTED "f.example=fake, t.example=tls] }\nprovider: { how: fault }\n"
+		   "second: { rules: [\"e.example=tls\"] }\n",
+	    false },
+	{ "  - selector: { on_fault: skip }\n  - provider\n" SECOND,
+	    WANTED "f.example=fault] }\nsecond: { rules: [\"e.example=fake\"] }\n", true },
+};
+
+START_TEST(a_fault_that_leaves_nobody_defers)
+{
+	mail(faulted[_i].pipeline, faulted[_i].sections);
+	ck_assert_int_eq(rcpt("two@f.example"), !faulted[_i].early);
+	if (faulted[_i].early) {
+		ck_assert_int_eq(world.ruling.code, 451);
+		ck_assert_str_eq(world.ruling.enhanced, "4.7.1");
+		return;
+	}
+	if (strstr(faulted[_i].sections, "t.example"))
+		rcpts("x@t.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_REFUSED);
+	ck_assert_int_eq(refused.kind, RULING_DEFER);
+	ck_assert_int_eq(refused.code, 451);
+	ck_assert_str_eq(refused.enhanced, "4.7.1");
 }
 END_TEST
 
@@ -589,6 +622,7 @@ main(void)
 	tcase_add_test(tcase, too_many_renderings);
 	tcase_add_loop_test(tcase, providers_that_fail, 0, LOOP(failing));
 	tcase_add_test(tcase, selection_goes_on);
+	tcase_add_loop_test(tcase, a_fault_that_leaves_nobody_defers, 0, LOOP(faulted));
 	tcase_add_test(tcase, tls_knows_who_is_next);
 	tcase_add_test(tcase, a_demand_is_no_plan);
 	tcase_add_test(tcase, replans);
