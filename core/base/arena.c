@@ -20,17 +20,11 @@ struct arena_block {
 };
 
 static struct arena_block *
-add_block(struct arena *arena, size_t least)
+add_block(struct arena *arena, size_t size)
 {
-	size_t size = arena->blocks ? arena->blocks->size * 2
-				    : FIRST_BLOCK - sizeof(struct arena_block);
 	struct arena_block *block;
 
-	if (size > MOST_BLOCK)
-		size = MOST_BLOCK;
-	if (size < least)
-		size = least;
-	block = least > SIZE_MAX / 2 ? NULL : calloc(1, sizeof(*block) + size);
+	block = size > SIZE_MAX / 2 ? NULL : calloc(1, sizeof(*block) + size);
 	if (!block) {
 		log_text(PN_LOG_ERROR, "out of memory");
 		abort();
@@ -41,21 +35,55 @@ add_block(struct arena *arena, size_t least)
 	return block;
 }
 
-void *
-arena_alloc(struct arena *arena, size_t size)
+static struct arena_block *
+grow(struct arena *arena, size_t least)
+{
+	size_t size = arena->blocks ? arena->blocks->size * 2
+				    : FIRST_BLOCK - sizeof(struct arena_block);
+
+	if (size > MOST_BLOCK)
+		size = MOST_BLOCK;
+	return add_block(arena, size < least ? least : size);
+}
+
+static void *
+take(struct arena *arena, size_t size, size_t align)
 {
 	struct arena_block *block = arena->blocks;
-	size_t align = alignof(max_align_t);
-	void *memory;
+	size_t at = block ? (block->used + align - 1) & ~(align - 1) : 0;
 
 	if (size > SIZE_MAX / 2)
 		abort();
-	size = (size + align - 1) & ~(align - 1);
-	if (!block || block->size - block->used < size)
-		block = add_block(arena, size);
-	memory = block->bytes + block->used;
-	block->used += size;
-	return memory;
+	if (!block || at > block->size || block->size - at < size) {
+		block = grow(arena, size);
+		at = 0;
+	}
+	block->used = at + size;
+	return block->bytes + at;
+}
+
+void *
+arena_alloc(struct arena *arena, size_t size)
+{
+	return take(arena, size, alignof(max_align_t));
+}
+
+void
+arena_reserve(struct arena *arena, size_t size)
+{
+	if (size > 0)
+		add_block(arena, size);
+}
+
+size_t
+arena_used(const struct arena *arena)
+{
+	const size_t align = alignof(max_align_t);
+	size_t used = 0;
+
+	for (const struct arena_block *block = arena->blocks; block; block = block->next)
+		used += (block->used + align - 1) & ~(align - 1);
+	return used;
 }
 
 void *
@@ -79,9 +107,19 @@ arena_slice(struct arena *arena, struct pn_slice bytes)
 }
 
 char *
+arena_text_of(struct arena *arena, struct pn_slice text)
+{
+	char *copy = take(arena, text.len + 1, 1);
+
+	if (text.len > 0)
+		memcpy(copy, text.data, text.len);
+	return copy;
+}
+
+char *
 arena_text(struct arena *arena, const char *text)
 {
-	return text ? arena_slice(arena, pn_slice_of(text)) : NULL;
+	return text ? arena_text_of(arena, pn_slice_of(text)) : NULL;
 }
 
 char *
@@ -96,7 +134,7 @@ arena_printf(struct arena *arena, const char *format, ...)
 	va_end(args);
 	if (len < 0)
 		abort();
-	text = arena_alloc(arena, (size_t)len + 1);
+	text = take(arena, (size_t)len + 1, 1);
 	va_start(args, format);
 	vsnprintf(text, (size_t)len + 1, format, args);
 	va_end(args);

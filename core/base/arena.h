@@ -20,7 +20,13 @@ void *arena_alloc(struct arena *arena, size_t size); /* zeroed, aligned for any 
 void *arena_copy(struct arena *arena, const void *bytes, size_t size);
 char *arena_text(struct arena *arena, const char *text);
 char *arena_slice(struct arena *arena, struct pn_slice bytes); /* with a NUL behind */
+/* The same for text, which needs no alignment. */
+char *arena_text_of(struct arena *arena, struct pn_slice text);
 char *arena_printf(struct arena *arena, const char *format, ...) PN_PRINTF(2, 3);
+/* What is allocated next takes no more memory than this, as long as it does not need more. */
+void arena_reserve(struct arena *arena, size_t size);
+/* What was allocated, as a later arena_reserve() for the same in the same order needs it. */
+size_t arena_used(const struct arena *arena);
 void arena_free(struct arena *arena); /* leaves an empty arena */
 void arena_wipe(struct arena *arena); /* the same for secrets: overwritten first */
 

@@ -69,6 +69,7 @@ struct queued {
 	uint32_t pins;              /* deliveries and replans that need item->bytes to stay */
 	bool accepting, committing;
 	bool changed; /* queue_changed() is due */
+	bool grown;   /* its item takes more memory than it needs */
 };
 
 /* Some recipients of an item on their way to one destination. */

@@ -25,9 +25,16 @@ static _Atomic unsigned maker;
 struct item *
 item_new(void)
 {
+	return item_new_sized(0);
+}
+
+struct item *
+item_new_sized(size_t room)
+{
 	struct arena arena = { 0 };
 	struct item *item;
 
+	arena_reserve(&arena, room);
 	/* The item lives in its own arena: one allocation less, and out of memory is dealt with. */
 	item = arena_alloc(&arena, sizeof(*item));
 	item->arena = arena;

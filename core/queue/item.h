@@ -109,6 +109,8 @@ struct item {
 };
 
 struct item *item_new(void);
+/* In memory for `room` bytes with the item itself; 0: as item_new(). */
+struct item *item_new_sized(size_t room);
 /* What people know the message by. */
 static inline const char *
 item_log_id(const struct item *item)
@@ -122,6 +124,11 @@ item_log_id(const struct item *item)
 struct mail_rendering item_rendering(const struct item *item, uint32_t index);
 /* After envelope is set: makes the recipients' states. */
 void item_prepare(struct item *item);
+/*
+ * The same in as little memory as it needs; what is no longer needed, old replies, is dropped. What
+ * was in it has moved, so nobody may point into it. Its bytes and place go along.
+ */
+void item_pack(struct item **item);
 void item_free(struct item **item);
 /* A fresh id; never twice, also not after a restart with the clock set back (see item_id_floor). */
 void item_id_new(char ret[ITEM_ID_SIZE]);

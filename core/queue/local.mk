@@ -5,7 +5,7 @@ core_libcore_a_SOURCES += \
 	core/queue/field.c core/queue/field.h \
 	core/queue/filter.c core/queue/filter.h \
 	core/queue/inherit.c \
-	core/queue/item.c core/queue/item.h \
+	core/queue/item.c core/queue/item.h core/queue/item_pack.c \
 	core/queue/live.c core/queue/live.h \
 	core/queue/read.c \
 	core/queue/reclaim.c \

@@ -47,11 +47,12 @@ outcome_take_back(struct delivery *delivery)
 
 /* The item's own copy, unless it says so already: many attempts end alike. */
 static const char *
-keep(struct item *item, const char *had, const char *text)
+keep(struct queued *queued, const char *had, const char *text)
 {
 	if (!text || (had && strcmp(had, text) == 0))
 		return text ? had : NULL;
-	return arena_text(&item->arena, text);
+	queued->grown = true;
+	return arena_text(&queued->item->arena, text);
 }
 
 int64_t
@@ -94,7 +95,7 @@ outcome_defer(struct attempt *attempt, uint32_t index, const char *reply, int64_
 	struct item_recipient *recipient = &queued->item->recipients[index];
 
 	queue->figures.deferred++;
-	recipient->last_reply = keep(queued->item, recipient->last_reply, reply);
+	recipient->last_reply = keep(queued, recipient->last_reply, reply);
 	attempt_tell(attempt, index, PN_FATE_DEFERRED);
 	recipient->due_us = outcome_next_due(queue, queued->item, recipient);
 	if (recipient->due_us < not_before_us)
@@ -114,7 +115,7 @@ outcome_fail(struct attempt *attempt, uint32_t index, const char *reply, const c
 	struct queued *queued = attempt->queued;
 	struct item_recipient *recipient = &queued->item->recipients[index];
 
-	recipient->last_reply = keep(queued->item, recipient->last_reply, reply);
+	recipient->last_reply = keep(queued, recipient->last_reply, reply);
 	attempt_tell(attempt, index, PN_FATE_FAILED);
 	if (notice_is_wanted(queued->item, index, DSN_FAILED)) {
 		notice_add(queued, index, DSN_FAILED, status);
@@ -134,7 +135,7 @@ outcome_delete(struct attempt *attempt, uint32_t index, const char *reply)
 	struct queued *queued = attempt->queued;
 	struct item_recipient *recipient = &queued->item->recipients[index];
 
-	recipient->last_reply = keep(queued->item, recipient->last_reply, reply);
+	recipient->last_reply = keep(queued, recipient->last_reply, reply);
 	attempt->deleted = true;
 	attempt_tell(attempt, index, PN_FATE_FAILED);
 	queued->queue->figures.deleted++;
@@ -189,8 +190,8 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 
 	recipient->attempts++;
 	recipient->last_attempt_us = attempt->now;
-	recipient->last_reply = keep(item, recipient->last_reply, result->reply);
-	recipient->last_remote = keep(item, recipient->last_remote, attempt->remote);
+	recipient->last_reply = keep(queued, recipient->last_reply, result->reply);
+	recipient->last_remote = keep(queued, recipient->last_remote, attempt->remote);
 	switch (result->outcome) {
 	case COURIER_DELIVERED:
 		note_delivered(delivery, attempt, index);

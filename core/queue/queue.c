@@ -146,6 +146,18 @@ wait_for_due(struct queued *queued)
 	arm(queued->queue);
 }
 
+/* Nobody looks at the item, and it has time: it may move. */
+static void
+pack(struct queued *queued)
+{
+	if (!queued->grown || queued->deliveries > 0 || queued->pins > 0 || queued->load ||
+	    queued->notice || queued->notice_sent || queued->replans || queued->committing ||
+	    queued->accepting || queued->item->bytes)
+		return;
+	item_pack(&queued->item);
+	queued->grown = false;
+}
+
 void
 queue_settle(struct queued *queued)
 {
@@ -163,6 +175,7 @@ queue_settle(struct queued *queued)
 	}
 	if (queued->deliveries == 0 && !queued->accepting)
 		queue_drop_bytes(queued);
+	pack(queued);
 	wait_for_due(queued);
 }
 
@@ -361,7 +374,7 @@ queue_accept(struct queue *queue, struct item *item, queue_accepted_fn *done, vo
 	struct acceptance *acceptance = g_new0(struct acceptance, 1);
 
 	acceptance->queued = link_item(queue, item);
-	acceptance->queued->accepting = true;
+	acceptance->queued->accepting = acceptance->queued->grown = true;
 	acceptance->done = done;
 	acceptance->arg = arg;
 	acceptance->request = (struct spool_request){

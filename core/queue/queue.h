@@ -141,7 +141,7 @@ enum queue_change queue_retry(struct queue *queue, struct item *item, uint32_t i
  */
 enum queue_change queue_delete(
     struct queue *queue, struct item *item, uint32_t index, bool bounce, const char *who);
-/* After changes of an item; it may be gone then. */
+/* After changes of an item; it may be gone then, or have moved. */
 void queue_changed(struct queue *queue, struct item *item);
 /* For people: "waiting" (never tried), "deferred", "held", "sending", "replanning", "bouncing";
  * "delivered", "failed", "replanned" are final. */

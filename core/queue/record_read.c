@@ -36,7 +36,7 @@ record_get_text(struct arena *arena, const struct field *field, const char **ret
 {
 	if (field->value.len > 0 && memchr(field->value.data, '\0', field->value.len))
 		return -EBADMSG;
-	*ret = arena_slice(arena, field->value);
+	*ret = arena_text_of(arena, field->value);
 	return 0;
 }
 
@@ -208,12 +208,29 @@ apply_state(struct pn_slice value, struct item *item)
 	return 0;
 }
 
+/* Bytes that the texts in it take. */
+static size_t
+texts_of_states(struct pn_slice head)
+{
+	struct field field, inner;
+	size_t size = 0;
+
+	while (field_next(&head, &field) > 0)
+		while (field.type == RECORD_RECIPIENT_STATE && field_next(&field.value, &inner) > 0)
+			if (inner.type == RECORD_LAST_REPLY || inner.type == RECORD_LAST_REMOTE)
+				size += inner.value.len + 1;
+			else if (inner.type == RECORD_HOLD)
+				size += inner.value.len + sizeof(struct item_hold);
+	return size;
+}
+
 int
 record_apply(struct pn_slice head, struct item *item)
 {
 	struct field field;
 	int r;
 
+	arena_reserve(&item->arena, texts_of_states(head));
 	while ((r = field_next(&head, &field)) > 0) {
 		if (field_too_new(&field))
 			r = field_skip(&field);
@@ -456,10 +473,11 @@ get_plans_and_states(struct pn_slice head, struct item *item)
 	return r;
 }
 
-int
-record_get_item(struct pn_slice head, uint64_t body_len, struct item **ret)
+/* Two readings: the first says how much memory the second needs, for a million may have to wait. */
+static int
+read_item(struct pn_slice head, uint64_t body_len, size_t room, struct item **ret)
 {
-	struct item *item = item_new();
+	struct item *item = item_new_sized(room);
 	struct pn_slice rest = head;
 	struct field field;
 	int r;
@@ -484,6 +502,19 @@ record_get_item(struct pn_slice head, uint64_t body_len, struct item **ret)
 	*ret = item;
 	item = NULL;
 out:
+	item_free(&item);
+	return r;
+}
+
+int
+record_get_item(struct pn_slice head, uint64_t body_len, struct item **ret)
+{
+	struct item *item;
+	int r = read_item(head, body_len, 0, &item);
+
+	if (r < 0)
+		return r;
+	r = read_item(head, body_len, arena_used(&item->arena), ret);
 	item_free(&item);
 	return r;
 }
