@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/config/bundle.c \
+	core/config/destinations.c \
 	core/config/diag.c core/config/diag.h \
 	core/config/directory.c core/config/directory.h \
 	core/config/fill.h \

@@ -117,6 +117,8 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	ret->relay = *(struct config_relay *)ret->relay_settings.values;
 	ret->routes_settings = fill_section(&fill, "routes", sizeof(ret->routes));
 	ret->routes = *(struct pn_list *)ret->routes_settings.values;
+	ret->destinations_settings = fill_section(&fill, "destinations", sizeof(ret->destinations));
+	ret->destinations = *(struct pn_list *)ret->destinations_settings.values;
 	ret->database = *(int *)fill_section(&fill, "database", sizeof(ret->database)).values;
 	read_directory(&fill);
 	find_hostname(&fill);
@@ -124,6 +126,7 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	pipeline_fill(&fill);
 	relay_check(&fill);
 	routes_check(&fill);
+	destinations_check(&fill);
 	settle_routes(&fill);
 	return diags->errors > before ? -EINVAL : 0;
 }

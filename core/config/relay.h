@@ -49,8 +49,9 @@ struct config_spool {
 
 struct config_queue {
 	int64_t retry_first, retry_most, give_up; /* ms */
+	int64_t connections;                      /* all together */
 	int64_t connections_per_destination, messages_per_connection;
-	int64_t idle_connection; /* ms */
+	int64_t idle_connection, connection_age; /* ms */
 };
 
 struct config_log {
@@ -92,6 +93,25 @@ struct config_route {
 		const struct pn_secret *password;
 	} auth;
 	const char *path; /* MAILDIR; {user} and {domain} stand for the recipient's parts */
+	int64_t priority; /* SMARTHOST */
+};
+
+/* What a next hop may be asked for; 0: as relay.queue says, or no limit. */
+enum config_slow { CONFIG_SLOW_UNREACHABLE, CONFIG_SLOW_THROTTLED, CONFIG_SLOW_DEFERRALS };
+struct config_destination {
+	struct pn_strings host; /* names, "*.example.com", addresses, networks; empty: all */
+	int64_t connections, messages_per_connection;
+	int64_t idle_connection, connection_age; /* ms */
+	struct {
+		int64_t messages, connections; /* in `per`; 0: any number */
+		int64_t per;                   /* ms */
+	} rate;
+	struct {
+		int64_t first, most; /* ms */
+		int on;              /* enum config_slow */
+	} back_off;
+	struct pn_strings source; /* at most one address of each family */
+	int prefer;               /* enum address_prefer */
 };
 
 /* One line of `pipeline:`. */
@@ -108,14 +128,15 @@ struct config_entry {
 
 struct config_core {
 	struct config_relay relay;
-	struct pn_list routes; /* struct config_route */
-	int database;          /* 0: sqlite */
+	struct pn_list routes;       /* struct config_route */
+	struct pn_list destinations; /* struct config_destination */
+	int database;                /* 0: sqlite */
 	struct config_directory directory;
 	struct config_entry *pipeline;
 	size_t pipeline_count;
-	/* Marks for later complaints (a key that does not fit, say): `where` "relay" and "routes".
+	/* Marks for later complaints (a key that does not fit, say), `where` as the section's name.
 	 */
-	struct settings relay_settings, routes_settings;
+	struct settings relay_settings, routes_settings, destinations_settings;
 };
 
 /*
@@ -131,5 +152,9 @@ int config_core_fill(const struct config_tree *tree, struct arena *arena,
 extern const char *const config_core_sections[];
 /* For `posternctl help relay` and the like; NULL for an unknown name. */
 const struct pn_option *config_core_options(const char *section);
+
+/* The first of the section `destinations` for this host of a route, as it stands there, or NULL. */
+const struct config_destination *config_destination_find(
+    const struct pn_list *destinations, const char *host);
 
 #endif

@@ -167,12 +167,20 @@ static const struct pn_option queue_options[] = {
 	    "Longest wait between two attempts."),
 	PN_OPT_DURATION("give_up", QUEUE, give_up, "5d", 10, INT64_C(2592000000), 0,
 	    "Age at which an undelivered message goes back to its sender."),
+	PN_OPT_INT("connections", QUEUE, connections, "1000", 1, 1000000, 0,
+	    "Sessions to all next hops together at one time; where that is not enough for all, "
+	    "they "
+	    "take turns."),
 	PN_OPT_INT("connections_per_destination", QUEUE, connections_per_destination, "20", 1,
-	    10000, 0, "Sessions to one next hop at one time."),
+	    10000, 0,
+	    "Sessions to one next hop at one time; two at first, one more for each message that it "
+	    "takes."),
 	PN_OPT_INT("messages_per_connection", QUEUE, messages_per_connection, "1000", 1, 1000000, 0,
 	    "Messages sent over one session before a new one is opened."),
 	PN_OPT_DURATION("idle_connection", QUEUE, idle_connection, "10s", 0, 3600000, 0,
 	    "How long a session to a next hop is kept for the next message."),
+	PN_OPT_DURATION("connection_age", QUEUE, connection_age, "1h", 10, 86400000, 0,
+	    "Age at which a session to a next hop gets no further message."),
 	PN_OPT_END
 };
 
@@ -270,6 +278,8 @@ static const struct pn_option route_options[] = {
 	    "How to log in at the smarthost; needs tls: encrypt or verify."),
 	PN_OPT_STRING("path", ROUTE, path, NULL, PN_PATH,
 	    "The maildir; {user} and {domain} stand for the parts of the recipient's address."),
+	PN_OPT_INT("priority", ROUTE, priority, "0", -9, 9, 0,
+	    "Mail of this route goes before what waits for the same host with a smaller number."),
 	PN_OPT_END
 };
 
@@ -317,15 +327,15 @@ const struct pn_option config_entry_options[] = {
 	PN_OPT_END
 };
 
-const char *const config_core_sections[] = { "relay", "routes", "database", "directory", "pipeline",
-	NULL };
+const char *const config_core_sections[] = { "relay", "routes", "destinations", "database",
+	"directory", "pipeline", NULL };
 
 const struct pn_option *
 config_core_options(const char *section)
 {
 	static const struct pn_option *const tables[] = { config_relay_options,
-		config_routes_options, config_database_options, config_directory_options,
-		config_entry_options };
+		config_routes_options, config_destinations_options, config_database_options,
+		config_directory_options, config_entry_options };
 
 	for (size_t i = 0; config_core_sections[i]; i++)
 		if (strcmp(config_core_sections[i], section) == 0)

@@ -7,9 +7,10 @@
 
 extern const struct pn_choice config_route_kinds[];
 extern const struct pn_option config_relay_options[];
-extern const struct pn_option config_routes_options[];   /* one bare row: struct pn_list */
-extern const struct pn_option config_database_options[]; /* one bare row: int */
-extern const struct pn_option config_entry_options[];    /* struct config_entry */
+extern const struct pn_option config_routes_options[];       /* one bare row: struct pn_list */
+extern const struct pn_option config_destinations_options[]; /* as config_routes_options */
+extern const struct pn_option config_database_options[];     /* one bare row: int */
+extern const struct pn_option config_entry_options[];        /* struct config_entry */
 
 /* What the steps of config_core_fill() work on. */
 struct core_fill {
@@ -23,6 +24,7 @@ struct core_fill {
 void pipeline_fill(const struct core_fill *fill);
 void relay_check(const struct core_fill *fill);
 void routes_check(const struct core_fill *fill);
+void destinations_check(const struct core_fill *fill);
 /* Complains about what `when` names and nobody has: listeners. */
 void when_check(const struct core_fill *fill, struct pn_check *check, const char *path,
     const struct config_when *when);

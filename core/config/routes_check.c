@@ -121,7 +121,8 @@ check_maildir(struct route_check *c)
 static void
 check_strangers(struct route_check *c)
 {
-	static const char *const smarthost[] = { "host", "tls", "ca_file", "auth", NULL };
+	static const char *const smarthost[] = { "host", "tls", "ca_file", "auth", "priority",
+		NULL };
 	static const char *const maildir[] = { "path", NULL };
 	static const char *const kinds[] = { "smarthost", "maildir" };
 

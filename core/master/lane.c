@@ -47,7 +47,10 @@ lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err
 {
 	struct lane *lane = calloc(1, sizeof(*lane));
 	struct queue_parts queue = {
-		.jobs = parts->jobs, .spool = parts->spool, .resolver = parts->resolver
+		.jobs = parts->jobs,
+		.spool = parts->spool,
+		.resolver = parts->resolver,
+		.shaping = parts->shaping,
 	};
 	struct server_parts server = { .jobs = parts->jobs, .shared = parts->shared };
 	int r;

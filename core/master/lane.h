@@ -18,6 +18,7 @@ struct lane_parts {
 	struct jobs *jobs;
 	struct resolver *resolver;
 	struct spool *spool;
+	struct shaping *shaping;
 	struct server_shared *shared;
 	bool ticks; /* runs the tick hooks: one lane of a process */
 };

@@ -426,6 +426,7 @@ make_lanes(struct relay *relay, struct settled *settled, struct pn_error *err)
 	struct lane_parts parts = { .jobs = relay->jobs,
 		.resolver = relay->resolver,
 		.spool = relay->spool,
+		.shaping = relay->shaping,
 		.shared = relay->shared };
 	int r = 0;
 
@@ -515,6 +516,7 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	relay->generation = generation_hold(generation);
 	set_up_log(&generation_core(generation)->relay);
 	relay->capability = capability_new();
+	relay->shaping = shaping_new();
 	r = settled_new(generation, relay->capability, frame, &settled, err);
 	if (r == 0) {
 		relay->settled = settled_hold(settled);
@@ -552,6 +554,7 @@ finish(struct relay *relay)
 	server_shared_free(&relay->shared);
 	resolver_free(&relay->resolver);
 	capability_release(&relay->capability);
+	shaping_release(&relay->shaping);
 	if (relay->generation)
 		generation_stop(relay->generation);
 	settled_release(&relay->settled);

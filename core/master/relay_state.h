@@ -18,6 +18,7 @@ struct relay {
 	struct jobs *jobs;
 	struct resolver *resolver;
 	struct capability *capability;
+	struct shaping *shaping;
 	struct spool *spool;
 	struct db *db;
 	struct server_shared *shared;

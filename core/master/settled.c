@@ -52,9 +52,11 @@ set_queue(const struct config_relay *relay, struct queue_settings *ret)
 	ret->retry_first_ms = queue->retry_first;
 	ret->retry_most_ms = queue->retry_most;
 	ret->give_up_ms = queue->give_up;
+	ret->connections = (uint32_t)queue->connections;
 	ret->connections_per_destination = (uint32_t)queue->connections_per_destination;
 	ret->messages_per_connection = (uint32_t)queue->messages_per_connection;
 	ret->idle_connection_ms = queue->idle_connection;
+	ret->connection_age_ms = queue->connection_age;
 }
 
 int

@@ -14,6 +14,15 @@ struct address {
 
 #define ADDRESS_TEXT 112
 
+/* Which family of a host's addresses is tried. */
+enum address_prefer {
+	ADDRESS_ANY, /* in the resolver's order */
+	ADDRESS_IP6_FIRST,
+	ADDRESS_IP4_FIRST,
+	ADDRESS_IP6_ONLY,
+	ADDRESS_IP4_ONLY,
+};
+
 /*
  * "192.0.2.1:25", "[2001:db8::1]:25", "*:587" (IPv6 and IPv4 at once), "unix:/run/x". `port` stands
  * in where the text has none; -EINVAL with a text that says what would be right.

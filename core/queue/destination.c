@@ -1,98 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * destination.c - deliveries that wait for one next hop, the connections to it, and back-off.
+ * destination.c - deliveries that wait for one next hop, what it may be asked for, and back-off.
  *
- * Called by queue.c with deliveries, by couriers with results. Sends in the order given, on
- * connections that are kept for the next message. Must never hold up another destination: what
- * waits here costs no thread, and where nothing answers everything is deferred at once.
+ * Called by queue.c with deliveries, by connection.c and transport_maildir.c with their ends. Sends
+ * by priority and then in the order given. Must never hold up another destination: what waits here
+ * costs no thread, and where nothing answers everything is deferred at once.
  */
 #include <core/base/clock.h>
 #include <core/base/log.h>
-#include <core/queue/inside.h>
+#include <core/queue/destination.h>
 #include <errno.h>
 
+#define WINDOW_FIRST      2u
 #define BACK_OFF_FIRST_MS 1000
 #define BACK_OFF_MOST_MS  (5 * 60000)
 #define MAILDIR_JOBS_MOST 4u
 #define DEFER_MOST        500u /* deliveries in one turn of the loop */
 
-/* One connection. */
-struct lane {
-	GList link; /* in `idle` */
-	struct courier *courier;
-	struct destination *destination;
-	struct routes *routes; /* keeps the courier's target */
-	struct delivery *delivery;
-	bool idle, ready; /* in the list; greeted */
-	bool good;        /* a letter went through with the connection whole */
-};
+/* ---- back-off -------------------------------------------------------------------------------- */
 
-struct destination {
-	struct queue *queue;
-	char *key;
-	struct routes *routes; /* keeps `route` */
-	const struct route *route;
-	bool demanding; /* for the route's `demanded` */
-	struct delivery *head, **tail;
-	uint32_t waiting; /* in that list */
-	uint32_t loading; /* taken off it while their bytes are read */
-	GQueue idle;
-	GPtrArray *lanes;
-	uint32_t connecting; /* of the lanes */
-	uint32_t jobs;
-	uint32_t failures; /* connections that came to nothing, in a row */
-	int64_t blocked_until_ms;
-	struct loop_timer again; /* pumps once more, in the next turn */
-	char reason[COURIER_TEXT];
-};
-
-static void pump(struct destination *destination);
-
-/* ---- the list ---------------------------------------------------------------------------------
- */
-
-static void
-add_last(struct destination *destination, struct delivery *delivery)
-{
-	delivery->next = NULL;
-	*destination->tail = delivery;
-	destination->tail = &delivery->next;
-	destination->waiting++;
-}
-
-static void
-add_first(struct destination *destination, struct delivery *delivery)
-{
-	delivery->next = destination->head;
-	destination->head = delivery;
-	if (!delivery->next)
-		destination->tail = &delivery->next;
-	destination->waiting++;
-}
-
-static struct delivery *
-take_first(struct destination *destination)
-{
-	struct delivery *delivery = destination->head;
-
-	destination->head = delivery->next;
-	if (!destination->head)
-		destination->tail = &destination->head;
-	destination->waiting--;
-	return delivery;
-}
-
-/* ---- back-off ---------------------------------------------------------------------------------
- */
-
-static uint32_t
-established(const struct destination *destination)
-{
-	return destination->lanes->len - destination->connecting;
-}
-
-static bool
-is_blocked(const struct destination *destination)
+bool
+destination_is_blocked(const struct destination *destination)
 {
 	return destination->blocked_until_ms > loop_now(destination->queue->parts.loop);
 }
@@ -111,6 +39,15 @@ destination_blocked_us(const struct destination *destination)
 	return ms > 0 ? clock_wall_us() + ms * 1000 : 0;
 }
 
+void
+destination_pump_in(struct destination *destination, int64_t ms)
+{
+	struct loop *loop = destination->queue->parts.loop;
+
+	if (!destination->again.link || destination->again.due > loop_now(loop) + ms)
+		loop_timer_set(loop, &destination->again, ms);
+}
+
 static void
 defer(struct delivery *delivery, const char *reply)
 {
@@ -122,191 +59,31 @@ defer(struct delivery *delivery, const char *reply)
 static void
 defer_all(struct destination *destination)
 {
-	for (unsigned i = 0; i < DEFER_MOST && destination->head; i++)
-		defer(take_first(destination), destination->reason);
-	if (destination->head)
-		loop_timer_set(destination->queue->parts.loop, &destination->again, 0);
+	for (unsigned i = 0; i < DEFER_MOST && destination->lineup.count > 0; i++)
+		defer(lineup_take(&destination->lineup), destination->reason);
+	if (destination->lineup.count > 0)
+		destination_pump_in(destination, 0);
 }
 
-static void
-back_off(struct destination *destination, const char *reason)
+void
+destination_back_off(struct destination *destination, const char *reason)
 {
+	const struct destination_limits *limits = &destination->limits;
+
 	/* Connections that were begun together come to nothing together: that counts once. */
-	if (!is_blocked(destination))
+	if (!destination_is_blocked(destination))
 		destination->blocked_until_ms = loop_now(destination->queue->parts.loop) +
-						schedule_delay_ms(BACK_OFF_FIRST_MS,
-						    BACK_OFF_MOST_MS, ++destination->failures);
+						schedule_delay_ms(limits->first, limits->most,
+						    ++destination->failures);
+	destination->window = WINDOW_FIRST;
 	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
-	log_event(PN_LOG_NOTICE, "unreachable", "route", destination->route->name, "reason", reason,
-	    NULL);
-	if (established(destination) == 0)
+	log_event(PN_LOG_NOTICE, destination->slowed ? "slowed" : "unreachable", "route",
+	    destination->route->name, "reason", reason, NULL);
+	if (connections_established(destination) == 0)
 		defer_all(destination);
 }
 
-/* ---- connections ------------------------------------------------------------------------------
- */
-
-static void
-set_idle(struct lane *lane, bool idle)
-{
-	GQueue *list = &lane->destination->idle;
-
-	if (lane->idle == idle)
-		return;
-	lane->idle = idle;
-	/* The one used last is used next, so that those not needed grow old and close. */
-	if (idle)
-		g_queue_push_head_link(list, &lane->link);
-	else
-		g_queue_unlink(list, &lane->link);
-}
-
-static const struct courier_target *
-target_of(const struct destination *destination)
-{
-	const struct route *route = destination->route;
-
-	return destination->demanding ? &route->demanded : &route->target;
-}
-
-static void
-lane_ready(struct courier *courier)
-{
-	struct lane *lane = courier_arg(courier);
-	struct destination *destination = lane->destination;
-
-	lane->ready = true;
-	if (target_of(destination)->level != TLS_LEVEL_NONE)
-		capability_note(routes_capability(destination->routes), destination->key,
-		    courier_tls(courier)->bits);
-	destination->connecting--;
-	destination->failures = 0;
-	destination->blocked_until_ms = 0;
-	if (destination->queue->draining)
-		courier_quit(courier);
-	else
-		set_idle(lane, true);
-	pump(destination);
-}
-
-/* The connection had gone while it was idle: the same once more, on another one. */
-static bool
-goes_again(struct delivery *delivery)
-{
-	if (!delivery->letter.stale || delivery->retried || delivery->owner->queue->draining)
-		return false;
-	delivery->retried = true;
-	memset(delivery->results, 0, delivery->count * sizeof(*delivery->results));
-	add_first(delivery->destination, delivery);
-	return true;
-}
-
-static void
-lane_finished(struct courier *courier, struct courier_letter *letter)
-{
-	struct lane *lane = courier_arg(courier);
-	struct destination *destination = lane->destination;
-	struct delivery *delivery = lane->delivery;
-	const struct queue *queue = destination->queue;
-	bool again = goes_again(delivery);
-
-	lane->delivery = NULL;
-	if (courier_is_ready(courier)) {
-		lane->good = true;
-		if (queue->draining ||
-		    courier_letters(courier) >= queue->settings.messages_per_connection)
-			courier_quit(courier);
-		else
-			set_idle(lane, true);
-	}
-	/* The next letter goes out first, then we look at this one. */
-	pump(destination);
-	if (!again)
-		outcome_note(delivery);
-}
-
-static void
-free_lane(struct lane *lane)
-{
-	courier_free(&lane->courier);
-	routes_release(&lane->routes);
-	g_free(lane);
-}
-
-static void
-lane_ended(struct courier *courier, const char *reason)
-{
-	struct lane *lane = courier_arg(courier);
-	struct destination *destination = lane->destination;
-	struct queue *queue = destination->queue;
-	bool bad = reason && !lane->good && (!lane->ready || courier_letters(courier) > 0);
-	char text[COURIER_TEXT];
-
-	g_strlcpy(text, reason ? reason : "", sizeof(text));
-	set_idle(lane, false);
-	if (!lane->ready)
-		destination->connecting--;
-	g_ptr_array_remove_fast(destination->lanes, lane);
-	free_lane(lane);
-	if (bad && !queue->draining)
-		back_off(destination, text);
-	pump(destination);
-	queue_end(queue);
-}
-
-static const struct courier_events lane_events = {
-	.ready = lane_ready,
-	.finished = lane_finished,
-	.ended = lane_ended,
-};
-
-static int
-open_lane(struct destination *destination)
-{
-	struct queue *queue = destination->queue;
-	struct lane *lane = g_new0(struct lane, 1);
-	struct courier_parts parts = {
-		.loop = queue->parts.loop,
-		.resolver = queue->parts.resolver,
-		.target = target_of(destination),
-		.limits = &courier_limits_standard,
-		.relay_name = queue->settings.relay_name,
-		.idle_ms = queue->settings.idle_connection_ms,
-		.events = &lane_events,
-		.arg = lane,
-	};
-	int r = courier_new(&parts, &lane->courier);
-
-	if (r < 0) {
-		g_free(lane);
-		return r;
-	}
-	lane->link.data = lane;
-	lane->destination = destination;
-	lane->routes = routes_hold(destination->routes);
-	g_ptr_array_add(destination->lanes, lane);
-	destination->connecting++;
-	queue_begin(queue);
-	return 0;
-}
-
-/* As many as there are deliveries for, within the limit; one alone to try a hop that had failed. */
-static void
-open_lanes(struct destination *destination)
-{
-	uint32_t most = destination->queue->settings.connections_per_destination;
-
-	while (destination->connecting < destination->waiting && destination->lanes->len < most &&
-	       !is_blocked(destination) &&
-	       !(destination->failures > 0 && destination->connecting > 0))
-		if (open_lane(destination) < 0) {
-			back_off(destination, "451 4.3.0 out of memory");
-			return;
-		}
-}
-
-/* ---- sending ----------------------------------------------------------------------------------
- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 /* The bytes could not be read: for now, or because the spool's copy is damaged. */
 static void
@@ -333,8 +110,8 @@ loaded(struct load_waiter *waiter, int r)
 	else if (r < 0)
 		cannot_load(delivery, r);
 	else
-		add_first(destination, delivery);
-	pump(destination);
+		lineup_add_first(&destination->lineup, delivery);
+	destination_pump(destination);
 }
 
 static void
@@ -346,95 +123,108 @@ load(struct destination *destination, struct delivery *delivery)
 	load_start(delivery->owner, &delivery->waiter);
 }
 
-/*
- * A connection may have ended, or begun to say QUIT, while it was idle; that we are told in the
- * next turn. A letter given to it now would never come back.
- */
-static bool
-has_idle_lane(struct destination *destination)
-{
-	while (destination->idle.head) {
-		struct lane *lane = destination->idle.head->data;
-
-		if (courier_is_ready(lane->courier))
-			return true;
-		set_idle(lane, false);
-	}
-	return false;
-}
-
-static bool
-has_room(struct destination *destination)
-{
-	if (destination->route->kind == ROUTE_MAILDIR)
-		return destination->jobs < MAILDIR_JOBS_MOST;
-	return has_idle_lane(destination);
-}
-
-static void
-send_first(struct destination *destination)
-{
-	struct delivery *delivery = take_first(destination);
-	struct lane *lane;
-
-	if (!change_prune(delivery))
-		return;
-	queue_pin(delivery);
-	delivery->letter.bytes = delivery->owner->item->bytes;
-	if (destination->route->kind == ROUTE_MAILDIR) {
-		destination->jobs++;
-		queue_begin(destination->queue);
-		maildir_start(
-		    destination->queue, destination->routes, destination->route, delivery);
-		return;
-	}
-	lane = destination->idle.head->data;
-	set_idle(lane, false);
-	lane->delivery = delivery;
-	if (!courier_send(lane->courier, &delivery->letter)) {
-		lane->delivery = NULL;
-		lane->good = true; /* it was not the connection */
-		set_idle(lane, true);
-		outcome_note(delivery);
-	}
-}
-
 /* Bytes are read ahead only as far as the connections could use them. */
 static bool
 may_load(const struct destination *destination)
 {
 	if (destination->route->kind == ROUTE_MAILDIR)
 		return destination->loading + destination->jobs < MAILDIR_JOBS_MOST;
-	return destination->loading < established(destination);
+	return destination->loading < connections_established(destination);
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+static bool
+has_room(struct destination *destination)
+{
+	if (destination->route->kind == ROUTE_MAILDIR)
+		return destination->jobs < MAILDIR_JOBS_MOST;
+	return connections_have_idle(destination);
+}
+
+/* The rate, over all loops; asked for when the message could go, and then it goes. */
+static bool
+is_its_turn(struct destination *destination)
+{
+	int64_t now = clock_monotonic_us(), wait;
+
+	if (destination->limits.shape.messages.most == 0)
+		return true;
+	wait = destination->turn_us - now;
+	if (wait <= 0)
+		wait = shape_take_message(destination->shape, now);
+	if (wait <= 0)
+		return true;
+	destination->turn_us = now + wait;
+	destination_pump_in(destination, wait / 1000 + 1);
+	return false;
 }
 
 static void
-pump(struct destination *destination)
+send_first(struct destination *destination)
 {
-	while (destination->head && !destination->queue->draining) {
-		if (!destination->head->owner->item->bytes) {
-			if (!may_load(destination))
-				break;
-			load(destination, take_first(destination));
-		} else if (has_room(destination)) {
-			send_first(destination);
-		} else {
-			break;
-		}
+	struct delivery *delivery = lineup_take(&destination->lineup);
+
+	if (!change_prune(delivery))
+		return;
+	queue_pin(delivery);
+	delivery->letter.bytes = delivery->owner->item->bytes;
+	if (destination->route->kind == ROUTE_SMARTHOST) {
+		connections_send(destination, delivery);
+		return;
 	}
+	destination->jobs++;
+	queue_begin(destination->queue);
+	maildir_start(destination->queue, destination->routes, destination->route, delivery);
+}
+
+/* What can go now; false: no more, though some wait. */
+static bool
+send_next(struct destination *destination)
+{
+	if (!lineup_first(&destination->lineup)->owner->item->bytes) {
+		if (!may_load(destination))
+			return false;
+		load(destination, lineup_take(&destination->lineup));
+		return true;
+	}
+	if (!has_room(destination) || !is_its_turn(destination))
+		return false;
+	send_first(destination);
+	return true;
+}
+
+static bool
+is_paused(struct destination *destination)
+{
+	int64_t ms = destination->blocked_until_ms - loop_now(destination->queue->parts.loop);
+
+	if (!destination->slowed || ms <= 0)
+		return false;
+	destination_pump_in(destination, ms);
+	return true;
+}
+
+void
+destination_pump(struct destination *destination)
+{
+	bool goes = destination->lineup.count > 0;
+
+	while (goes && !destination->queue->draining && !is_paused(destination))
+		goes = send_next(destination) && destination->lineup.count > 0;
 	if (destination->queue->draining || destination->route->kind != ROUTE_SMARTHOST)
 		return;
-	if (destination->lanes->len == 0 && is_blocked(destination))
+	if (destination->connections->len == 0 && destination_is_blocked(destination))
 		defer_all(destination);
-	else
-		open_lanes(destination);
+	else if (destination->lineup.count == 0 || destination->turn_us <= clock_monotonic_us())
+		connections_open(destination);
 }
 
 void
 destination_job_ended(struct destination *destination, struct delivery *delivery)
 {
 	destination->jobs--;
-	pump(destination);
+	destination_pump(destination);
 	outcome_note(delivery);
 	queue_end(destination->queue);
 }
@@ -451,6 +241,19 @@ discard(struct delivery *delivery)
 	outcome_note(delivery);
 }
 
+/*
+ * More than the rate lets through until those that are deferred now come back: they are better off
+ * there, where they cost nothing and their age is looked at.
+ */
+static bool
+is_over_rate(const struct destination *destination)
+{
+	int64_t each = rate_interval_us(&destination->limits.shape.messages);
+
+	return each > 0 && (int64_t)destination->lineup.count * each >
+			       destination->queue->settings.retry_first_ms * 2000;
+}
+
 void
 destination_push(struct destination *destination, struct delivery *delivery)
 {
@@ -461,24 +264,83 @@ destination_push(struct destination *destination, struct delivery *delivery)
 		discard(delivery);
 		return;
 	}
-	if (is_blocked(destination) && established(destination) == 0) {
+	if (destination_is_blocked(destination) && connections_established(destination) == 0) {
 		defer(delivery, destination->reason);
 		return;
 	}
-	add_last(destination, delivery);
+	if (is_over_rate(destination)) {
+		delivery->unasked = true;
+		defer(delivery, "451 4.7.0 more messages wait here than the rate lets through");
+		return;
+	}
+	lineup_add_last(&destination->lineup, delivery);
 	/* What only waits need not wait in memory; if it is sent right now, it stays. */
-	if (destination->waiting > 1 && queue->resident > QUEUE_RESIDENT_MOST)
+	if (destination->lineup.count > 1 && queue->resident > QUEUE_RESIDENT_MOST)
 		queue_drop_bytes(owner);
-	pump(destination);
+	destination_pump(destination);
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void
 pump_again(struct loop_timer *timer)
 {
-	pump((struct destination *)(void *)((char *)timer - offsetof(struct destination, again)));
+	destination_pump(
+	    (struct destination *)(void *)((char *)timer - offsetof(struct destination, again)));
+}
+
+static int64_t
+either(int64_t own, int64_t general)
+{
+	return own > 0 ? own : general;
+}
+
+static void
+set_limits(struct destination *destination)
+{
+	static const struct config_destination none = { .back_off = { .first = BACK_OFF_FIRST_MS,
+							    .most = BACK_OFF_MOST_MS } };
+	const struct queue_settings *settings = &destination->queue->settings;
+	const struct config_destination *own = destination->route->limits;
+
+	if (!own)
+		own = &none;
+	destination->limits = (struct destination_limits){
+		.shape = { .connections = (uint32_t)either(
+			       own->connections, settings->connections_per_destination),
+		    .messages = { own->rate.messages, own->rate.per * 1000 },
+		    .sessions = { own->rate.connections, own->rate.per * 1000 } },
+		.messages = (uint32_t)either(
+		    own->messages_per_connection, settings->messages_per_connection),
+		.idle = either(own->idle_connection, settings->idle_connection_ms),
+		.age = either(own->connection_age, settings->connection_age_ms),
+		.first = own->back_off.first,
+		.most = own->back_off.most,
+		.slow = (enum config_slow)own->back_off.on,
+	};
+	destination->turn_us = destination->open_ms = 0; /* the rate may have changed */
+	if (destination->shape)
+		shape_configure(destination->shape, &destination->limits.shape);
+}
+
+static struct destination *
+new_destination(struct queue *queue, const struct route *route, const char *key)
+{
+	struct destination *destination = g_new0(struct destination, 1);
+
+	destination->queue = queue;
+	destination->key = g_strdup(key);
+	destination->demanding = key == route->demanded_key && key != route->key;
+	destination->again.fire = pump_again;
+	destination->window = WINDOW_FIRST;
+	destination->connections = g_ptr_array_new();
+	g_queue_init(&destination->idle);
+	if (route->kind == ROUTE_SMARTHOST)
+		destination->shape = shape_get(queue->shaping, route->name);
+	destination->waiter.shape = destination->shape;
+	destination->waiter.member = &queue->member;
+	g_hash_table_insert(queue->destinations, destination->key, destination);
+	return destination;
 }
 
 struct destination *
@@ -487,22 +349,15 @@ destination_get(struct queue *queue, const struct route *route, bool demanding)
 	const char *key = demanding && route->demanded_key ? route->demanded_key : route->key;
 	struct destination *destination = g_hash_table_lookup(queue->destinations, key);
 
-	if (!destination) {
-		destination = g_new0(struct destination, 1);
-		destination->queue = queue;
-		destination->key = g_strdup(key);
-		destination->demanding = key == route->demanded_key && key != route->key;
-		destination->tail = &destination->head;
-		destination->again.fire = pump_again;
-		destination->lanes = g_ptr_array_new();
-		g_queue_init(&destination->idle);
-		g_hash_table_insert(queue->destinations, destination->key, destination);
-	}
-	if (destination->route != route) {
-		/* After a reload: the same way with, perhaps, a new password or certificate. */
+	if (!destination)
+		destination = new_destination(queue, route, key);
+	if (destination->generation != queue->generation) {
+		/* After a reload: the same way with, perhaps, a new password or new limits. */
 		routes_release(&destination->routes);
 		destination->routes = routes_hold(queue->routes);
 		destination->route = route;
+		destination->generation = queue->generation;
+		set_limits(destination);
 	}
 	return destination;
 }
@@ -510,37 +365,31 @@ destination_get(struct queue *queue, const struct route *route, bool demanding)
 void
 destination_drain(struct destination *destination)
 {
-	while (destination->head)
-		outcome_take_back(take_first(destination));
-	for (guint i = 0; i < destination->lanes->len; i++) {
-		struct lane *lane = g_ptr_array_index(destination->lanes, i);
-
-		set_idle(lane, false);
-		courier_quit(lane->courier);
-	}
+	while (destination->lineup.count > 0)
+		outcome_take_back(lineup_take(&destination->lineup));
+	connections_quit(destination);
 }
 
 bool
 destination_is_unused(const struct destination *destination)
 {
-	return !destination->head && destination->lanes->len == 0 && destination->jobs == 0 &&
-	       destination->loading == 0 && !is_blocked(destination);
+	const struct shape_limits *limits = &destination->limits.shape;
+
+	return destination->lineup.count == 0 && destination->connections->len == 0 &&
+	       destination->jobs == 0 && destination->loading == 0 &&
+	       !destination_is_blocked(destination) &&
+	       /* what has gone already counts */
+	       limits->messages.most == 0 && limits->sessions.most == 0;
 }
 
 void
 destination_free(struct destination *destination)
 {
-	while (destination->lanes->len > 0) {
-		struct lane *lane = g_ptr_array_remove_index_fast(destination->lanes, 0);
-
-		if (lane->delivery)
-			outcome_drop(lane->delivery);
-		free_lane(lane);
-	}
-	while (destination->head)
-		outcome_drop(take_first(destination));
+	connections_free(destination);
+	while (destination->lineup.count > 0)
+		outcome_drop(lineup_take(&destination->lineup));
 	loop_timer_cancel(destination->queue->parts.loop, &destination->again);
-	g_ptr_array_free(destination->lanes, TRUE);
+	shape_release(&destination->shape);
 	routes_release(&destination->routes);
 	g_free(destination->key);
 	g_free(destination);

@@ -9,7 +9,9 @@
  *	replan.c             recipients whose plan counts on TLS that is not to be had
  *	notice.c             delivery status notifications for what failed or is late
  *	load.c               bytes read back from the spool
- *	destination.c        deliveries waiting for a next hop, its connections, back-off
+ *	destination.c        deliveries waiting for a next hop, its limits, back-off
+ *	connection.c         connections to next hops, and who has to wait for one
+ *	lineup.c             the order of deliveries to one next hop
  *	transport_maildir.c  deliveries into maildirs, on the job threads
  *	walk.c               all items in steps, for who asks
  *	schedule.c           the order in which items are due
@@ -23,6 +25,7 @@
 #include <core/mail/dsn.h>
 #include <core/queue/queue.h>
 #include <core/queue/schedule.h>
+#include <core/queue/shaping.h>
 #include <glib.h>
 
 /* Bytes of items that no courier has in hand; past it they are given back to the spool. */
@@ -40,8 +43,13 @@ struct queue {
 	struct routes *routes;
 	struct schedule schedule;
 	struct loop_timer timer, drain_timer;
-	int64_t armed_us;             /* what `timer` is set to; INT64_MAX: nothing */
-	GHashTable *destinations;     /* by key */
+	int64_t armed_us;         /* what `timer` is set to; INT64_MAX: nothing */
+	GHashTable *destinations; /* by key */
+	uint64_t generation;      /* of settings and routes */
+	struct shaping *shaping;
+	struct shaping_member member;
+	GQueue idle, connecting;      /* connections of all destinations, oldest first */
+	struct loop_timer impatience; /* with those that others wait for */
 	struct queued *items;         /* all of them */
 	struct queue_figures figures; /* but for `waiting` */
 	uint64_t count, accepting;    /* items; those not durable yet */
@@ -85,7 +93,9 @@ struct delivery {
 	struct delivery *next;
 	struct arena arena; /* the letter's */
 	struct courier_letter letter;
+	int priority;
 	bool pinned, retried;
+	bool unasked;       /* the next hop was not tried: no attempt */
 	uint32_t rendering; /* of its recipients' plans */
 	uint32_t count;
 	uint32_t *indices;
@@ -98,6 +108,8 @@ void queue_settle(struct queued *queued);
 const struct route *queue_route(const struct queue *queue, const struct item *item, size_t index);
 void queue_set_bytes(struct queued *queued, struct mail_bytes *bytes);
 void queue_drop_bytes(struct queued *queued);
+/* The drain may be over. */
+void queue_look_again(struct queue *queue);
 /* Counts what a drain waits for. */
 void queue_begin(struct queue *queue);
 void queue_end(struct queue *queue);
@@ -196,6 +208,11 @@ void destination_unblock(struct destination *destination);
 int64_t destination_blocked_us(const struct destination *destination);
 /* A job of it has ended: the delivery has its results. */
 void destination_job_ended(struct destination *destination, struct delivery *delivery);
+
+/* ---- connection.c ---- */
+void connections_begin(struct queue *queue);
+/* False: not yet, queue_look_again() will be called. True, or where the loop does not run: gone. */
+bool connections_end(struct queue *queue);
 
 /* ---- transport_maildir.c ---- */
 void maildir_start(struct queue *queue, struct routes *routes, const struct route *route,

@@ -25,21 +25,27 @@ core_libcore_a_SOURCES += \
 	core/queue/attempt.c \
 	core/queue/change.c \
 	core/queue/capability.c core/queue/capability.h \
-	core/queue/destination.c core/queue/inside.h \
+	core/queue/connection.c \
+	core/queue/destination.c core/queue/destination.h core/queue/inside.h \
+	core/queue/lineup.c core/queue/lineup.h \
 	core/queue/load.c \
 	core/queue/notice.c \
 	core/queue/outcome.c \
 	core/queue/queue.c core/queue/queue.h \
 	core/queue/replan.c \
+	core/queue/rate.c core/queue/rate.h \
 	core/queue/route.c core/queue/route.h \
 	core/queue/schedule.c core/queue/schedule.h \
+	core/queue/shaping.c core/queue/shaping.h \
 	core/queue/transport_maildir.c \
 	core/queue/walk.c
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice tests/unit/queue_plan
+UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice tests/unit/queue_plan \
+	tests/unit/shaping
 queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
+tests_unit_shaping_SOURCES = tests/unit/shaping.c
 tests_unit_queue_SOURCES = tests/unit/queue.c $(queue_scene)
 tests_unit_queue_change_SOURCES = tests/unit/queue_change.c $(queue_scene)
 tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)

@@ -188,7 +188,8 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 	int64_t previous = recipient->last_attempt_us;
 	int64_t blocked = delivery->destination ? destination_blocked_us(delivery->destination) : 0;
 
-	recipient->attempts++;
+	if (!delivery->unasked)
+		recipient->attempts++;
 	recipient->last_attempt_us = attempt->now;
 	recipient->last_reply = keep(queued, recipient->last_reply, result->reply);
 	recipient->last_remote = keep(queued, recipient->last_remote, attempt->remote);

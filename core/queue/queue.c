@@ -51,7 +51,7 @@ drain_fire(struct loop_timer *timer)
 
 	void (*drained)(void *arg) = queue->drained;
 
-	if (queue->under_way > 0 || !drained)
+	if (queue->under_way > 0 || !drained || !connections_end(queue))
 		return;
 	queue->drained = NULL;
 	drained(queue->drained_arg);
@@ -66,7 +66,14 @@ queue_begin(struct queue *queue)
 void
 queue_end(struct queue *queue)
 {
-	if (--queue->under_way == 0 && queue->draining)
+	queue->under_way--;
+	queue_look_again(queue);
+}
+
+void
+queue_look_again(struct queue *queue)
+{
+	if (queue->under_way == 0 && queue->draining)
 		loop_timer_set(queue->parts.loop, &queue->drain_timer, 0);
 }
 
@@ -261,9 +268,12 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 	if (!delivery) {
 		delivery = new_delivery(queued, destination, index);
 		delivery->refusal = refusal;
+		delivery->priority = route ? route->priority : 0;
 		delivery->next = *list;
 		*list = delivery;
 	}
+	if (route && route->priority > delivery->priority)
+		delivery->priority = route->priority;
 	item->recipients[index].state = ITEM_SENDING;
 	delivery->indices[delivery->count++] = (uint32_t)index;
 	delivery->letter.count = delivery->count;
@@ -431,6 +441,7 @@ queue_new(const struct queue_parts *parts, struct queue **ret, struct pn_error *
 	queue->drain_timer.fire = drain_fire;
 	queue->destinations = g_hash_table_new(g_str_hash, g_str_equal);
 	g_queue_init(&queue->loads);
+	connections_begin(queue);
 	*ret = queue;
 	return 0;
 }
@@ -453,6 +464,9 @@ queue_configure(struct queue *queue, const struct queue_settings *settings, stru
 	queue->routes = routes_hold(routes);
 	queue->settings = *settings;
 	queue->settings.relay_name = name;
+	queue->generation++;
+	shaping_configure(
+	    queue->shaping, settings->connections ? settings->connections : UINT32_MAX);
 	g_free(queue->relay_name);
 	queue->relay_name = name;
 	g_hash_table_foreach_remove(queue->destinations, drop_unused, NULL);
@@ -474,8 +488,7 @@ queue_drain(struct queue *queue, void (*drained)(void *arg), void *arg)
 	loop_timer_cancel(queue->parts.loop, &queue->timer);
 	load_cancel_waiting(queue);
 	g_hash_table_foreach(queue->destinations, drain_one, NULL);
-	if (queue->under_way == 0)
-		loop_timer_set(queue->parts.loop, &queue->drain_timer, 0);
+	queue_look_again(queue);
 }
 
 static gboolean
@@ -497,6 +510,8 @@ queue_free(struct queue **queue_at)
 	loop_timer_cancel(queue->parts.loop, &queue->drain_timer);
 	g_hash_table_foreach_remove(queue->destinations, drop_destination, NULL);
 	g_hash_table_destroy(queue->destinations);
+	(void)connections_end(queue);
+	shaping_release(&queue->shaping);
 	while (queue->items)
 		unlink_item(queue->items);
 	schedule_free(&queue->schedule);

@@ -12,6 +12,7 @@
 #include <core/net/resolve.h>
 #include <core/queue/item.h>
 #include <core/queue/route.h>
+#include <core/queue/shaping.h>
 #include <core/queue/spool.h>
 
 struct queue;
@@ -20,10 +21,12 @@ struct queue_settings {
 	const char *relay_name;
 	int64_t retry_first_ms, retry_most_ms; /* doubling with jitter in between */
 	int64_t give_up_ms;                    /* 5 d */
+	uint32_t connections;                  /* to all next hops, of all loops; 0: any number */
 	uint32_t connections_per_destination;
 	uint32_t messages_per_connection;
 	int64_t idle_connection_ms;
-	int64_t notice_after_ms; /* delay notice (DSN); 0: 4 h */
+	int64_t connection_age_ms; /* 0: any */
+	int64_t notice_after_ms;   /* delay notice (DSN); 0: 4 h */
 };
 
 /* One recipient's result, for PN_STAGE_OUTCOME. */
@@ -38,6 +41,8 @@ struct queue_parts {
 	struct jobs *jobs;
 	struct spool *spool;
 	struct resolver *resolver;
+	/* Held. What next hops may be asked for, over all queues; NULL: this one alone. */
+	struct shaping *shaping;
 	/*
 	 * Runs the committed hooks for a durable item; calls queue_effects_done() later, on the
 	 * same loop. NULL where there are none. Also called for recovered items not yet done.

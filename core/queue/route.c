@@ -7,6 +7,7 @@
  */
 #include <core/queue/route.h>
 #include <errno.h>
+#include <glib.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ struct routes {
 	atomic_uint references;
 	struct arena arena, secrets;
 	struct capability *capability;
+	GHashTable *contexts; /* while they are made: SSL_CTX by what is wanted */
 	size_t count;
 	struct config_when *when;
 	struct route *routes;
@@ -87,9 +89,32 @@ read_host(struct arena *arena, const char *text, struct courier_target *ret, str
 	return 0;
 }
 
+/*
+ * One for all routes that want the same of TLS: making one reads every certificate of the system's
+ * authorities.
+ */
 static int
-fill_demanded(
-    struct arena *arena, const struct config_route *config, struct route *ret, struct pn_error *err)
+make_tls(
+    struct routes *routes, struct courier_target *target, const char *ca_file, struct pn_error *err)
+{
+	char *key = g_strdup_printf("%d %s", (int)target->level, ca_file ? ca_file : "");
+	int r = 0;
+
+	target->tls = g_hash_table_lookup(routes->contexts, key);
+	if (!target->tls)
+		r = tls_client_new(target->level, ca_file, TLS_MIN_1_2, &target->tls, err);
+	else
+		SSL_CTX_up_ref(target->tls);
+	if (r == 0)
+		g_hash_table_replace(routes->contexts, key, target->tls);
+	else
+		g_free(key);
+	return r;
+}
+
+static int
+fill_demanded(struct routes *routes, const struct config_route *config, struct route *ret,
+    struct pn_error *err)
 {
 	struct courier_target *target = &ret->demanded;
 
@@ -100,13 +125,40 @@ fill_demanded(
 		return 0;
 	}
 	target->level = TLS_LEVEL_MAY;
-	ret->demanded_key = arena_printf(arena, "%s demanded", ret->key);
-	return tls_client_new(target->level, config->ca_file, TLS_MIN_1_2, &target->tls, err);
+	ret->demanded_key = arena_printf(&routes->arena, "%s demanded", ret->key);
+	return make_tls(routes, target, config->ca_file, err);
+}
+
+/* Its limits, where `destinations` has any for this host. */
+static int
+fill_limits(struct arena *arena, const struct config_destination *config, struct route *ret,
+    struct pn_error *err)
+{
+	struct config_destination *limits;
+	struct address address;
+
+	if (!config)
+		return 0;
+	limits = arena_copy(arena, config, sizeof(*config));
+	limits->host = limits->source = (struct pn_strings){ 0 };
+	ret->limits = limits;
+	ret->target.prefer = (enum address_prefer)config->prefer;
+	for (size_t i = 0; i < config->source.count; i++) {
+		int r = address_parse(config->source.items[i], 0, &address, err);
+
+		if (r < 0)
+			return r;
+		if (address.sa.ss_family == AF_INET6)
+			ret->target.source6 = address;
+		else
+			ret->target.source4 = address;
+	}
+	return 0;
 }
 
 static int
-fill_smarthost(struct routes *routes, const struct config_route *config, struct route *ret,
-    struct pn_error *err)
+fill_smarthost(struct routes *routes, const struct config_core *core,
+    const struct config_route *config, struct route *ret, struct pn_error *err)
 {
 	static const char *const levels[] = { "none", "may", "encrypt", "verify" };
 	struct arena *arena = &routes->arena;
@@ -115,14 +167,18 @@ fill_smarthost(struct routes *routes, const struct config_route *config, struct 
 	int r;
 
 	r = read_host(arena, config->host, target, err);
+	if (r == 0)
+		r = fill_limits(
+		    arena, config_destination_find(&core->destinations, config->host), ret, err);
 	if (r < 0)
 		return r;
 	target->level = (enum tls_level)config->tls;
 	if (target->level != TLS_LEVEL_NONE) {
-		r = tls_client_new(target->level, config->ca_file, TLS_MIN_1_2, &target->tls, err);
+		r = make_tls(routes, target, config->ca_file, err);
 		if (r < 0)
 			return r;
 	}
+	ret->priority = (int)config->priority;
 	target->user = arena_text(arena, config->auth.user);
 	if (target->user && config->auth.password) {
 		password = pn_secret_bytes(config->auth.password);
@@ -131,18 +187,18 @@ fill_smarthost(struct routes *routes, const struct config_route *config, struct 
 	ret->name = arena_printf(arena, "smarthost:%s:%u", target->host, (unsigned)target->port);
 	ret->key = arena_printf(arena, "%s tls=%s ca=%s user=%s", ret->name, levels[config->tls],
 	    config->ca_file ? config->ca_file : "", target->user ? target->user : "");
-	return fill_demanded(arena, config, ret, err);
+	return fill_demanded(routes, config, ret, err);
 }
 
 static int
-fill_route(struct routes *routes, const struct config_route *config, struct route *ret,
-    struct pn_error *err)
+fill_route(struct routes *routes, const struct config_core *core, const struct config_route *config,
+    struct route *ret, struct pn_error *err)
 {
 	ret->key = ret->name = "discard";
 	switch ((enum config_route_kind)config->to) {
 	case CONFIG_ROUTE_SMARTHOST:
 		ret->kind = ROUTE_SMARTHOST;
-		return fill_smarthost(routes, config, ret, err);
+		return fill_smarthost(routes, core, config, ret, err);
 	case CONFIG_ROUTE_MAILDIR:
 		if (!config->path || !*config->path)
 			return pn_error_set(err, -EINVAL, "path is missing");
@@ -169,6 +225,7 @@ routes_new(const struct config_core *config, struct capability *capability, stru
 		return pn_error_set(err, -ENOMEM, "routes: out of memory");
 	atomic_init(&routes->references, 1);
 	routes->capability = capability_hold(capability);
+	routes->contexts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	routes->when = arena_alloc(&routes->arena, config->routes.count * sizeof(*routes->when));
 	routes->routes = arena_alloc(
 	    &routes->arena, config->routes.count * sizeof(*routes->routes));
@@ -178,10 +235,11 @@ routes_new(const struct config_core *config, struct capability *capability, stru
 		if (!routes->directory && (from[i].when.group.count || from[i].when.account.count))
 			routes->directory = config_directory_copy(
 			    &config->directory, &routes->arena);
-		r = fill_route(routes, &from[i], &routes->routes[i], err);
+		r = fill_route(routes, config, &from[i], &routes->routes[i], err);
 		if (r < 0)
 			pn_error_in(err, "routes[%zu]", i);
 	}
+	g_hash_table_destroy(g_steal_pointer(&routes->contexts));
 	if (r < 0)
 		routes_release(&routes);
 	else

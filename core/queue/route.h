@@ -26,7 +26,9 @@ struct route {
 	 */
 	struct courier_target demanded;
 	const char *demanded_key;
-	const char *path; /* MAILDIR; with {user} and {domain} */
+	int priority;                            /* SMARTHOST */
+	const struct config_destination *limits; /* SMARTHOST; without its lists; NULL: none */
+	const char *path;                        /* MAILDIR; with {user} and {domain} */
 };
 
 struct routes;

@@ -351,7 +351,9 @@ connect_next(struct courier *courier)
 	courier->tls = (struct tls_facts){ 0 };
 	courier->offers = 0;
 	courier->state = COURIER_CONNECTING;
-	r = stream_connect(&courier->stream, courier->parts.loop, address, NULL, &stream_events);
+	r = stream_connect(&courier->stream, courier->parts.loop, address,
+	    courier_source(courier->parts.target, address), &stream_events);
+	courier->local_fault = courier_is_local(r);
 	if (r < 0)
 		courier_break(courier, "451 4.4.1", "%s", strerror(-r));
 	else
@@ -374,7 +376,12 @@ on_resolved(struct resolve_request *request, int r)
 		courier_break(courier, "451 4.4.3", "%s",
 		    r == -ENOENT ? "no such host" : "cannot find its address");
 	} else {
-		connect_next(courier);
+		const char *fault = courier_choose_addresses(courier->parts.target, request);
+
+		if (fault)
+			courier_break(courier, "451 4.4.3", "%s", fault);
+		else
+			connect_next(courier);
 	}
 }
 
@@ -448,6 +455,19 @@ uint32_t
 courier_letters(const struct courier *courier)
 {
 	return courier->letters;
+}
+
+bool
+courier_is_local_fault(const struct courier *courier)
+{
+	return courier->local_fault && !courier->was_ready;
+}
+
+void
+courier_abandon(struct courier *courier, const char *why)
+{
+	if (!courier->was_ready && courier->state != COURIER_ENDED)
+		courier_give_up(courier, "451 4.4.2", "%s", why);
 }
 
 void

@@ -23,9 +23,11 @@ struct courier_target {
 	const char *host;
 	uint16_t port;
 	enum tls_level level;
-	SSL_CTX *tls;             /* NULL at TLS_LEVEL_NONE */
-	const char *user;         /* NULL: no AUTH */
-	struct pn_slice password; /* a secret */
+	SSL_CTX *tls;                    /* NULL at TLS_LEVEL_NONE */
+	const char *user;                /* NULL: no AUTH */
+	struct pn_slice password;        /* a secret */
+	struct address source4, source6; /* to send from; `len` 0: the system chooses */
+	enum address_prefer prefer;
 };
 
 enum courier_outcome {
@@ -131,6 +133,10 @@ bool courier_is_ready(const struct courier *courier);
  * not called.
  */
 bool courier_send(struct courier *courier, struct courier_letter *letter);
+/* True after an end for want of something on this machine: descriptors, ports, memory. */
+bool courier_is_local_fault(const struct courier *courier);
+/* Not `ready` yet and not worth waiting for: `ended` is called soon, with that reason. */
+void courier_abandon(struct courier *courier, const char *why);
 /* Says QUIT once no letter is under way, then `ended`. */
 void courier_quit(struct courier *courier);
 /* Everyone of the letter without a result gets this one; `text` is copied. */

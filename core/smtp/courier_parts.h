@@ -3,6 +3,7 @@
  * courier_parts.h - what the files of the courier share; nobody else includes it.
  *
  *	courier.c           connection: addresses, deadlines, replies to handlers, the end
+ *	courier_address.c   which addresses of the host, and which of ours to send from
  *	courier_greet.c     greeting, EHLO, STARTTLS, AUTH, up to `ready`
  *	courier_envelope.c  MAIL and RCPT lines with their parameters
  *	courier_letter.c    transactions: MAIL to the final reply, results
@@ -83,7 +84,8 @@ struct courier {
 	bool quitting;    /* QUIT as soon as no letter is under way */
 	bool needs_reset; /* the last transaction was left open */
 	bool was_ready;
-	size_t unsent; /* at the last deadline: what has gone since is progress */
+	bool local_fault; /* the last connection came to nothing through no fault of the host's */
+	size_t unsent;    /* at the last deadline: what has gone since is progress */
 	char remote[ADDRESS_TEXT + 280];
 	char reason[COURIER_TEXT]; /* why it ends, or why the last address did not do */
 
@@ -127,6 +129,16 @@ courier_is_secure(const struct courier *courier)
 {
 	return courier->tls.version != NULL;
 }
+
+/* ---- courier_address.c ---- */
+/* The host's addresses that may be tried, in that order; NULL, or why none is left. */
+const char *courier_choose_addresses(
+    const struct courier_target *target, struct resolve_request *request);
+/* NULL: any of ours. */
+const struct address *courier_source(
+    const struct courier_target *target, const struct address *address);
+/* Is it this machine that lacks something? */
+bool courier_is_local(int error);
 
 /* ---- courier_greet.c ---- */
 void courier_on_greeting(struct courier *courier, const struct reply *reply);
