@@ -38,4 +38,12 @@ PN_PUBLIC void pn_console_field(struct pn_console *console, const char *name, co
 PN_PUBLIC int pn_console_secret(struct pn_console *console, const char *prompt, bool confirm,
     char *buf, size_t size, struct pn_error *err);
 
+/*
+ * What the audit log is to say of the change that this command makes next: who and when are known.
+ * Never a secret. `user` NULL: for everybody; `before`, `after` NULL: nothing. Without it the row
+ * says the command's name and its arguments. To be called before the change. Since ABI 2.
+ */
+PN_PUBLIC void pn_audit(struct pn_call *call, const char *user, const char *object,
+    const char *before, const char *after);
+
 #endif

@@ -10,7 +10,8 @@
  *				metrics (metric.h); HTTP requests (http.h); LDAP look-ups
  *				(ldap.h); parts, decoded text and text edits (part.h);
  *				scoped settings, pn_blob_get (settings.h);
- *				PN_WANTS and `chooses`
+ *				PN_WANTS and `chooses`;
+ *				pn_audit (command.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

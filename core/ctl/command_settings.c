@@ -13,9 +13,7 @@
 #include <core/store/audit.h>
 #include <core/store/overrides.h>
 #include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define AUDIT_ROWS  100
 #define VALUE_LABEL "the value"
@@ -53,24 +51,10 @@ take_option(struct request *ret, const char *word, const char *value)
 	return -EINVAL;
 }
 
-/* Before root is given up: who really asks. */
-static void
-find_who(struct request *ret)
-{
-	const struct passwd *pw = getpwuid(getuid());
-	char number[24];
-
-	snprintf(number, sizeof(number), "%u", (unsigned)getuid());
-	if (ret->as)
-		snprintf(
-		    ret->who, sizeof(ret->who), "%s (by %s)", ret->as, pw ? pw->pw_name : number);
-	else
-		snprintf(ret->who, sizeof(ret->who), "%s", pw ? pw->pw_name : number);
-}
-
 /* EXIT_OK, or EXIT_USAGE with the reason in `err`. */
 static int
-read_request(int argc, char **argv, int least, int most, struct request *ret, struct pn_error *err)
+read_request(const struct ctl *ctl, int argc, char **argv, int least, int most, struct request *ret,
+    struct pn_error *err)
 {
 	*ret = (struct request){ .name = "" };
 	for (int i = 0; i < argc; i++) {
@@ -95,7 +79,10 @@ read_request(int argc, char **argv, int least, int most, struct request *ret, st
 		    least > 1 ? ", a key or a value" : "");
 		return EXIT_USAGE;
 	}
-	find_who(ret);
+	if (ret->as)
+		snprintf(ret->who, sizeof(ret->who), "%s (by %s)", ret->as, ctl->who);
+	else
+		snprintf(ret->who, sizeof(ret->who), "%s", ctl->who);
 	return EXIT_OK;
 }
 
@@ -297,7 +284,7 @@ run_get(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct request request;
 	struct with_db with = { 0 };
-	int code = read_request(argc, argv, 1, 2, &request, err);
+	int code = read_request(ctl, argc, argv, 1, 2, &request, err);
 
 	if (code == EXIT_OK)
 		code = open_with_db(ctl, &request, &with, err);
@@ -390,7 +377,7 @@ static int
 run_set(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct request request;
-	int code = read_request(argc, argv, 3, 3, &request, err);
+	int code = read_request(ctl, argc, argv, 3, 3, &request, err);
 
 	return code == EXIT_OK ? change(ctl, &request, err) : code;
 }
@@ -399,7 +386,7 @@ static int
 run_unset(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct request request;
-	int code = read_request(argc, argv, 2, 2, &request, err);
+	int code = read_request(ctl, argc, argv, 2, 2, &request, err);
 
 	request.removing = true;
 	return code == EXIT_OK ? change(ctl, &request, err) : code;

@@ -2,10 +2,12 @@
 /*
  * command_user.c - posternctl user add, list, remove, enable, disable; and opening the database.
  *
- * The directory is the core's; passwords are the auth module's ("user passwd").
+ * The directory is the core's; passwords are the auth module's ("user passwd"). Must change nothing
+ * without a row in the audit log.
  */
 #include <core/ctl/commands.h>
 #include <core/master/privileges.h>
+#include <core/store/audit.h>
 #include <core/store/directory.h>
 #include <core/store/tables.h>
 #include <errno.h>
@@ -109,50 +111,105 @@ show(struct ctl *ctl, const char *address, struct pn_error *err)
 	return EXIT_OK;
 }
 
+/* ---- changes, each with its row in the audit log ----------------------------------------------
+ */
+
+/* The row of `action`, of the user as he is known; `ret_user` is as he was. */
+struct change {
+	struct ctl *ctl;
+	struct pn_user user;
+	char scope[sizeof(((struct pn_user *)NULL)->address) + 8];
+	struct audit_row row;
+};
+
+/* EXIT_OK: the change is to be made, and its result is for end(). A new user need not be there. */
 static int
-run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+begin(struct change *change, struct ctl *ctl, const char *action, const char *address, bool is_new,
+    struct pn_error *err)
 {
-	int code = ctl_open_db(ctl, err);
+	int code = ctl_open_db(ctl, err), r;
 
 	if (code != EXIT_OK)
 		return code;
-	return directory_user_add(ctl->db, argv[0], err) < 0 ? EXIT_REFUSED
-							     : show(ctl, argv[0], err);
+	*change = (struct change){ .ctl = ctl };
+	if (audit_begin(ctl->db, err) < 0)
+		return EXIT_REFUSED;
+	r = directory_user_find(ctl->db, address, &change->user, err);
+	if (r < 0 && !(is_new && r == -ENOENT)) {
+		audit_end(ctl->db, NULL, r, err);
+		return EXIT_REFUSED;
+	}
+	snprintf(change->scope, sizeof(change->scope), "user %s", change->user.address);
+	change->row = (struct audit_row){
+		.who = ctl->who, .action = action, .scope = change->scope, .object = "user"
+	};
+	return EXIT_OK;
 }
 
 static int
-set_enabled(struct ctl *ctl, const char *address, bool enabled, struct pn_error *err)
+end(struct change *change, int r, struct pn_error *err)
 {
-	int code = ctl_open_db(ctl, err);
+	return audit_end(change->ctl->db, &change->row, r, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+}
+
+static const char *
+state_word(bool enabled)
+{
+	return enabled ? "enabled" : "disabled";
+}
+
+static int
+run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
+{
+	struct change change;
+	int code = begin(&change, ctl, "user add", argv[0], true, err);
 
 	if (code != EXIT_OK)
 		return code;
-	if (directory_user_enable(ctl->db, address, enabled, err) < 0)
-		return EXIT_REFUSED;
-	return show(ctl, address, err);
+	change.row.after = state_word(true);
+	code = end(&change, directory_user_add(ctl->db, argv[0], err), err);
+	return code == EXIT_OK ? show(ctl, argv[0], err) : code;
+}
+
+static int
+set_enabled(
+    struct ctl *ctl, const char *action, const char *address, bool enabled, struct pn_error *err)
+{
+	struct change change;
+	int code = begin(&change, ctl, action, address, false, err);
+
+	if (code != EXIT_OK)
+		return code;
+	change.row.before = state_word(change.user.enabled);
+	change.row.after = state_word(enabled);
+	code = end(&change, directory_user_enable(ctl->db, address, enabled, err), err);
+	return code == EXIT_OK ? show(ctl, address, err) : code;
 }
 
 static int
 run_enable(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	return set_enabled(ctl, argv[0], true, err);
+	return set_enabled(ctl, "user enable", argv[0], true, err);
 }
 
 static int
 run_disable(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	return set_enabled(ctl, argv[0], false, err);
+	return set_enabled(ctl, "user disable", argv[0], false, err);
 }
 
 static int
 run_remove(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	int code = ctl_open_db(ctl, err);
+	struct change change;
+	int code = begin(&change, ctl, "user remove", argv[0], false, err);
 
 	if (code != EXIT_OK)
 		return code;
-	if (directory_user_remove(ctl->db, argv[0], err) < 0)
-		return EXIT_REFUSED;
+	change.row.before = state_word(change.user.enabled);
+	code = end(&change, directory_user_remove(ctl->db, argv[0], err), err);
+	if (code != EXIT_OK)
+		return code;
 	pn_console_row(&ctl->console);
 	pn_console_field(&ctl->console, "removed", argv[0]);
 	return EXIT_OK;
@@ -177,10 +234,19 @@ show_profile(struct ctl *ctl, const char *address, struct pn_error *err)
 static int
 run_set(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	int code = ctl_open_db(ctl, err);
+	struct change change;
+	char before[DIRECTORY_FIELD_SIZE];
+	int r, code = begin(&change, ctl, "user set", argv[0], false, err);
 
-	if (code == EXIT_OK && directory_field_set(ctl->db, argv[0], argv[1], argv[2], err) < 0)
-		code = EXIT_REFUSED;
+	if (code != EXIT_OK)
+		return code;
+	change.row.object = argv[1];
+	r = directory_field_get(ctl->db, argv[0], argv[1], before, err);
+	if (r == 0)
+		r = directory_field_set(ctl->db, argv[0], argv[1], argv[2], err);
+	change.row.before = *before ? before : NULL;
+	change.row.after = *argv[2] ? argv[2] : NULL;
+	code = end(&change, r, err);
 	return code == EXIT_OK ? show_profile(ctl, argv[0], err) : code;
 }
 

@@ -18,6 +18,7 @@ enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
 
 struct ctl {
 	const char *folder, *modules;
+	const char *who; /* asks, before root was given up: for the audit log */
 	bool trial; /* ctl_open_db: modules start as in the relay, and nothing can be changed */
 	struct pn_console console;
 	/* made by ctl_open_generation and ctl_open_db */

@@ -8,7 +8,9 @@
 #include <core/ctl/known.h>
 #include <errno.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 const struct ctl_command *const ctl_tables[] = { ctl_config_commands, ctl_docs_commands,
 	ctl_live_commands, ctl_queue_commands, ctl_settings_commands, ctl_user_commands,
@@ -81,7 +83,7 @@ run_module_command(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	if (argc < command->min_arguments || argc > command->max_arguments)
 		return wrong_arguments(command->name, command->arguments);
 	return generation_command_run(
-		   ctl->generation, entry, command, &ctl->console, argc, argv, err) < 0
+		   ctl->generation, ctl->who, entry, command, &ctl->console, argc, argv, err) < 0
 		   ? EXIT_REFUSED
 		   : EXIT_OK;
 }
@@ -103,6 +105,18 @@ run(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	return run_module_command(ctl, argc, argv, err);
 }
 
+/* Before root is given up: who really asks. */
+static void
+find_who(char *ret, size_t size)
+{
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw)
+		snprintf(ret, size, "%s", pw->pw_name);
+	else
+		snprintf(ret, size, "%u", (unsigned)getuid());
+}
+
 int
 main(int argc, char **argv)
 {
@@ -113,8 +127,11 @@ main(int argc, char **argv)
 	struct ctl ctl = { .folder = POSTERN_CONF_DIR, .modules = POSTERN_MODULE_DIR };
 	struct pn_error err = { 0 };
 	bool json = false;
+	char who[100];
 	int option, code;
 
+	find_who(who, sizeof(who));
+	ctl.who = who;
 	while ((option = getopt_long(argc, argv, "+c:m:jVh", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':

@@ -6,6 +6,7 @@
  * before its message is durable, nor block an event loop.
  */
 #include <core/policy/api_db.h>
+#include <core/store/audit.h>
 #include <core/store/directory.h>
 #include <errno.h>
 
@@ -41,12 +42,45 @@ api_db_write(const struct pn_call *call, struct db **ret, struct pn_error *err)
 }
 
 int
+api_db_begin(const struct pn_call *call, struct db **ret, struct pn_error *err)
+{
+	int r = api_db_write(call, ret, err);
+
+	return r == 0 && call->audit ? audit_begin(*ret, err) : r;
+}
+
+int
+api_db_end(struct pn_call *call, struct db *db, int r, struct pn_error *err)
+{
+	if (!call->audit)
+		return r;
+	r = audit_end(db, call->audit, r, err);
+	if (r == 0)
+		call->audit = NULL;
+	return r;
+}
+
+int
 pn_db_run(struct pn_call *call, struct pn_error *err, const char *sql, struct pn_values values)
 {
 	struct db *db;
-	int r = api_db_write(call, &db, err);
+	int r = api_db_begin(call, &db, err);
 
-	return r < 0 ? r : db_run(db, err, sql, values);
+	return r < 0 ? r : api_db_end(call, db, db_run(db, err, sql, values), err);
+}
+
+void
+pn_audit(struct pn_call *call, const char *user, const char *object, const char *before,
+    const char *after)
+{
+	struct audit_row *row = call->audit;
+
+	if (!row)
+		return;
+	row->scope = user ? arena_printf(&call->arena, "user %s", user) : "default";
+	row->object = arena_text(&call->arena, object);
+	row->before = arena_text(&call->arena, before);
+	row->after = arena_text(&call->arena, after);
 }
 
 int

@@ -10,4 +10,11 @@ int api_db_read(const struct pn_call *call, struct db **ret, struct pn_error *er
 /* Also -EROFS before the message is durable and in a trial, -ECANCELED. */
 int api_db_write(const struct pn_call *call, struct db **ret, struct pn_error *err);
 
+/*
+ * The same around a change: that of a command goes with a row of the audit log. `r` is the change's
+ * result; returns that of both.
+ */
+int api_db_begin(const struct pn_call *call, struct db **ret, struct pn_error *err);
+int api_db_end(struct pn_call *call, struct db *db, int r, struct pn_error *err);
+
 #endif

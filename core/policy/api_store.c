@@ -29,9 +29,10 @@ pn_store_put(struct pn_call *call, const char *key, struct pn_slice value, int64
 {
 	struct keyvalue_owner mine = owner(call);
 	struct db *db;
-	int r = api_db_write(call, &db, err);
+	int r = api_db_begin(call, &db, err);
 
-	return r < 0 ? r : keyvalue_put(db, &mine, key, value, keep_ms, err);
+	return r < 0 ? r
+		     : api_db_end(call, db, keyvalue_put(db, &mine, key, value, keep_ms, err), err);
 }
 
 int
@@ -39,9 +40,9 @@ pn_store_delete(struct pn_call *call, const char *key, struct pn_error *err)
 {
 	struct keyvalue_owner mine = owner(call);
 	struct db *db;
-	int r = api_db_write(call, &db, err);
+	int r = api_db_begin(call, &db, err);
 
-	return r < 0 ? r : keyvalue_delete(db, &mine, key, err);
+	return r < 0 ? r : api_db_end(call, db, keyvalue_delete(db, &mine, key, err), err);
 }
 
 int

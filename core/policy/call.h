@@ -43,6 +43,11 @@ struct pn_call {
 	int32_t stage;               /* PN_STAGE_END outside hooks */
 	bool may_block;
 	int64_t due_ms; /* monotonic */
+	/*
+	 * Of a command: what the audit log says of its first change to the database; NULL from then
+	 * on, and for everything else.
+	 */
+	struct audit_row *audit;
 	struct arena arena;
 	struct mail_parts *parts; /* held: what the hook got from pn_parts() stays readable */
 

@@ -11,6 +11,7 @@
 #include <core/policy/entry.h>
 #include <core/policy/provider.h>
 #include <core/queue/route.h>
+#include <core/store/audit.h>
 #include <core/store/overrides.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -400,11 +401,22 @@ generation_command(const struct generation *generation, int argc, char *const *a
 	return NULL;
 }
 
-int
-generation_command_run(struct generation *generation, const struct chain_entry *entry,
-    const struct pn_command *command, struct pn_console *console, int argc, char **argv,
-    struct pn_error *err)
+static const char *
+arguments_text(struct arena *arena, int argc, char **argv)
 {
+	const char *text = argc > 0 ? argv[0] : "";
+
+	for (int i = 1; i < argc; i++)
+		text = arena_printf(arena, "%s %s", text, argv[i]);
+	return text;
+}
+
+int
+generation_command_run(struct generation *generation, const char *who,
+    const struct chain_entry *entry, const struct pn_command *command, struct pn_console *console,
+    int argc, char **argv, struct pn_error *err)
+{
+	struct audit_row row = { .who = who, .action = command->name, .scope = "default" };
 	struct pn_call call;
 	int r;
 
@@ -412,6 +424,8 @@ generation_command_run(struct generation *generation, const struct chain_entry *
 		return pn_error_set(
 		    err, -EINVAL, "usage: posternctl %s %s", command->name, command->arguments);
 	call_begin(&call, generation, entry, NULL, PN_STAGE_END, true);
+	row.object = arguments_text(&call.arena, argc, argv);
+	call.audit = &row;
 	r = command->run(&call, console, argc, argv, err);
 	call_end(&call);
 	return r;

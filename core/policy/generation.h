@@ -87,8 +87,9 @@ bool generation_is_trial(const struct generation *generation);
 const struct pn_command *generation_command(const struct generation *generation, int argc,
     char *const *argv, const struct chain_entry **ret_entry, int *ret_words);
 /* Runs it with the arguments behind its name. -EINVAL: the wrong number of them. */
-int generation_command_run(struct generation *generation, const struct chain_entry *entry,
-    const struct pn_command *command, struct pn_console *console, int argc, char **argv,
-    struct pn_error *err);
+/* `who` asks: the first change it makes goes with a row of the audit log. */
+int generation_command_run(struct generation *generation, const char *who,
+    const struct chain_entry *entry, const struct pn_command *command, struct pn_console *console,
+    int argc, char **argv, struct pn_error *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <core/base/arena.h>
 #include <core/base/clock.h>
 #include <core/store/audit.h>
+#include <core/store/sqlite.h>
 
 /* No module is called so: it has a blank. */
 #define OWNER "audit log"
@@ -41,6 +42,24 @@ audit_add(struct db *db, const struct audit_row *row, struct pn_error *err)
 	    PN_VALUES(PN_INT(clock_wall_us()), PN_TEXT(row->who), PN_TEXT(row->action),
 		PN_TEXT(row->scope), PN_TEXT(row->object), text_or_null(row->before),
 		text_or_null(row->after)));
+}
+
+int
+audit_begin(struct db *db, struct pn_error *err)
+{
+	return sqlite_begin(db, err);
+}
+
+int
+audit_end(struct db *db, const struct audit_row *row, int r, struct pn_error *err)
+{
+	if (r == 0)
+		r = audit_add(db, row, err);
+	if (r == 0)
+		r = sqlite_commit(db, err);
+	if (r < 0)
+		sqlite_rollback(db);
+	return r;
 }
 
 struct each_row {

@@ -111,13 +111,35 @@ derive_keys(const char *password, struct scram_keys *ret, struct pn_error *err)
 	return r < 0 ? pn_error_set(err, r, "no keys for SCRAM can be made of that password") : 0;
 }
 
+static int
+read_any(void *arg, const struct pn_row *row)
+{
+	*(bool *)arg = true;
+	return 0;
+}
+
+static int
+audit(struct pn_call *call, const char *address, bool scram, struct pn_error *err)
+{
+	bool any = false;
+	int r = pn_db_query(call, err, "SELECT 1 FROM auth_passwords WHERE address = ?1",
+	    PN_VALUES(PN_TEXT(address)), read_any, &any);
+
+	if (r == 0)
+		pn_audit(call, address, "password", any ? "set" : NULL,
+		    scram ? "set anew, with keys for SCRAM" : "set anew");
+	return r;
+}
+
 /* The keys of the password before go first: it must not be good for SCRAM any longer. */
 static int
 store(struct pn_call *call, const char *address, const char *hash, const struct scram_keys *keys,
     struct pn_error *err)
 {
-	int r = scram_store(call, address, NULL, err);
+	int r = audit(call, address, keys, err);
 
+	if (r == 0)
+		r = scram_store(call, address, NULL, err);
 	if (r == 0)
 		r = store_hash(call, address, hash, err);
 	if (r == 0 && keys)

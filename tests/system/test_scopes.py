@@ -274,6 +274,30 @@ class Database(ScopesCase):
         self.assertRegex(rows[0]["at"], r"^\d{4}-\d\d-\d\dT")
         self.assertEqual(len(json.loads(relay.ctl("--json", "audit", "list", "2").stdout)), 2)
 
+    def test_audit_of_users(self):
+        """Every change of a user, and none that was refused; no password, nor anything made of one."""
+        relay = self.relay({"plain": OPEN}, pipeline=["auth"])
+        ada, secret = "Ada@Clinic.Example", "correct horse"
+        for words in (["add", ada], ["set", ada, "title", "Dr"], ["set", ada, "title", ""], ["disable", ada], ["enable", ada]):
+            relay.ctl("user", *words)
+        for scram in ([], ["--scram"]):
+            relay.ctl("user", "passwd", *scram, ada, stdin=secret + "\n")
+        relay.ctl("user", "remove", ada)
+        for words in (["add", "nobody at all"], ["remove", ada], ["enable", ada], ["passwd", ada], ["set", ada, "title", "x"]):
+            self.assertEqual(relay.ctl("user", *words, stdin="x\n", check=False).returncode, 1, words)
+        text = relay.ctl("--json", "audit", "list").stdout
+        rows = json.loads(text)
+        who = pwd.getpwuid(os.getuid()).pw_name
+        self.assertEqual({(row["who"], row["scope"]) for row in rows}, {(who, "user Ada@clinic.example")})
+        self.assertEqual([(row["action"], row["object"], row["before"], row["after"]) for row in rows], [
+            ("user add", "user", None, "enabled"),
+            ("user set", "title", None, "Dr"), ("user set", "title", "Dr", None),
+            ("user disable", "user", "enabled", "disabled"), ("user enable", "user", "disabled", "enabled"),
+            ("user passwd", "password", None, "set anew"), ("user passwd", "password", "set", "set anew, with keys for SCRAM"),
+            ("user remove", "user", "enabled", None)])
+        for word in (secret, "$argon2", "SCRAM-SHA-256$"):
+            self.assertNotIn(word, text)
+
     def test_what_cannot_be_stored(self):
         """Refused before it is stored, with the place and what would be right."""
         relay = self.scoped_relay({"tuner": {"value": "yaml"}}, ["tuner"])

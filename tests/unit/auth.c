@@ -40,8 +40,8 @@ set_password(const char *user, const char *password)
 	command = generation_command(world.generation, 2, words, &entry, &count);
 	ck_assert_ptr_nonnull(command);
 	ck_assert_int_eq(console_open(&console, true), 0);
-	ck_assert_msg(generation_command_run(
-			  world.generation, entry, command, &console, 1, arguments, &err) == 0,
+	ck_assert_msg(generation_command_run(world.generation, "root", entry, command, &console, 1,
+			  arguments, &err) == 0,
 	    "%s", err.text);
 	console_close(&console);
 	dup2(saved, STDIN_FILENO);

@@ -210,8 +210,8 @@ START_TEST(commands_are_found_by_their_words)
 	ck_assert_str_eq(entry->config->id, "auth");
 	ck_assert_ptr_null(generation_command(world.generation, 1, good, &entry, &words));
 	ck_assert_ptr_null(generation_command(world.generation, 2, good + 1, &entry, &words));
-	ck_assert_int_eq(generation_command_run(world.generation, entry, entry->module->commands,
-			     NULL, 0, good + 3, &err),
+	ck_assert_int_eq(generation_command_run(world.generation, "root", entry,
+			     entry->module->commands, NULL, 0, good + 3, &err),
 	    -EINVAL);
 	ck_assert_str_eq(err.text, "usage: posternctl user passwd [--scram] ADDRESS");
 }
