@@ -26,9 +26,10 @@ find_free(struct spool *spool)
 			continue;
 		if (segment == spool->tail)
 			break;
-		/* Those of the same time may say what became of the messages in it. */
+		/* Older processes' segments from a locked one on: they may say what became of it.
+		 */
 		behind_locked |= segment->locked;
-		if (segment->locked || (behind_locked && segment->number < spool->own_number)) {
+		if (behind_locked && segment->number < spool->own_number) {
 			in_use = segment->number;
 			continue;
 		}

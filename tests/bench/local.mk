@@ -17,13 +17,17 @@ EXTRA_DIST += tests/lib/__init__.py tests/lib/contenders.py tests/lib/dovecot_au
 # Postern beside Postfix; BENCH_FLAGS=--quick for a short look.
 BENCH_FLAGS =
 .PHONY: bench
-bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver chain-bench
+bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver chain-bench spool-bench
 	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)
 	/usr/bin/env python3 $(srcdir)/tests/bench/modules.py --builddir '$(abs_top_builddir)'
 
-# Prints what the spool alone can do.
+# Prints what the spool alone can do, in clear and encrypted.
 check_PROGRAMS += tests/bench/spool-bench
 tests_bench_spool_bench_SOURCES = tests/bench/spool_bench.c
+.PHONY: spool-bench
+spool-bench: tests/bench/spool-bench
+	tests/bench/spool-bench spool-bench.d
+	rm -r spool-bench.d
 EXTRA_DIST += tests/bench/modules.py
 
 # Prints what entries of the pipeline cost a message.

@@ -5,9 +5,10 @@
  *	spool-bench [folder [loops [producers per loop [bytes [messages]]]]]
  *
  * Each producer appends one message, waits for the answer, marks it delivered and finishes it, as
- * the queue does. Prints one line; not a test.
+ * the queue does. Once in clear and once encrypted, in turn; not a test.
  */
 #include <core/base/clock.h>
+#include <core/config/keyring.h>
 #include <core/queue/spool.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@
 
 #define MOST_LOOPS     16
 #define MOST_PRODUCERS 256
+#define ROUNDS         3
+#define KEYS           "bench 00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef"
 
 struct runner {
 	pthread_t thread;
@@ -32,6 +35,13 @@ struct runner {
 static struct spool *spool;
 static struct mail_bytes *body;
 static long producers = 8, messages = 100000;
+
+static void
+fail(const char *text)
+{
+	fprintf(stderr, "spool-bench: %s\n", text);
+	exit(1);
+}
 
 static void
 next(struct producer *producer)
@@ -60,10 +70,8 @@ done(struct spool_request *request, int r)
 	struct runner *runner = producer->runner;
 	uint32_t index = 0;
 
-	if (r < 0) {
-		fprintf(stderr, "spool-bench: %s\n", strerror(-r));
-		exit(1);
-	}
+	if (r < 0)
+		fail(strerror(-r));
 	request->item->recipients[0].state = ITEM_DELIVERED;
 	spool_mark(spool, request->item, &index, 1);
 	spool_finish(spool, request->item);
@@ -123,37 +131,28 @@ cpu_seconds(void)
 	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-int
-main(int argc, char **argv)
+struct result {
+	double per_second, per_sync, cpu_us;
+};
+
+static struct result
+measure(const struct spool_settings *settings, long loops)
 {
 	static struct runner runners[MOST_LOOPS];
-	struct spool_settings settings = {
-		.directory = argc > 1 ? argv[1] : "spool-bench.d",
-		.segment_size = 64u << 20,
-		.gather_us = 150,
-	};
 	struct spool_recovery recovery = { .item = ignore };
 	struct spool_figures figures;
-	struct pn_error err;
-	long loops = number(argc, argv, 2, 2, MOST_LOOPS), size;
+	struct pn_error err = { 0 };
 	double cpu, seconds;
 	int64_t from;
 
-	producers = number(argc, argv, 3, 8, MOST_PRODUCERS);
-	size = number(argc, argv, 4, 10240, 1 << 28);
-	messages = number(argc, argv, 5, 100000, 100000000) / loops;
-	if (mail_bytes_new((size_t)size, &body) < 0 ||
-	    spool_open(&settings, &recovery, &spool, &err) < 0) {
-		fprintf(stderr, "spool-bench: %s\n", err.text);
-		return 1;
-	}
-	memset(body->data, 'x', (size_t)size);
-	body->len = (size_t)size;
+	memset(runners, 0, sizeof(runners));
+	if (spool_open(settings, &recovery, &spool, &err) < 0)
+		fail(err.text);
 	cpu = cpu_seconds();
 	from = clock_wall_us();
 	for (long i = 0; i < loops; i++) {
 		if (loop_new(&runners[i].loop, &err) < 0)
-			return 1;
+			fail(err.text);
 		runners[i].start.run = start;
 		loop_post(runners[i].loop, &runners[i].start);
 		pthread_create(&runners[i].thread, NULL, run, &runners[i]);
@@ -163,14 +162,70 @@ main(int argc, char **argv)
 	seconds = (double)(clock_wall_us() - from) / 1e6;
 	cpu = cpu_seconds() - cpu;
 	spool_figures(spool, &figures);
-	printf("spool: %ld loops, %ld producers each, %ld bytes: %.0f messages/s durable, %.1f a "
-	       "sync, %.1f us of CPU each, %llu segments\n",
-	    loops, producers, size, (double)figures.appended / seconds,
-	    (double)figures.appended / (double)figures.commits,
-	    cpu * 1e6 / (double)figures.appended, (unsigned long long)figures.segments);
 	spool_close(&spool);
 	for (long i = 0; i < loops; i++)
 		loop_free(&runners[i].loop);
+	return (struct result){ (double)figures.appended / seconds,
+		(double)figures.appended / (double)figures.commits,
+		cpu * 1e6 / (double)figures.appended };
+}
+
+/* The round with the most messages a second: others had company. */
+static void
+keep_best(struct result *best, struct result now)
+{
+	if (now.per_second > best->per_second)
+		*best = now;
+}
+
+static void
+print(const char *what, const struct result *result)
+{
+	printf("spool, %s: %.0f messages/s durable, %.1f a sync, %.1f us of CPU each\n", what,
+	    result->per_second, result->per_sync, result->cpu_us);
+}
+
+static void
+make_body(size_t size)
+{
+	if (mail_bytes_new(size, &body) < 0)
+		fail("out of memory");
+	memset(body->data, 'x', size);
+	body->len = size;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct spool_settings settings = {
+		.directory = argc > 1 ? argv[1] : "spool-bench.d",
+		.segment_size = 64u << 20,
+		.gather_us = 3000,
+	};
+	struct result clear = { 0 }, encrypted = { 0 };
+	struct keyring *keys = NULL;
+	struct pn_error err = { 0 };
+	long loops = number(argc, argv, 2, 2, MOST_LOOPS), size;
+
+	producers = number(argc, argv, 3, 8, MOST_PRODUCERS);
+	size = number(argc, argv, 4, 10240, 1 << 28);
+	messages = number(argc, argv, 5, 100000, 100000000) / loops;
+	make_body((size_t)size);
+	if (keyring_parse(pn_slice_of(KEYS), &keys, &err) < 0)
+		fail(err.text);
+	for (int i = 0; i < ROUNDS; i++) {
+		settings.keys = NULL;
+		keep_best(&clear, measure(&settings, loops));
+		settings.keys = keys;
+		keep_best(&encrypted, measure(&settings, loops));
+	}
+	printf("%ld loops, %ld producers each, %ld bytes, the best of %d rounds\n", loops,
+	    producers, size, ROUNDS);
+	print("in clear", &clear);
+	print("encrypted", &encrypted);
+	printf("encryption costs %.1f us of CPU a message; messages/s %+.1f %%\n",
+	    encrypted.cpu_us - clear.cpu_us, (encrypted.per_second / clear.per_second - 1) * 100);
+	keyring_release(&keys);
 	mail_bytes_release(&body);
 	return 0;
 }

@@ -23,6 +23,9 @@ tests_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/spool
 tests_fuzz_spool_SOURCES = tests/fuzz/spool.c tests/unit/memdisk.c tests/unit/memdisk.h
 tests_fuzz_spool_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/spool_cipher
+tests_fuzz_spool_cipher_SOURCES = tests/fuzz/spool_cipher.c tests/unit/memdisk.c tests/unit/memdisk.h
+tests_fuzz_spool_cipher_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/proxy
 tests_fuzz_proxy_SOURCES = tests/fuzz/proxy.c
 tests_fuzz_proxy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -43,7 +46,7 @@ noinst_PROGRAMS += tests/fuzz/sasl_plain
 tests_fuzz_sasl_plain_SOURCES = tests/fuzz/sasl_plain.c modules/auth/plain.c
 tests_fuzz_sasl_plain_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
-EXTRA_DIST += tests/fuzz/seeds/spool
+EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
