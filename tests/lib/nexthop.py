@@ -113,6 +113,7 @@ class _Session(socketserver.StreamRequestHandler):
             return
         with self.server.lock:
             self.server.messages.append((sender, recipients, data))
+            self.server.take(data, isinstance(self.connection, ssl.SSLSocket))
         self.say("250 2.0.0 kept")
 
 
@@ -130,6 +131,9 @@ class NextHop(socketserver.ThreadingTCPServer):
             self.tls.load_cert_chain(*tls)
         self.offers = [*offers, "CHUNKING"] if chunking else list(offers)
         self.lock, self.messages, self.connections = threading.Lock(), [], 0
+
+    def take(self, data, secure):
+        """For subclasses: a message has come, in TLS or in clear; with the lock held."""
 
     @property
     def port(self):
