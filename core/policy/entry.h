@@ -24,6 +24,8 @@ struct entry_build {
  */
 void entry_load(const struct entry_build *build, const struct config_entry *config,
     const struct chain_entry *known, struct chain_entry *ret);
+/* The section, what the database has for it, and what scopes override; for entry_load(). */
+void entry_read_settings(const struct entry_build *build, struct chain_entry *entry);
 /* Switched on for anybody: by the section, or by a scope. */
 bool entry_may_run(const struct chain_entry *entry);
 /* Tables, then the state of the entry before, or a new one. 0, or negative after a complaint. */

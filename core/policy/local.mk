@@ -19,6 +19,7 @@ core_libcore_a_SOURCES += \
 	core/policy/chain.c core/policy/chain.h \
 	core/policy/effective.c core/policy/effective.h \
 	core/policy/entry.c core/policy/entry.h \
+	core/policy/entry_settings.c \
 	core/policy/generation.c core/policy/generation.h \
 	core/policy/crash.c core/policy/crash.h \
 	core/policy/committed.c core/policy/committed.h \
@@ -28,7 +29,9 @@ core_libcore_a_SOURCES += \
 	core/policy/loader.c core/policy/loader.h \
 	core/policy/listen.c core/policy/listen.h \
 	core/policy/planner.c core/policy/planner.h \
-	core/policy/plans.c core/policy/plans.h \
+	core/policy/plan_choose.c \
+	core/policy/plan_render.c \
+	core/policy/plans.c core/policy/plans.h core/policy/plans_inside.h \
 	core/policy/protect.c \
 	core/policy/provider.c core/policy/provider.h \
 	core/policy/replan.c core/policy/replan.h \

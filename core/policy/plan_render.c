@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plan_render.c - the renderings of a message: the clear one, those of providers, and the trace
+ * header that each gets.
+ *
+ * Called by plans.c. Must never give a recipient a rendering that is not of his plan.
+ */
+#include <core/policy/plans_inside.h>
+
+/* ---- views ----------------------------------------------------------------------------------- */
+
+int
+plan_fix(struct pn_txn *txn, const struct mail_fixups *how)
+{
+	struct mail_edits edits = { 0 };
+	int r = mail_fixups_edit(how, &txn->facts, &txn->envelope,
+	    pn_slice(txn->view->data, txn->view->len), &txn->header, &txn->arena, &edits);
+
+	return r < 0 ? r : txn_apply(txn, &edits);
+}
+
+int
+plan_view(struct pn_txn *txn, struct mail_bytes *bytes)
+{
+	mail_bytes_release(&txn->view);
+	txn->view = mail_bytes_hold(bytes);
+	return mail_header_index(
+	    pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &txn->header);
+}
+
+/* ---- making them ----------------------------------------------------------------------------- */
+
+static void
+add_rendering(struct plans *plans, struct plan_group *group)
+{
+	for (size_t i = 0; i < group->count; i++)
+		plans->of[group->members[i]].made.rendering = (uint32_t)plans->rendering_count;
+	plans->renderings[plans->rendering_count++] = group;
+}
+
+static void
+gather_clear(struct pn_txn *txn)
+{
+	struct plans *plans = txn->plans;
+	struct plan_group *clear = &plans->clear;
+
+	clear->members = arena_alloc(&txn->arena, plans->count * sizeof(*clear->members));
+	for (size_t i = 0; i < plans->count; i++)
+		if (plans->of[i].state == PLAN_CLEAR)
+			clear->members[clear->count++] = (uint32_t)i;
+	if (clear->count == 0)
+		return;
+	clear->by.method = PROVIDER_NONE;
+	clear->bytes = mail_bytes_hold(txn->view);
+	add_rendering(plans, clear);
+}
+
+/* What stands on top of a message that was accepted. */
+static int
+copy_trace(struct pn_txn *txn)
+{
+	const struct mail_bytes *clear = txn->plans->view;
+	struct mail_edits edits = { 0 };
+	struct mail_header header;
+	struct pn_slice field;
+	int r;
+
+	if (mail_received_count(pn_slice(txn->view->data, txn->view->len), &txn->header) > 0)
+		return 0;
+	r = mail_header_index(pn_slice(clear->data, clear->len), SIZE_MAX, &txn->arena, &header);
+	if (r < 0 || header.count == 0)
+		return r;
+	field = pn_slice(
+	    clear->data + header.fields[0].start, header.fields[0].end - header.fields[0].start);
+	r = mail_edits_add(&edits, &txn->arena, 0, 0, field);
+	return r < 0 ? r : txn_apply(txn, &edits);
+}
+
+/* Every rendering gets the trace header; a replan's may have copied that of the clear one. */
+static int
+trace_rendering(struct pn_txn *txn, struct plan_group *group)
+{
+	const struct plans *plans = txn->plans;
+	int r;
+
+	if (plans->replan ? group == &plans->clear : plans->fixups.no_trace)
+		return 0;
+	r = plan_view(txn, group->bytes);
+	if (r == 0)
+		r = plans->replan ? copy_trace(txn) : plan_fix(txn, &plans->fixups);
+	if (r < 0)
+		return r;
+	mail_bytes_release(&group->bytes);
+	group->bytes = mail_bytes_hold(txn->view);
+	return 0;
+}
+
+int
+plan_make_renderings(struct pn_txn *txn)
+{
+	struct plans *plans = txn->plans;
+	int r = 0;
+
+	plans->renderings = arena_alloc(
+	    &txn->arena, (plans->group_count + 1) * sizeof(*plans->renderings));
+	plans->view = mail_bytes_hold(txn->view);
+	gather_clear(txn);
+	for (size_t i = 0; i < plans->group_count; i++)
+		if (!plans->groups[i].failed)
+			add_rendering(plans, &plans->groups[i]);
+	for (size_t i = 0; i < plans->rendering_count && r == 0; i++)
+		r = trace_rendering(txn, plans->renderings[i]);
+	return r;
+}
+
+/* ---- keeping them ---------------------------------------------------------------------------- */
+
+void
+plans_drop(struct plans *plans)
+{
+	if (!plans)
+		return;
+	for (size_t i = 0; i < plans->group_count; i++)
+		mail_bytes_release(&plans->groups[i].bytes);
+	mail_bytes_release(&plans->clear.bytes);
+	mail_bytes_release(&plans->view);
+}
+
+static void
+hold(struct mail_bytes *bytes)
+{
+	if (bytes)
+		mail_bytes_hold(bytes);
+}
+
+/* The same group among the fork's. */
+static struct plan_group *
+forked_group(const struct plans *plans, struct plans *fork, const struct plan_group *group)
+{
+	return group == &plans->clear ? &fork->clear : &fork->groups[group - plans->groups];
+}
+
+void
+plans_fork(const struct pn_txn *txn, struct pn_txn *fork)
+{
+	const struct plans *plans = txn->plans;
+	struct plans *copy;
+
+	if (!plans)
+		return;
+	copy = arena_copy(&fork->arena, plans, sizeof(*plans));
+	copy->of = arena_copy(&fork->arena, plans->of, plans->count * sizeof(*plans->of));
+	copy->groups = arena_copy(
+	    &fork->arena, plans->groups, plans->group_count * sizeof(*plans->groups));
+	copy->group_capacity = copy->group_count;
+	copy->renderings = arena_alloc(
+	    &fork->arena, (plans->rendering_count + 1) * sizeof(*plans->renderings));
+	for (size_t i = 0; i < plans->rendering_count; i++)
+		copy->renderings[i] = forked_group(plans, copy, plans->renderings[i]);
+	for (size_t i = 0; i < plans->group_count; i++)
+		hold(copy->groups[i].bytes);
+	hold(copy->clear.bytes);
+	hold(copy->view);
+	fork->plans = copy;
+	if (txn->group)
+		fork->group = forked_group(plans, copy, txn->group);
+}
