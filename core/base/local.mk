@@ -7,6 +7,7 @@ core_libcore_a_SOURCES += \
 	core/base/log.c core/base/log.h \
 	core/base/log_journal.c \
 	core/base/log_line.c core/base/log_line.h \
+	core/base/log_repeat.c \
 	core/base/log_write.c \
 	core/base/metric.c core/base/metric.h \
 	core/base/metric_text.c \

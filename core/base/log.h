@@ -12,6 +12,7 @@
 #define CORE_BASE_LOG_H
 
 #include <postern/base.h>
+#include <stdint.h>
 
 enum log_format {
 	LOG_BY_PLACE, /* the journal where standard error leads there, else logfmt */
@@ -30,6 +31,17 @@ bool log_wanted(enum pn_level level);
  */
 #define LOG_FIELDS_MOST 24
 void log_event(enum pn_level level, const char *event, ...) __attribute__((sentinel));
+
+/*
+ * For events that anybody can cause by connecting: false where the line is not to be written, since
+ * as many of the same event and reason have come from the same network within a minute as
+ * log_repeats_setup() allows; it was counted. `client` is an address or a user; NULL: always true.
+ */
+bool log_repeats(enum pn_level level, const char *event, const char *reason, const char *client);
+/* 0: all are written, as before this was called. */
+void log_repeats_setup(int64_t most);
+/* Writes what was counted in minutes that are over; `all`: in those that are not, too. */
+void log_repeats_tell(bool all);
 
 /* Free text, for start-up and for faults that have no fields. */
 void log_text(enum pn_level level, const char *format, ...) PN_PRINTF(2, 3);

@@ -41,6 +41,11 @@ bool log_journal_is_there(void);
 
 /* One line to standard error, or to what this thread gathers. */
 void log_write(enum pn_level level, const char *line, size_t len);
+/* log_repeats() and log_repeats_tell() with a clock of the caller's, milliseconds. */
+bool log_repeats_at(
+    int64_t now, enum pn_level level, const char *event, const char *reason, const char *client);
+void log_repeats_tell_at(int64_t now, bool all);
+
 /* Standard error may be another file now. */
 void log_write_setup(void);
 

@@ -57,6 +57,7 @@ struct config_queue {
 struct config_log {
 	int format; /* enum log_format's values */
 	int level;  /* enum pn_level */
+	int64_t repeats;
 };
 
 struct config_relay {

@@ -197,6 +197,11 @@ static const struct pn_option log_options[] = { PN_OPT_CHOICE("format", LOG, for
 						    log_formats, 0, "How an event is written."),
 	PN_OPT_CHOICE("level", LOG, level, "info", log_levels, 0,
 	    "Least important events that are still written."),
+	PN_OPT_INT("repeats", LOG, repeats, "20", 0, 1000000, 0,
+	    "Refusals, failed logins and lost connections of one kind from one network (/24 of "
+	    "IPv4, "
+	    "/64 of IPv6) or one user that are written in a minute; more are counted, and one line "
+	    "tells the count. 0: all are written."),
 	PN_OPT_END };
 
 static const struct pn_option network_options[] = {

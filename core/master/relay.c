@@ -49,6 +49,7 @@ static void
 set_up_log(const struct config_relay *config)
 {
 	log_setup("relay", (enum pn_level)config->log.level, (enum log_format)config->log.format);
+	log_repeats_setup(config->log.repeats);
 }
 
 /* What stands before the bundle in a CHANNEL_CONFIG frame. */
@@ -618,6 +619,7 @@ relay_main(void)
 	relay_watch_start(&relay);
 	loop_run(relay.loop);
 	finish(&relay);
+	log_repeats_tell(true);
 	log_event(PN_LOG_NOTICE, "stopped", NULL);
 	return EXIT_SUCCESS;
 }

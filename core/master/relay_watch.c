@@ -133,6 +133,7 @@ look(struct loop_timer *timer)
 
 	look_at_lanes(watch);
 	look_at_threads(watch);
+	log_repeats_tell(false);
 	loop_timer_set(watch->relay->loop, &watch->timer, LOOK_MS);
 }
 

@@ -187,8 +187,9 @@ refuse(struct server *server, const struct config_listener *listener, int fd,
 	char host[ADDRESS_TEXT];
 
 	address_host(peer, host);
-	log_event(PN_LOG_NOTICE, "refused", "what", "connect", "code", "421", "text", text,
-	    "client", host, "listener", listener ? listener->name : NULL, NULL);
+	if (log_repeats(PN_LOG_NOTICE, "refused", text, host))
+		log_event(PN_LOG_NOTICE, "refused", "what", "connect", "code", "421", "text", text,
+		    "client", host, "listener", listener ? listener->name : NULL, NULL);
 	server_count(&server->connections_refused);
 	turn_away(listener, fd, text);
 }

@@ -61,8 +61,9 @@ refuse(struct proxied *proxied, enum pn_level level, const char *text)
 	char host[ADDRESS_TEXT];
 
 	address_host(&proxied->peer, host);
-	log_event(level, "proxy-refused", "text", text, "client", host, "listener",
-	    proxied->listener, NULL);
+	if (log_repeats(level, "proxy-refused", text, host))
+		log_event(level, "proxy-refused", "text", text, "client", host, "listener",
+		    proxied->listener, NULL);
 	server_count(&proxied->server->connections_refused);
 	drop(proxied);
 }

@@ -14,15 +14,27 @@ id_of(const struct session *session)
 	return session->txn->id[0] ? session->txn->id : NULL;
 }
 
+/* Who repeats himself: a user by name, many may share his address; a stranger by network. */
+static const char *
+who(const struct session *session)
+{
+	return session->facts.user ? session->facts.user : session->facts.client_address;
+}
+
+/* What becomes of a whole message is always told. */
 void
 session_log_refused(struct session *session, const char *what, int code, const char *enhanced,
     const char *entry, const char *text, const char *to)
 {
 	const struct mail_facts *facts = &session->facts;
-	char number[32];
+	bool about_message = strcmp(what, "message") == 0 || strcmp(what, "discard") == 0;
+	char number[32], reason[64];
 
 	snprintf(
 	    number, sizeof(number), "%d%s%s", code, enhanced ? " " : "", enhanced ? enhanced : "");
+	snprintf(reason, sizeof(reason), "%s %s", what, number);
+	if (!about_message && !log_repeats(PN_LOG_NOTICE, "refused", reason, who(session)))
+		return;
 	log_event(PN_LOG_NOTICE, "refused", "id", id_of(session), "what", what, "code", number,
 	    "entry", entry, "text", text, "client", facts->client_address, "listener",
 	    facts->listener, "user", facts->user, "from",
@@ -35,14 +47,14 @@ session_log_auth(struct session *session, bool succeeded, const struct ruling *r
 {
 	const struct mail_facts *facts = &session->facts;
 	bool deferred = ruling->kind == RULING_DEFER;
+	const char *event = succeeded ? "auth-ok" : deferred ? "auth-deferred" : "auth-failed";
 
-	log_event(succeeded ? PN_LOG_INFO : PN_LOG_NOTICE,
-	    succeeded  ? "auth-ok"
-	    : deferred ? "auth-deferred"
-		       : "auth-failed",
-	    "client", facts->client_address, "user", succeeded ? facts->user : session->attempt,
-	    "mechanism", session->txn->mechanism, "entry", ruling->entry, "listener",
-	    facts->listener, "tls", facts->tls_version, NULL);
+	if (!succeeded && !log_repeats(PN_LOG_NOTICE, event, ruling->entry, facts->client_address))
+		return;
+	log_event(succeeded ? PN_LOG_INFO : PN_LOG_NOTICE, event, "client", facts->client_address,
+	    "user", succeeded ? facts->user : session->attempt, "mechanism",
+	    session->txn->mechanism, "entry", ruling->entry, "listener", facts->listener, "tls",
+	    facts->tls_version, NULL);
 }
 
 void
@@ -70,6 +82,8 @@ session_log_trace(struct session *session)
 void
 session_log_lost(struct session *session, const char *why)
 {
+	if (!id_of(session) && !log_repeats(PN_LOG_INFO, "lost", why, who(session)))
+		return;
 	log_event(PN_LOG_INFO, "lost", "id", id_of(session), "client",
 	    session->facts.client_address, "listener", session->facts.listener, "why", why, NULL);
 }

@@ -65,14 +65,17 @@ def _literals(text):
 
 
 def _names(expression, text, at):
-    """The names that an event may have: literals, those of a table or a function of the same file, or
-    what the function around `at` is called with there."""
+    """The names that an event may have: literals, those of a table or a function of the same file,
+    what a variable was given, or what the function around `at` is called with there."""
     found = _literals(expression)
     for name in re.findall(r"\b(\w+)[\[(]", expression):
         table = re.search(rf"\b{name}\[[^\]]*\] = \{{(.*?)\}};", text, re.S)
         function = re.search(rf"^{name}\([^;]*?\)\n\{{(.*?)^\}}", text, re.S | re.M)
         found += _literals((table or function)[1])
     if re.fullmatch(r"\w+", expression):
+        local = re.findall(rf"^\t(?:const char \*)?{expression} = ([^;]*);", text[:at], re.M)
+        if local:
+            return _literals(local[-1])
         around = re.findall(r"^(\w+)\([^;{]*?\)\n\{", text[:at], re.M)[-1]
         for call in re.finditer(rf"\b{around}(?=\()", text):
             found += [word.strip('"') for word in _arguments(text, call.end()) if re.fullmatch(r'"[a-z-]+"', word)]
@@ -81,7 +84,7 @@ def _names(expression, text, at):
 
 def events(tree):
     """Each event's name and the names of the fields that it may have, over all of core."""
-    known = {"message": {"text"}}
+    known = {"message": {"text"}, "repeated": {"of", "reason", "client", "count", "seconds"}}  # of core/base
     for path in sorted((tree / "core").rglob("*.c")):
         text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
         for found in re.finditer(r"\blog_(?:event|repeating)(?=\()", text):

@@ -146,6 +146,30 @@ class Logs(RelayCase):
         return dict({upper[name[8:]]: value for name, value in fields.items() if name.startswith("POSTERN_")},
                     level=level)
 
+    def test_an_attack_is_summed_up(self):
+        """80 wrong passwords: 5 lines of each kind and a sum; the message between them is told as ever."""
+        relay = self.serve({"level": "notice", "repeats": 5})
+        for number in range(8):
+            with socket.create_connection(("127.0.0.1", relay.port("plain")), 20) as peer, peer.makefile("rb") as replies:
+                peer.sendall(b"EHLO eve\r\n")
+                while replies.readline()[:4] != b"250 ":
+                    pass
+                for _ in range(10):
+                    peer.sendall(b"AUTH PLAIN " + base64.b64encode(b"\0eve\0no") + b"\r\n")
+                    self.assertIn(replies.readline()[:1], (b"4", b"5"))
+            if number == 4:
+                message_id = self.talk(relay)
+        self.assertEqual(relay.stop(), 0)
+        records = [logs.logfmt(line) for line in relay.log().splitlines() if "event=" in line]
+        self.assertEqual([record["event"] for record in records if record.get("id") == message_id],
+                         ["accepted", "delivered"])
+        for record in records:
+            if record["event"] == "repeated":
+                same = [line for line in records if line["event"] == record["of"]]
+                self.assertEqual(len(same), 5, record)
+                self.assertEqual(record["client"], "127.0.0.0/24")
+        self.assertIn("repeated", [record["event"] for record in records])
+
     def test_the_events_are_documented(self):
         rows = re.findall(r"^\| ([a-z-]+) \| (.*?) \| (.+) \|$", (TREE / "docs" / "logs.md").read_text(), re.M)
         told = {event: set(re.findall(r"`([\w-]+)`", fields)) for event, fields, _ in rows if event != "event"}

@@ -142,6 +142,7 @@ static int catch (void)
 	int fds[2];
 
 	ck_assert_int_eq(pipe2(fds, O_NONBLOCK), 0);
+	ck_assert_int_gt(fcntl(fds[0], F_SETPIPE_SZ, 1 << 20), 0);
 	real_stderr = dup(STDERR_FILENO);
 	dup2(fds[1], STDERR_FILENO);
 	close(fds[1]);
@@ -161,7 +162,7 @@ release(int fd)
 static const char *
 caught(int fd)
 {
-	static char text[65536];
+	static char text[1 << 20];
 	GString *ret = g_string_new("");
 	ssize_t n = read(fd, text, sizeof(text) - 1);
 	char **lines;
@@ -259,6 +260,69 @@ START_TEST(written_at_the_end)
 }
 END_TEST
 
+START_TEST(repeated_lines)
+{
+	int fd = catch ();
+	char client[32];
+
+	log_repeats_setup(3);
+	for (int i = 0; i < 10; i++) {
+		snprintf(client, sizeof(client), "192.0.2.%d", i);
+		ck_assert_int_eq(log_repeats_at(i, PN_LOG_NOTICE, "refused", "a", client), i < 3);
+	}
+	ck_assert(log_repeats_at(10, PN_LOG_NOTICE, "refused", "b", "192.0.2.1"));
+	ck_assert(log_repeats_at(10, PN_LOG_NOTICE, "lost", "a", "192.0.2.1"));
+	ck_assert(log_repeats_at(10, PN_LOG_NOTICE, "refused", "a", "192.0.3.1"));
+	ck_assert(log_repeats_at(10, PN_LOG_NOTICE, "refused", "a", "ada@clinic.example"));
+	for (int i = 0; i < 5; i++) {
+		snprintf(client, sizeof(client), "2001:db8::%d", i);
+		ck_assert_int_eq(log_repeats_at(20, PN_LOG_NOTICE, "refused", "a", client), i < 3);
+	}
+	log_repeats_tell_at(59999, false);
+	ck_assert_str_eq(caught(fd), "");
+	log_repeats_tell_at(60000, false);
+	ck_assert_str_eq(
+	    caught(fd), "repeated of=refused reason=a client=192.0.2.0/24 count=7 seconds=60\n");
+	/* the next minute begins with what comes next; a sum is told before it */
+	ck_assert(log_repeats_at(60000, PN_LOG_NOTICE, "refused", "a", "192.0.2.77"));
+	ck_assert(log_repeats_at(70020, PN_LOG_NOTICE, "refused", "a", "2001:db8::9"));
+	ck_assert_str_eq(
+	    caught(fd), "repeated of=refused reason=a client=2001:db8::/64 count=2 seconds=70\n");
+	log_repeats_tell_at(80000, true);
+	ck_assert_str_eq(caught(fd), "");
+	release(fd);
+}
+END_TEST
+
+/* More networks than the table has rows: what is forgotten is told, nothing is lost. */
+START_TEST(repeats_are_bounded)
+{
+	unsigned long long told = 0, counted = 0;
+	int fd = catch ();
+	char client[32];
+
+	log_repeats_setup(1);
+	for (int i = 0; i < 3000; i++) {
+		snprintf(client, sizeof(client), "10.%d.%d.1", i / 250, i % 250);
+		log_repeats_at(1, PN_LOG_NOTICE, "refused", "a", client);
+		counted += !log_repeats_at(1, PN_LOG_NOTICE, "refused", "a", client);
+		for (const char *at = caught(fd); (at = strstr(at, "count=")); at++)
+			told += strtoull(at + strlen("count="), NULL, 10);
+	}
+	ck_assert_uint_eq(counted, 3000);
+	log_repeats_tell_at(60001, true);
+	for (int i = 0; i < 10; i++) {
+		for (const char *at = caught(fd); (at = strstr(at, "count=")); at++)
+			told += strtoull(at + strlen("count="), NULL, 10);
+	}
+	ck_assert_uint_eq(told, counted);
+	log_repeats_setup(0);
+	for (int i = 0; i < 100; i++)
+		ck_assert(log_repeats_at(2, PN_LOG_NOTICE, "refused", "a", "192.0.2.1"));
+	release(fd);
+}
+END_TEST
+
 START_TEST(the_journal_is_recognised)
 {
 	char text[64];
@@ -292,6 +356,8 @@ main(void)
 	tcase_add_test(writing, gathered);
 	tcase_add_test(writing, bounded);
 	tcase_add_test(writing, written_at_the_end);
+	tcase_add_test(writing, repeated_lines);
+	tcase_add_test(writing, repeats_are_bounded);
 	tcase_add_test(writing, the_journal_is_recognised);
 	suite_add_tcase(suite, lines);
 	suite_add_tcase(suite, writing);
