@@ -8,7 +8,7 @@ import secrets
 import socket
 import time
 
-from tests.lib import proc
+from tests.lib import proc, reliability
 from tests.lib.case import RelayCase
 from tests.lib.postern import File
 from tests.lib.traffic import Load, Sink
@@ -127,6 +127,10 @@ class Crash(RelayCase):
         unexplained = {each: distance for each, distance in far.items() if distance > NEAR}
         self.assertEqual(unexplained, {}, f"delivered twice without a kill nearby, seed {SEED}")
         self.assertLess(max(self.again), AGAIN_SECONDS, self.again)
+        reliability.keep("kill -9 of relay and master by turns" + (", spool encrypted" if self.encrypted else ""),
+                         self.rounds, reliability.tally(acked, arrived),
+                         f"first arrival at most {max(far.values(), default=0)} arrivals from a kill: the mark of the "
+                         f"delivery was not written yet")
 
     def assert_submitted(self, got, acked, times):
         """Ids are numbers from 0 on, one for each message begun."""

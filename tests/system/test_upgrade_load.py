@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 
-from tests.lib import proc
+from tests.lib import proc, reliability
 from tests.lib.case import RelayCase, rounds
 from tests.lib.certificates import certificate
 from tests.lib.traffic import Load, Sink
@@ -146,6 +146,8 @@ class UpgradeUnderLoad(RelayCase):
         self.assertEqual(doubles[:20], [], self.server.log()[-3000:])
         self.assertEqual(len(acked), len(set(acked)))
         self.assertEqual(sorted(set(times) - set(acked))[:20], [], "arrived and got no 250")
+        reliability.keep(f"{RELOADS} reloads, {UPGRADES} upgrades", RELOADS + UPGRADES,
+                         reliability.tally(acked, lines(self.ids)))
 
     def test_an_upgrade_with_many_waiting(self):
         """Nobody waits for the queue to be read: the next hop is away, so all of it waits."""

@@ -12,6 +12,7 @@
 
 #include <core/queue/record.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define MOST 400
@@ -255,6 +256,8 @@ keep_torn(void *arg, guint event)
 	return event == torn->event ? torn->bytes : SIZE_MAX;
 }
 
+static unsigned long cuts, acknowledged; /* so far, and messages that were, at each cut */
+
 static void
 check_cut(guint cut, memdisk_keeps_fn *keeps, void *arg, const char *how)
 {
@@ -265,6 +268,9 @@ check_cut(guint cut, memdisk_keeps_fn *keeps, void *arg, const char *how)
 
 	ck_assert_msg(r == 0, "%s at %u: %s", how, cut, after.err.text);
 	expect(cut, all);
+	cuts++;
+	for (int i = 0; i < message_count; i++)
+		acknowledged += all[i].accepted;
 	for (int i = 0; i < message_count; i++)
 		check_replan(&after, i, all, how);
 	for (int i = 0; i < message_count; i++)
@@ -297,6 +303,9 @@ cut_everywhere(void)
 		check_cut(cut, keep_pieces, rand, "torn");
 	}
 	g_rand_free(rand);
+	/* For docs/reliability.md. */
+	printf("power: %lu cuts, %lu acknowledged\n", cuts, acknowledged);
+	fflush(stdout);
 }
 
 /* ---- tests ---- */

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults under load: a disk that does not sync or is full, a clock that jumps, no descriptors, no memory.
+What got its 250 arrives, and none of these faults makes anything arrive twice (SPEC R4)."""
+import os
+import time
+
+from tests.lib import proc, reliability
+from tests.lib.case import RelayCase, rounds
+from tests.lib.traffic import Load, Sink
+
+TORTURE = True
+ROUNDS = rounds(3, 25)
+FAULT_SECONDS = 0.4
+
+
+def lines(path):
+    with open(path, encoding="ascii") as file:
+        return file.read().split()
+
+
+class Faults(RelayCase):
+    def setUp(self):
+        super().setUp()
+        self.ids, self.acked, self.faults = (os.path.join(self.directory, name) for name in ("ids", "acked", "faults"))
+        os.mkdir(self.faults)
+        os.chmod(self.faults, 0o755)
+        self.sink = Sink(self.builddir, "--ids", self.ids)
+        self.addCleanup(self.sink.process.stdout.close)
+        self.addCleanup(proc.end, self.sink.process)
+        self.addCleanup(self.sink.process.stdin.close)
+
+    def serve(self, **limits):
+        self.server = self.relay({"plain": {"tls": "none", "auth": "off"}},
+                                 [{"to": "smarthost", "host": f"127.0.0.1:{self.sink.port}", "tls": "none"}],
+                                 relay={"queue": {"retry_first": "100ms", "retry_most": "1s"}, "limits": limits})
+        self.server.environment.update(
+            LD_PRELOAD=os.path.join(self.builddir, "tests/shims/.libs/faults.so"), POSTERN_TEST_FAULTS=self.faults,
+            ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+        self.server.start()
+
+    def queue_is_empty(self):
+        status = self.server.ctl("--json", "status", check=False)
+        return status.returncode == 0 and '"waiting": 0' in status.stdout and '"sending": 0' in status.stdout
+
+    def put(self, name, text=""):
+        path = os.path.join(self.faults, name)
+        with open(path + ".new", "w", encoding="ascii") as file:
+            file.write(text)
+        os.rename(path + ".new", path)
+
+    def end(self, name):
+        os.unlink(os.path.join(self.faults, name))
+
+    def suffer(self, name, begin, finish, **options):
+        """Load, and the fault again and again; then all that was acknowledged has arrived, once."""
+        load = Load(self.builddir, self.server.port("plain"), messages=100000000, tag="fault", acked=self.acked,
+                    reconnect=30, **dict({"sessions": 10, "size": 4096, "per_connection": 20}, **options))
+        self.addCleanup(proc.end, load.process)
+        for number in range(ROUNDS):
+            before = self.sink.report()["messages"]
+            self.assertGreaterEqual(self.sink.wait(before + 20, 30)["messages"], before + 20, "mail flows between faults")
+            begin(number)
+            time.sleep(FAULT_SECONDS)  # how long the fault lasts, not a wait for anything
+            finish(number)
+        load.stop()
+        got = load.finish(60)
+        proc.wait_until(self.queue_is_empty, 60, "the queue is empty")
+        self.sink.report()
+        figures = reliability.tally(lines(self.acked), lines(self.ids))
+        print(f"\n{name}: {figures}; at the client: {got['reasons']}", flush=True)
+        self.assertEqual((figures["lost"], figures["duplicated"]), (0, 0), self.server.log()[-3000:])
+        self.assertNotIn("relay-died", self.server.log())
+        reliability.keep(name, ROUNDS, figures)
+        return got
+
+    def test_the_disk_does_not_sync(self):
+        self.serve()
+        got = self.suffer("sync fails (EIO)", lambda _: self.put("sync"), lambda _: self.end("sync"))
+        self.assertTrue(any("451 4.3.0" in reason for reason in got["reasons"]), got)
+
+    def test_the_disk_is_full(self):
+        self.serve()
+        got = self.suffer("disk full (ENOSPC)", lambda _: self.put("full"), lambda _: self.end("full"))
+        self.assertTrue(any("452 4.3.1" in reason for reason in got["reasons"]), got)
+
+    def test_the_clock_jumps(self):
+        """A day forward, back again, two hours back."""
+        self.serve()
+        self.suffer("clock jumps", lambda number: self.put("clock", str((86400, -7200)[number % 2])),
+                    lambda _: self.end("clock"))
+
+    def test_no_descriptors(self):
+        self.serve()
+        self.suffer("out of descriptors", lambda _: self.put("descriptors"), lambda _: self.end("descriptors"),
+                    sessions=30, per_connection=3)
+        self.assertIn("accept-paused", self.server.log())
+
+    def test_no_memory(self):
+        """The budget of messages in hand holds five of them, and thirty clients send."""
+        self.serve(memory="1m", message_size="512k", header_size="64k")
+        got = self.suffer("out of memory budget", lambda _: None, lambda _: None, sessions=30, size=180000)
+        self.assertTrue(any("452 4.3.1" in reason for reason in got["reasons"]), got)
