@@ -24,6 +24,13 @@ EXTRA_DIST += tests/fuzz/smoke.py
 torture:
 	python3 $(top_srcdir)/tests/run.py --build $(abs_top_builddir) --only torture
 
+# The table in docs/reliability.md. TORTURE=--torture: many more rounds.
+TORTURE =
+.PHONY: reliability
+reliability: tests-build
+	python3 $(top_srcdir)/tests/torture/reliability.py --build $(abs_top_builddir) $(TORTURE)
+EXTRA_DIST += tests/torture/reliability.py
+
 include tests/driver/local.mk
 include tests/modules/local.mk
 include tests/shims/local.mk
