@@ -45,6 +45,15 @@ teardown(void)
 	memdisk_free(&disk);
 }
 
+/* A message that the test needs no more. */
+static void
+accept_one(size_t size)
+{
+	struct item *item = kit_accept(&kit, size, 1);
+
+	item_free(&item);
+}
+
 /* ---- what is on the disk ---- */
 
 static bool
@@ -86,7 +95,7 @@ START_TEST(nothing_is_in_clear)
 	item->recipients[0].last_reply = "450 a reply that names somebody";
 	item->recipients[0].attempts = 1;
 	spool_mark(kit.spool, item, &index, 1);
-	kit_accept(&kit, 10, 1);
+	accept_one(10);
 	ck_assert(!is_on_disk(marker, sizeof(marker) - 1));
 	ck_assert(!is_on_disk("very-secret", 11));
 	ck_assert(!is_on_disk("names somebody", 14));
@@ -133,12 +142,12 @@ START_TEST(each_segment_has_a_key_of_its_own)
 	char wrap[CIPHER_WRAP];
 	guint at = 80;
 
-	kit_accept(&kit, 100, 1);
+	accept_one(100);
 	first = memdisk_bytes(disk, SEGMENT1);
 	ck_assert_uint_eq(first->data[12], 1);
 	ck_assert_int_eq(memcmp(first->data + at + 60, "one", 4), 0);
 	memcpy(wrap, first->data + at, sizeof(wrap));
-	kit_accept(&kit, 60000, 1);
+	accept_one(60000);
 	first = memdisk_bytes(disk, KIT_FOLDER "/00000002.seg");
 	/* Nonce, key and tag. */
 	for (size_t i = 0; i < 60; i += 12)
@@ -206,7 +215,7 @@ START_TEST(forged_bytes_are_set_aside)
 	bool body = _i == BODY || _i == TAG_OF_BODY;
 
 	item_free(&item);
-	kit_accept(&kit, 100, 1);
+	accept_one(100);
 	harm(memdisk_bytes(disk, SEGMENT1)->data + SEGMENT_RECORDS_AT, (enum part)_i);
 	again_with(ONE);
 	/* A body's tag is looked at when it is read. */
