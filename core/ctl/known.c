@@ -74,6 +74,56 @@ known_find(const struct ctl *ctl, int argc, char **argv, const struct pn_module 
 	return finding.module ? KNOWN_MODULES : all ? KNOWN_NOT : KNOWN_PERHAPS;
 }
 
+/* ---- help ------------------------------------------------------------------------------------ */
+
+struct helping {
+	int argc;
+	char **argv;
+	bool found;
+};
+
+/* All of the command's words that there is something typed for; what follows are arguments. */
+static bool
+begins_so(const char *words, int argc, char **argv)
+{
+	for (int i = 0; i < argc && *words; i++) {
+		size_t len = strcspn(words, " ");
+
+		if (strlen(argv[i]) != len || memcmp(words, argv[i], len) != 0)
+			return false;
+		words += len + (words[len] == ' ');
+	}
+	return true;
+}
+
+static void
+help_command(struct helping *helping, const char *words, const char *arguments, const char *help)
+{
+	if (!begins_so(words, helping->argc, helping->argv))
+		return;
+	printf("posternctl %s%s%s\n        %s\n", words, *arguments ? " " : "", arguments, help);
+	helping->found = true;
+}
+
+static void
+help_module(void *arg, const struct pn_module *module)
+{
+	for (const struct pn_command *c = module->commands; c && c->name; c++)
+		help_command(arg, c->name, c->arguments ? c->arguments : "", c->help);
+}
+
+bool
+known_help(const struct ctl *ctl, int argc, char **argv)
+{
+	struct helping helping = { argc, argv, false };
+
+	for (size_t t = 0; ctl_tables[t]; t++)
+		for (const struct ctl_command *c = ctl_tables[t]; c->words; c++)
+			help_command(&helping, c->words, c->arguments, c->help);
+	each_module(ctl, help_module, &helping);
+	return helping.found;
+}
+
 /* ---- what was meant -------------------------------------------------------------------------- */
 
 struct meaning {

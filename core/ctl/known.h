@@ -18,6 +18,8 @@ enum known {
 };
 enum known known_find(
     const struct ctl *ctl, int argc, char **argv, const struct pn_module **ret_module);
+/* Prints those that begin with these words, or are these words; false: none. */
+bool known_help(const struct ctl *ctl, int argc, char **argv);
 /* Says on standard error that there is no such command, and which ones are like it. */
 void known_complain(const struct ctl *ctl, int argc, char **argv);
 

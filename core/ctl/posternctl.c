@@ -22,9 +22,9 @@ static const char options_help[] =
     "  -c, --config FOLDER    the YAML files (" POSTERN_CONF_DIR ")\n"
     "  -m, --modules FOLDERS  where modules are, separated by ':'\n"
     "                         (" POSTERN_MODULE_DIR ")\n"
-    "  -j, --json             print JSON\n"
+    "  -j, --json             print JSON; also behind the command\n"
     "  -V, --version          print the version\n"
-    "  -h, --help             print this\n"
+    "  -h, --help             print this; --help behind a command: about that one\n"
     "\nCommands:\n";
 
 static const char codes_help[] =
@@ -117,6 +117,29 @@ find_who(char *ret, size_t size)
 		snprintf(ret, size, "%u", (unsigned)getuid());
 }
 
+/* Global options behind the command: that is where people add them. */
+static bool
+take_option(int *argc, char **argv, const char *option)
+{
+	for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], option) != 0)
+			continue;
+		memmove(&argv[i], &argv[i + 1], (size_t)(*argc - i) * sizeof(*argv));
+		(*argc)--;
+		return true;
+	}
+	return false;
+}
+
+static int
+help_with(struct ctl *ctl, int argc, char **argv)
+{
+	if (known_help(ctl, argc, argv))
+		return EXIT_OK;
+	known_complain(ctl, argc, argv);
+	return EXIT_USAGE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -162,10 +185,15 @@ main(int argc, char **argv)
 		print_usage(stdout);
 		return EXIT_OK;
 	}
+	argc -= optind;
+	argv += optind;
+	json = take_option(&argc, argv, "--json") || json;
 	log_setup("posternctl", PN_LOG_WARNING, LOG_LOGFMT);
+	if (take_option(&argc, argv, "--help"))
+		return help_with(&ctl, argc, argv);
 	if (console_open(&ctl.console, json) < 0)
 		return EXIT_REFUSED;
-	code = run(&ctl, argc - optind, argv + optind, &err);
+	code = run(&ctl, argc, argv, &err);
 	if (code == EXIT_OK)
 		console_print(&ctl.console, stdout);
 	else if (err.text[0])

@@ -136,6 +136,18 @@ class Commands(Ctl):
                 self.assertEqual((done.returncode, done.stdout), (USAGE, ""), done.stderr)
                 self.assertIn(said, done.stderr)
 
+    def test_options_behind_the_command(self):
+        relay = self.relay_with_user()
+        done = relay.ctl("user", "list", "--json")
+        self.assertEqual(json.loads(done.stdout), json.loads(relay.ctl("--json", "user", "list").stdout))
+        done = relay.ctl("user", "add", "--help")
+        self.assertEqual(done.stdout.splitlines()[0], "posternctl user add ADDRESS")
+        self.assertEqual(done.stdout.count("posternctl "), 1)
+        self.assertIn("posternctl user passwd [--scram] ADDRESS\n", relay.ctl("user", "--help").stdout)
+        done = relay.ctl("frobnicate", "--help", check=False)
+        self.assertEqual((done.returncode, done.stdout), (USAGE, ""))
+        self.assertIn('there is no command "frobnicate"', done.stderr)
+
     def test_a_mistyped_command_is_no_fault_of_the_configuration(self):
         """Without a good one, and with a module that cannot be loaded: then it might be that one's, so both are said."""
         done = self.ctl("-c", "/nonexistent", "chekc")
