@@ -215,7 +215,7 @@ class Commands(Ctl):
         rows = json.loads(relay.ctl("--json", "queue", "list").stdout)
         self.assertEqual([(row["from"], row["to"]) for row in rows],
                          [("a@clinic.example", "b@partner.example"), ("a@clinic.example", "c@partner.example")])
-        self.assertIn("1 messages in the queue", relay.ctl("queue", "list").stdout)
+        self.assertIn("1 messages, 2 recipients", relay.ctl("queue", "list").stdout)
 
 
 class Users(Ctl):
