@@ -12,6 +12,7 @@
  *				scoped settings, pn_blob_get (settings.h);
  *				PN_WANTS and `chooses`;
  *				pn_audit (command.h)
+ *	3	2026-11-23	pn_hold, PN_HOLDS
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -65,7 +66,7 @@
 #include <postern/txn.h>
 #include <postern/verdict.h>
 
-#define PN_ABI 2
+#define PN_ABI 3
 
 /*
  * Where in the life of a message a hook runs. A message meets SELECT, PROTECT and SEAL (plan.h)
@@ -80,7 +81,8 @@ enum pn_stage {
 	PN_STAGE_SENDER,    /* MAIL: pass, reject, defer, pn_edit_sender */
 	PN_STAGE_RECIPIENT, /* each RCPT: pass, reject, defer, pn_edit_recipient, pn_add_recipient
 			     */
-	PN_STAGE_MESSAGE, /* the whole message in hand, before its reply: also edit, tag, discard */
+	PN_STAGE_MESSAGE,   /* the whole message in hand, before its reply: also edit, tag, discard,
+			     * hold */
 	PN_STAGE_COMMITTED, /* the message is durable; the client need not wait */
 	PN_STAGE_ABORTED,   /* a transaction that began at MAIL will never be accepted */
 	PN_STAGE_SELECT,    /* a recipient for whom protection is wanted: pn_choose, pass, reject,
@@ -128,6 +130,8 @@ struct pn_hook {
 	0x01u /* its hooks may edit the message or the envelope; without it edits are -EPERM */
 /* since ABI 2: its hooks may want protection; without it pn_want_protection() is -EPERM */
 #define PN_WANTS 0x02u
+/* since ABI 3: its hooks may hold messages; without it pn_hold() is a fault */
+#define PN_HOLDS 0x04u
 
 struct pn_module {
 	/* The head, filled in by PN_MODULE_HEAD. Row sizes let the tables grow. */

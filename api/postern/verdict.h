@@ -42,6 +42,24 @@ PN_PUBLIC struct pn_verdict pn_defer(
 PN_PUBLIC struct pn_verdict pn_discard(struct pn_call *call, const char *format, ...)
     PN_PRINTF(2, 3);
 
+/* What becomes of a held message when its time is up. */
+enum pn_hold_end {
+	PN_HOLD_BOUNCE,  /* it fails, and the sender is told */
+	PN_HOLD_RELEASE, /* the chain goes on */
+	PN_HOLD_DELETE   /* it fails, and nobody is told */
+};
+
+/*
+ * since ABI 3, PN_STAGE_MESSAGE, of a module flagged PN_HOLDS: answered with 250 and kept until
+ * somebody releases or deletes it
+ * (`posternctl queue`). Edits stand. When it is released, the entries behind this one are asked as
+ * if this one had passed, in the configuration of then; where this entry is no longer in the
+ * pipeline, it stays held. `ms`: for so long at most, 0: until somebody decides. The text says why:
+ * it goes to administrators, and to the sender where the message bounces.
+ */
+PN_PUBLIC struct pn_verdict pn_hold(struct pn_call *call, int64_t ms, enum pn_hold_end end,
+    const char *format, ...) PN_PRINTF(4, 5);
+
 /*
  * Could not decide: `r` is a negative errno. The entry's `on_fault` speaks (defer unless the
  * configuration says otherwise); the text goes to the log, never to the client. Edits fall.

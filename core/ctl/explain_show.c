@@ -147,7 +147,9 @@ show_reply(struct ctl *ctl, struct trial *trial)
 {
 	const char *verdict = trial->reply.kind == RULING_PASS ? "accepted" : "refused";
 
-	if (trial->discarded)
+	if (trial->held)
+		row(ctl, "reply", NULL, trial->reply.entry, "held", trial->reply.text, NULL);
+	else if (trial->discarded)
 		row(ctl, "reply", NULL, trial->reply.entry, "discarded", trial->reply.text, NULL);
 	else
 		row(ctl, "reply", NULL, trial->reply.entry, verdict,

@@ -101,6 +101,7 @@ mail_envelope_copy(struct mail_envelope *ret, const struct mail_envelope *from, 
 		new->notify = old->notify;
 		new->demand = old->demand;
 		new->want = old->want;
+		new->before = old->before;
 		new->want.why = arena_text(arena, old->want.why);
 	}
 }

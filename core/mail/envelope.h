@@ -23,6 +23,8 @@ struct mail_recipient {
 	/* what policy has said of this one before he had a plan; not in the spool */
 	struct mail_want want;
 	struct mail_demand demand;
+	/* Of a message that goes on behind a hold: 1 + who he was in what was held; 0: nobody. */
+	uint32_t before;
 };
 
 /* All strings live in the arena of whoever owns the envelope (a txn's or an item's). */

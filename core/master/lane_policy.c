@@ -7,6 +7,7 @@
 #include <core/base/log.h>
 #include <core/master/lane_policy.h>
 #include <core/policy/committed.h>
+#include <core/policy/hold.h>
 #include <core/policy/listen.h>
 #include <core/policy/planner.h>
 #include <core/policy/replan.h>
@@ -63,31 +64,62 @@ struct replan {
 	const uint32_t *indices;
 	size_t count;
 	int r;
+	const char *why; /* static; NULL: nothing to say */
 };
 
 static void
-replan_end(struct replan *replan, int r, struct item *child)
+replan_end(struct replan *replan, int r, struct item *child, const char *unserved)
 {
 	queue_replanned(
-	    replan->queue, replan->item, replan->indices, replan->count, r, child, NULL);
+	    replan->queue, replan->item, replan->indices, replan->count, r, child, unserved);
 	free(replan);
+}
+
+static void
+log_trace(struct pn_txn *txn)
+{
+	const char *trace = log_wanted(PN_LOG_INFO) ? chain_trace_text(txn) : NULL;
+
+	if (trace && *trace)
+		log_event(PN_LOG_INFO, "trace", "id", txn->id, "text", trace, NULL);
+}
+
+/* Of a message that was held: all of the chain has spoken, or another entry holds it. */
+static void
+resumed(void *arg, struct pn_txn *txn, enum plans_step step, const struct ruling *refused)
+{
+	struct replan *replan = arg;
+	struct item *child = NULL;
+	const char *reply = "250 2.0.0 discarded"; /* also whom the rest has taken off */
+	int r = 0;
+
+	log_trace(txn);
+	if (step == PLANS_DONE || refused->kind == RULING_HOLD) {
+		child = hold_child(txn, replan->item, replan->indices, replan->count,
+		    step == PLANS_DONE ? NULL : refused);
+		r = child ? 0 : -ENOMEM;
+	} else if (refused->kind == RULING_DEFER) {
+		r = -EAGAIN;
+	} else if (refused->kind == RULING_REJECT) {
+		reply = arena_printf(
+		    &txn->arena, "%d %s %s", refused->code, refused->enhanced, refused->text);
+	}
+	replan_end(replan, r, child, reply);
 }
 
 static void
 replanned(void *arg, struct pn_txn *txn, enum plans_step step, const struct ruling *refused)
 {
 	struct replan *replan = arg;
-	const char *trace = log_wanted(PN_LOG_INFO) ? chain_trace_text(txn) : NULL;
 	struct item *child = NULL;
 	int r = 0;
 
-	if (trace && *trace)
-		log_event(PN_LOG_INFO, "trace", "id", txn->id, "text", trace, NULL);
+	log_trace(txn);
 	if (step == PLANS_DONE)
 		r = replan_child(txn, replan->indices, &child);
 	else if (refused->kind == RULING_DEFER)
 		r = -EAGAIN;
-	replan_end(replan, r, child);
+	replan_end(replan, r, child, NULL);
 }
 
 static void
@@ -95,7 +127,30 @@ replan_failed(struct loop_timer *timer)
 {
 	struct replan *replan = (struct replan *)((char *)timer - offsetof(struct replan, soon));
 
-	replan_end(replan, replan->r, NULL);
+	replan_end(replan, replan->r, NULL, replan->why);
+}
+
+static void
+resume(struct lane_policy *policy, struct queue *queue, struct item *item, const uint32_t *indices,
+    size_t count)
+{
+	struct replan *replan = new_struct(sizeof(*replan));
+	struct mail_fixups how;
+	struct pn_txn *txn;
+	size_t from;
+
+	*replan = (struct replan){ .soon = { .fire = replan_failed },
+		.policy = policy,
+		.queue = queue,
+		.item = item,
+		.indices = indices,
+		.count = count,
+		.why = "released, but the entry that held it is not in the pipeline any more" };
+	replan->r = hold_resume(policy->generation, item, indices, count, &txn, &from, &how);
+	if (replan->r == 0)
+		planner_resume(&policy->place, txn, from, &how, resumed, replan);
+	else
+		loop_timer_set(policy->place.loop, &replan->soon, 0);
 }
 
 static void
@@ -103,10 +158,15 @@ on_replan(void *arg, struct queue *queue, struct item *item, const uint32_t *ind
     const char *why)
 {
 	struct lane_policy *policy = arg;
-	struct replan *replan = new_struct(sizeof(*replan));
 	struct pn_error err = { 0 };
+	struct replan *replan;
 	struct pn_txn *txn;
 
+	if (item->resume) {
+		resume(policy, queue, item, indices, count);
+		return;
+	}
+	replan = new_struct(sizeof(*replan));
 	*replan = (struct replan){ .soon = { .fire = replan_failed },
 		.policy = policy,
 		.queue = queue,

@@ -204,6 +204,7 @@ tell_more(json_t *row, const struct item *item, const struct item_recipient *rec
 	for (size_t i = 0; i < item->tag_count; i++)
 		json_array_append_new(tags, json_string(item->tags[i]));
 	json_object_set_new(row, "tags", tags);
+	json_object_update_new(row, json_pack("{s:s?}", "goes_on_behind", item->resume));
 	json_object_update_new(row,
 	    json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:i, s:s?, s:s?, s:o, s:s?}", "client",
 		facts->client_address, "helo", facts->helo, "listener", facts->listener, "tls",

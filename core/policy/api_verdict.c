@@ -166,6 +166,23 @@ pn_discard(struct pn_call *call, const char *format, ...)
 	return made(call, VERDICT_DISCARD);
 }
 
+struct pn_verdict
+pn_hold(struct pn_call *call, int64_t ms, enum pn_hold_end end, const char *format, ...)
+{
+	va_list args;
+
+	if (!(call->entry->module->flags & PN_HOLDS))
+		return pn_fault(call, -EPERM, "pn_hold: the module is not flagged PN_HOLDS");
+	if (ms < 0 || end < PN_HOLD_BOUNCE || end > PN_HOLD_DELETE)
+		return pn_fault(call, -EINVAL, "pn_hold: for how long, and then what?");
+	va_start(args, format);
+	set_text(call, format, args);
+	va_end(args);
+	call->hold_ms = ms;
+	call->hold_end = end;
+	return made(call, VERDICT_HOLD);
+}
+
 /* For the log alone, which escapes what it must. */
 struct pn_verdict
 pn_fault(struct pn_call *call, int r, const char *format, ...)

@@ -27,7 +27,8 @@ enum verdict_kind {
 	VERDICT_NOT_QUICK,
 	VERDICT_CHALLENGE,
 	VERDICT_IDENTIFIED,
-	VERDICT_CHOOSE
+	VERDICT_CHOOSE,
+	VERDICT_HOLD
 };
 
 struct call_words {
@@ -59,6 +60,8 @@ struct pn_call {
 	struct pn_slice challenge;
 	struct provided chosen; /* PN_STAGE_SELECT */
 	struct pn_slice choice;
+	int64_t hold_ms; /* of VERDICT_HOLD */
+	enum pn_hold_end hold_end;
 
 	/* staged */
 	struct mail_edits edits;

@@ -22,7 +22,8 @@ enum ruling_kind {
 	RULING_DISCARD,    /* message stage */
 	RULING_CHALLENGE,  /* auth */
 	RULING_IDENTIFIED, /* auth */
-	RULING_CHOSEN      /* select */
+	RULING_CHOSEN,     /* select */
+	RULING_HOLD        /* message stage */
 };
 
 struct ruling {
@@ -34,6 +35,8 @@ struct ruling {
 	struct pn_slice challenge;
 	struct provided chosen;
 	struct pn_slice choice;
+	int64_t hold_ms; /* 0: no end */
+	enum pn_hold_end hold_end;
 };
 
 /*

@@ -39,6 +39,7 @@ static const struct {
 	[VERDICT_CHALLENGE] = { "challenge", CALL_AT(PN_STAGE_AUTH), RULING_CHALLENGE },
 	[VERDICT_IDENTIFIED] = { "identified", CALL_AT(PN_STAGE_AUTH), RULING_IDENTIFIED },
 	[VERDICT_CHOOSE] = { "choose", CALL_AT(PN_STAGE_SELECT), RULING_CHOSEN },
+	[VERDICT_HOLD] = { "hold", CALL_AT(PN_STAGE_MESSAGE), RULING_HOLD },
 };
 
 static void
@@ -54,7 +55,7 @@ judge(struct pn_call *call, struct pn_verdict verdict)
 {
 	int32_t kind = verdict.kind;
 
-	if (kind <= VERDICT_NONE || kind > VERDICT_CHOOSE) {
+	if (kind <= VERDICT_NONE || kind > VERDICT_HOLD) {
 		set_fault(call, "returned no verdict");
 	} else if (kind == VERDICT_NOT_QUICK) {
 		call->kind = kind;
@@ -139,6 +140,8 @@ rule(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 		.challenge = pn_slice(arena_slice(arena, call->challenge), call->challenge.len),
 		.chosen = call->chosen,
 		.choice = pn_slice(arena_slice(arena, call->choice), call->choice.len),
+		.hold_ms = call->hold_ms,
+		.hold_end = call->hold_end,
 	};
 	return HOOK_END;
 }
@@ -257,7 +260,8 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 	account(call, run, began_us, now_us);
 	if (call->kind != VERDICT_FAULT && now_us / 1000 >= call->due_ms)
 		set_fault(call, "answered after its time was up");
-	if (call->kind == VERDICT_PASS || call->kind == VERDICT_CHOOSE) {
+	if (call->kind == VERDICT_PASS || call->kind == VERDICT_CHOOSE ||
+	    call->kind == VERDICT_HOLD) {
 		r = call->txn->provisional ? 0 : call_apply(call);
 		if (r < 0)
 			set_fault(call, arena_printf(&call->arena, "its edits cannot be made: %s",

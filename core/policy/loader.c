@@ -247,7 +247,7 @@ description_fault(const struct pn_module *module)
 	if (!module->summary)
 		return "no summary";
 	if (module->roles & ~(PN_ROLE_RELAY | PN_ROLE_CTL) ||
-	    module->flags & ~(PN_MODIFIES | PN_WANTS))
+	    module->flags & ~(PN_MODIFIES | PN_WANTS | PN_HOLDS))
 		return "unknown roles or flags";
 	if (!module->start != !module->stop)
 		return "start without stop, or stop without start";

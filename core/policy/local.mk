@@ -24,6 +24,7 @@ core_libcore_a_SOURCES += \
 	core/policy/crash.c core/policy/crash.h \
 	core/policy/committed.c core/policy/committed.h \
 	core/policy/guard.c core/policy/guard.h \
+	core/policy/hold.c core/policy/hold.h \
 	core/policy/hook.c core/policy/hook.h \
 	core/policy/intake.c core/policy/intake.h \
 	core/policy/loader.c core/policy/loader.h \

@@ -13,6 +13,7 @@ struct planner {
 	struct loop_timer soon;
 	enum plans_step step;
 	struct ruling refused;
+	struct mail_fixups fixups; /* for plans that begin behind the message stage */
 	planner_fn *done;
 	void *arg;
 };
@@ -25,9 +26,28 @@ ask(struct planner *planner)
 	return planner->step == PLANS_ASK;
 }
 
+/* False: that was the end. */
+static bool
+message_ruled(struct planner *planner, const struct ruling *ruling)
+{
+	int r = 0;
+
+	planner->step = PLANS_REFUSED;
+	planner->refused = *ruling;
+	if (ruling->kind == RULING_PASS && planner->walk.txn->envelope.count == 0)
+		planner->refused.kind = RULING_DISCARD;
+	else if (ruling->kind == RULING_PASS)
+		r = plans_begin(planner->walk.txn, &planner->fixups);
+	if (r < 0)
+		planner->refused = (struct ruling){ .kind = RULING_DEFER };
+	return planner->refused.kind == RULING_PASS && ask(planner);
+}
+
 static bool
 next(struct walk *walk, const struct ruling *ruling)
 {
+	if (walk->stage == PN_STAGE_MESSAGE)
+		return message_ruled((struct planner *)walk, ruling);
 	plans_take(walk->txn, &walk->run, ruling);
 	return ask((struct planner *)walk);
 }
@@ -50,14 +70,14 @@ begin(struct loop_timer *timer)
 	struct planner *planner = (struct planner *)((char *)timer -
 						     offsetof(struct planner, soon));
 
-	if (ask(planner))
+	if (planner->walk.stage == PN_STAGE_MESSAGE || ask(planner))
 		walk_go(&planner->walk);
 	else
 		ended(&planner->walk);
 }
 
-void
-planner_start(const struct away_place *place, struct pn_txn *txn, planner_fn *done, void *arg)
+static struct planner *
+start(const struct away_place *place, struct pn_txn *txn, planner_fn *done, void *arg)
 {
 	struct planner *planner = calloc(1, sizeof(*planner));
 
@@ -68,4 +88,22 @@ planner_start(const struct away_place *place, struct pn_txn *txn, planner_fn *do
 	planner->done = done;
 	planner->arg = arg;
 	loop_timer_set(place->loop, &planner->soon, 0);
+	return planner;
+}
+
+void
+planner_start(const struct away_place *place, struct pn_txn *txn, planner_fn *done, void *arg)
+{
+	start(place, txn, done, arg);
+}
+
+void
+planner_resume(const struct away_place *place, struct pn_txn *txn, size_t from,
+    const struct mail_fixups *how, planner_fn *done, void *arg)
+{
+	struct planner *planner = start(place, txn, done, arg);
+
+	planner->fixups = *how;
+	planner->walk.stage = PN_STAGE_MESSAGE;
+	planner->walk.from = from;
 }

@@ -18,5 +18,11 @@ typedef void planner_fn(
 /* Takes the transaction, whose plans have begun. `done` is called on the loop, never within this.
  */
 void planner_start(const struct away_place *place, struct pn_txn *txn, planner_fn *done, void *arg);
+/*
+ * The same for one that goes on in the message stage, at the entry `from`, and whose plans begin
+ * then as `how` says. The stage may also end in PLANS_REFUSED with RULING_DISCARD or RULING_HOLD.
+ */
+void planner_resume(const struct away_place *place, struct pn_txn *txn, size_t from,
+    const struct mail_fixups *how, planner_fn *done, void *arg);
 
 #endif

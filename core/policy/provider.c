@@ -147,6 +147,28 @@ warn_of_choices(const struct chain_entry *entries, size_t count, size_t index, s
 	g_strfreev(methods);
 }
 
+/* Held mail lies on the disk as it came: what is to be protected must not (DESIGN, Hold). */
+static void
+check_holds(const struct generation *generation, const struct chain_entry *entries, size_t count,
+    struct diags *diags)
+{
+	const struct chain_entry *holder = NULL, *wanting = NULL;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!entries[i].module || !entries[i].config->enabled)
+			continue;
+		if (entries[i].module->flags & PN_HOLDS)
+			holder = &entries[i];
+		if (entries[i].module->flags & PN_WANTS)
+			wanting = &entries[i];
+	}
+	if (holder && wanting && !generation_core(generation)->relay.spool.encrypt_with)
+		diag_add(diags, DIAG_ERROR, holder->config->mark,
+		    "pipeline: %s may hold messages for which %s wants protection, and they would "
+		    "lie on the disk in clear; set relay.spool.encrypt_with",
+		    holder->config->id, wanting->config->id);
+}
+
 void
 providers_warn(const struct generation *generation, struct diags *diags)
 {
@@ -154,6 +176,7 @@ providers_warn(const struct generation *generation, struct diags *diags)
 	size_t count = generation_entries(generation, &entries);
 	bool selects = anybody_selects(entries, count);
 
+	check_holds(generation, entries, count, diags);
 	for (size_t i = 0; i < count; i++) {
 		if (!entries[i].module || !entries[i].config->enabled)
 			continue;

@@ -32,7 +32,10 @@ const char *provider_table_fault(const struct pn_module *module);
 const struct pn_provider *provider_table(const struct pn_module *module);
 /* Two modules may not have methods of one name. */
 void providers_check(const struct generation *generation, struct diags *diags);
-/* Protection may be wanted and nobody chooses how, or a method may be chosen that nobody has. */
+/*
+ * Protection may be wanted and nobody chooses how, or a method may be chosen that nobody has. An
+ * error: mail that may want it may be held, and the spool is not encrypted.
+ */
 void providers_warn(const struct generation *generation, struct diags *diags);
 
 #endif

@@ -8,9 +8,8 @@
 #include <core/policy/replan.h>
 #include <errno.h>
 
-/* The entry of that id, whether it has hooks or not. */
-static int
-find_entry(const struct generation *generation, const char *id, size_t *ret)
+int
+replan_find_entry(const struct generation *generation, const char *id, size_t *ret)
 {
 	const struct chain_entry *entries;
 	size_t count = generation_entries(generation, &entries);
@@ -68,7 +67,7 @@ find_entries(const struct generation *generation, const struct item *item, const
 	for (size_t i = 0; i < count; i++) {
 		const char *next = item->recipients[indices[i]].plan.next;
 
-		if (!next || find_entry(generation, next, &ret[i]) < 0)
+		if (!next || replan_find_entry(generation, next, &ret[i]) < 0)
 			return pn_error_set(err, -ENOENT,
 			    "the entry \"%s\", which has to be asked next, is not in the pipeline",
 			    next ? next : "");

@@ -8,6 +8,8 @@
 
 #include <core/policy/plans.h>
 
+/* The entry of that id, whether it has hooks or not; -ENOENT. */
+int replan_find_entry(const struct generation *generation, const char *id, size_t *ret);
 /*
  * A transaction of these recipients alone, its plans begun; everything is copied or held. The
  * item's bytes must be in memory. -ENOENT: an entry from which selection is to go on is not in the

@@ -129,7 +129,8 @@ run_message(struct trial *trial, const struct trial_ask *ask)
 	if (!give_message(trial, ask) || !pass(trial, PN_STAGE_MESSAGE))
 		return 0;
 	trial->discarded = trial->reply.kind == RULING_DISCARD || trial->txn->envelope.count == 0;
-	return trial->discarded ? 0 : make_plans(trial, ask);
+	trial->held = trial->reply.kind == RULING_HOLD;
+	return trial->discarded || trial->held ? 0 : make_plans(trial, ask);
 }
 
 int

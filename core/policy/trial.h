@@ -30,7 +30,7 @@ struct trial {
 	/* what the client would have been told at `stage`: the refusal, or 250 after the message */
 	enum pn_stage stage;
 	struct ruling reply;
-	bool discarded;
+	bool discarded, held;
 	struct item *item; /* what would be in the queue; NULL: nothing */
 };
 

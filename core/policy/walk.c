@@ -82,7 +82,7 @@ settle(void *owner)
 void
 walk_go(struct walk *walk)
 {
-	walk->run = (struct chain_run){ 0 };
+	walk->run = (struct chain_run){ .next = walk->from };
 	advance(walk, false);
 	settle(walk);
 }

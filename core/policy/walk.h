@@ -29,6 +29,7 @@ struct walk {
 	struct pn_txn *txn; /* the owner's; another one once a hook was left behind */
 	struct chain_run run;
 	enum pn_stage stage;
+	size_t from; /* the entry at which the first stage begins */
 	bool hops;
 };
 

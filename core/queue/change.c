@@ -203,6 +203,16 @@ copy_hold(struct item *item, const struct item_hold *hold)
 	return copy;
 }
 
+void
+change_hold_again(struct queued *queued, uint32_t index, const char *reason)
+{
+	struct item_hold hold = { reason, "postern", clock_wall_us(), 0, ITEM_HOLD_BOUNCE };
+
+	set_hold(queued, index, copy_hold(queued->item, &hold));
+	queued->item->recipients[index].state = ITEM_WAITING;
+	log_change(queued, index, "held", hold.owner);
+}
+
 enum queue_change
 queue_hold(struct queue *queue, struct item *item, uint32_t index, const struct item_hold *hold)
 {

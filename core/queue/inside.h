@@ -105,6 +105,7 @@ struct delivery {
 /* ---- queue.c ---- */
 /* Something of the item has ended: finish it, report, or wait for what is due next. May free it. */
 void queue_settle(struct queued *queued);
+bool queue_is_due(const struct item_recipient *recipient, int64_t now);
 const struct route *queue_route(const struct queue *queue, const struct item *item, size_t index);
 void queue_set_bytes(struct queued *queued, struct mail_bytes *bytes);
 void queue_drop_bytes(struct queued *queued);
@@ -166,10 +167,15 @@ void change_expire(struct queued *queued, int64_t now);
 void change_count(struct queued *queued);
 void change_forget(struct queued *queued);
 void change_end_hold(struct queued *queued, uint32_t index);
+/* Policy cannot go on: he is held by the relay itself, for good. The state is to be marked. */
+void change_hold_again(struct queued *queued, uint32_t index, const char *reason);
 /* Takes those who were held meanwhile off a delivery that has not begun. False: it is gone. */
 bool change_prune(struct delivery *delivery);
 
 /* ---- replan.c ---- */
+/* Who is due of an item whose chain was ended by a hold: it goes on for them. False:
+ * nobody is. May end at once. */
+bool replan_resume(struct queued *queued, int64_t now);
 /* Is there anybody to choose again? */
 bool replan_is_possible(const struct queued *queued, uint32_t index);
 /* These are REPLANNING. May end at once. `why` is copied. */

@@ -13,6 +13,7 @@
 #include <core/mail/message.h>
 #include <core/mail/plan.h>
 
+#define ITEM_NOBODY  UINT32_MAX
 #define ITEM_ID_SIZE 16 /* 13 characters of base 32 and a NUL, sorted by time */
 
 enum item_state {
@@ -102,7 +103,17 @@ struct item {
 	 */
 	char replaces[ITEM_ID_SIZE];
 	size_t replaced_count;
-	const uint32_t *replaced; /* its recipients' indices: one for each of ours, in our order */
+	/* Its recipients' indices, one for each of ours, in our order; ITEM_NOBODY: he is new. */
+	const uint32_t *replaced;
+	/*
+	 * The entry whose verdict ended the message stage by a hold: whoever is released goes on
+	 * behind it, as an item of his own (queue_parts.replan). What the stages so far wanted, and
+	 * how the listener has mail put right, which is still to be done. NULL: the stage has
+	 * passed.
+	 */
+	const char *resume;
+	struct mail_want want;
+	bool submission, hide_client;
 	struct spool_place place;
 	uint32_t unfinished; /* recipients not final */
 	void *queue;         /* the queue's own, while it owns the item */

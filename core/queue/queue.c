@@ -279,6 +279,12 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 	delivery->letter.count = delivery->count;
 }
 
+bool
+queue_is_due(const struct item_recipient *recipient, int64_t now)
+{
+	return recipient->state == ITEM_WAITING && !recipient->hold && recipient->due_us <= now;
+}
+
 /*
  * Recipients that are due are grouped by destination, rendering and demand, and handed over. The
  * item may be gone after.
@@ -293,9 +299,10 @@ send_due(struct queued *queued)
 	schedule_remove(&queued->queue->schedule, &queued->entry);
 	change_expire(queued, now);
 	for (size_t i = 0; i < item->envelope.count; i++)
-		if (item->recipients[i].state == ITEM_WAITING && !item->recipients[i].hold &&
-		    item->recipients[i].due_us <= now)
+		if (!item->resume && queue_is_due(&item->recipients[i], now))
 			add_recipient(queued, &list, i);
+	if (item->resume && replan_resume(queued, now))
+		return;
 	if (!list)
 		queue_settle(queued);
 	for (struct delivery *delivery = list; delivery; delivery = next) {

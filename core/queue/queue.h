@@ -57,7 +57,8 @@ struct queue_parts {
 	 * TLS that these recipients' plans count on is not to be had (`why`: the reply that a
 	 * failure would carry). Chooses again and calls queue_replanned() later on the same loop.
 	 * The item, its bytes in memory, `indices` and `why` stay until then. Only for plans with
-	 * an entry to go on from. NULL: they fail.
+	 * an entry to go on from. NULL: they fail. Also for recipients of an item that was held by
+	 * its chain (item->resume) and are released: then the rest of the chain is asked.
 	 */
 	void (*replan)(void *arg, struct queue *queue, struct item *item, const uint32_t *indices,
 	    size_t count, const char *why);
@@ -104,7 +105,9 @@ void queue_effects_done(struct queue *queue, struct item *item, bool ran);
  * its id, origin, `replaces` and time of acceptance here; the others of `indices`
  * fail with `unserved` (copied; NULL: with the `why` of the replan) as their reply, and are bounced
  * as any failure. -ENOMEM and the like (`r` < 0): nothing was decided; the recipients are tried
- * again later, and where TLS is still not to be had, policy is asked again.
+ * again later, and where TLS is still not to be had, policy is asked again. Where item->resume is
+ * set: -ENOENT holds them again, for the reason `unserved`; and an `unserved` that is a 2xx reply
+ * deletes them, telling nobody.
  */
 void queue_replanned(struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
     int r, struct item *child, const char *unserved);

@@ -144,7 +144,9 @@ item_flags(const struct item *item)
 	       (item->has_eightbit ? RECORD_FLAG_HAS_EIGHTBIT : 0u) |
 	       (item->effects_done ? RECORD_FLAG_EFFECTS_DONE : 0u) |
 	       (item->wanted ? RECORD_FLAG_WANTED : 0u) |
-	       (item->opted_out ? RECORD_FLAG_OPTED_OUT : 0u);
+	       (item->opted_out ? RECORD_FLAG_OPTED_OUT : 0u) |
+	       (item->submission ? RECORD_FLAG_SUBMISSION : 0u) |
+	       (item->hide_client ? RECORD_FLAG_HIDE_CLIENT : 0u);
 }
 
 static void
@@ -169,6 +171,29 @@ record_has_state(const struct item_recipient *recipient)
 }
 
 static void
+put_want(struct field_writer *writer, const struct mail_want *want)
+{
+	size_t mark;
+
+	if (!want->wanted && !want->opted_out)
+		return;
+	mark = field_begin(writer, RECORD_WANT);
+	field_put_number(writer, RECORD_WANT_WANTED, (uint64_t)want->wanted);
+	field_put_number(writer, RECORD_WANT_OPTED_OUT, (uint64_t)want->opted_out);
+	field_end(writer, mark);
+}
+
+static void
+put_resume(struct field_writer *writer, const struct item *item)
+{
+	size_t mark = writer->buf->len;
+
+	field_put_text(writer, RECORD_RESUME, item->resume);
+	field_is_critical(writer, mark);
+	put_want(writer, &item->want);
+}
+
+static void
 put_recipient(struct field_writer *writer, const struct item *item, size_t index)
 {
 	const struct mail_recipient *recipient = &item->envelope.recipients[index];
@@ -179,6 +204,8 @@ put_recipient(struct field_writer *writer, const struct item *item, size_t index
 		field_put_text(writer, RECORD_ORIGINAL, recipient->original);
 	field_put_text(writer, RECORD_ORCPT, recipient->orcpt);
 	field_put_number(writer, RECORD_NOTIFY, recipient->notify);
+	if (item->resume)
+		put_want(writer, &recipient->want);
 	if (item->recipients)
 		record_put_plan(writer, &item->recipients[index].plan);
 	if (item->recipients && record_has_state(&item->recipients[index]))
@@ -211,6 +238,8 @@ record_put_item(struct field_writer *writer, const struct item *item)
 	field_put_number(writer, RECORD_FLAGS, item_flags(item));
 	put_facts(writer, &item->facts);
 	put_envelope(writer, item);
+	if (item->resume)
+		put_resume(writer, item);
 	for (size_t i = 0; i < item->rendering_count; i++)
 		record_put_rendering(writer, &item->renderings[i]);
 	record_put_replaces(writer, item);

@@ -192,6 +192,14 @@ enum record_field {
 	RECORD_EFFECT_ENTRY = 50,
 	RECORD_EFFECT_NAME = 51,
 	RECORD_EFFECT_BYTES = 52,
+	/*
+	 * Critical: who does not know it would send what is held back, past the entries behind the
+	 * one that it names. RECORD_WANT stands in the head and in each RECORD_RECIPIENT.
+	 */
+	RECORD_RESUME = 56,
+	RECORD_WANT = 57, /* nested: the next two, stages of pn_stage */
+	RECORD_WANT_WANTED = 58,
+	RECORD_WANT_OPTED_OUT = 59,
 	/* marks */
 	RECORD_RECIPIENT_STATE = 64, /* nested: the next, up to RECORD_LAST_REMOTE,
 				      * and RECORD_HOLD */
@@ -235,7 +243,8 @@ enum record_field {
 	RECORD_RENDERING_OFFSET = 113, /* in the body */
 	RECORD_RENDERING_LENGTH = 114,
 	RECORD_REPLACES = 120, /* nested: RECORD_ID of another message; RECORD_INDEX, also where it
-				* is 0, for each of this one's recipients: who he is there */
+				* is 0, for each of this one's recipients: who he is there, or
+				* 2^32 - 1 where he is nobody there */
 };
 
 enum record_flag { /* unknown bits are ignored */
@@ -249,6 +258,9 @@ enum record_flag { /* unknown bits are ignored */
 	RECORD_FLAG_EFFECTS_DONE = 0x80,
 	RECORD_FLAG_WANTED = 0x100, /* protection */
 	RECORD_FLAG_OPTED_OUT = 0x200,
+	/* beside RECORD_RESUME: what is still to be done to the header */
+	RECORD_FLAG_SUBMISSION = 0x400,
+	RECORD_FLAG_HIDE_CLIENT = 0x800,
 };
 
 /* RECORD_STATE_NUMBER; apart from enum item_state so that the enum may change. */

@@ -267,6 +267,8 @@ get_flags(const struct field *field, struct item *item)
 	item->effects_done = flags & RECORD_FLAG_EFFECTS_DONE;
 	item->wanted = flags & RECORD_FLAG_WANTED;
 	item->opted_out = flags & RECORD_FLAG_OPTED_OUT;
+	item->submission = flags & RECORD_FLAG_SUBMISSION;
+	item->hide_client = flags & RECORD_FLAG_HIDE_CLIENT;
 	return 0;
 }
 
@@ -285,6 +287,31 @@ get_ret(const struct field *field, enum mail_ret *ret)
 }
 
 static int
+get_want(struct pn_slice value, struct mail_want *ret)
+{
+	struct field field;
+	uint32_t number = 0;
+	int r;
+
+	while ((r = field_next(&value, &field)) > 0) {
+		bool known = field.type == RECORD_WANT_WANTED ||
+			     field.type == RECORD_WANT_OPTED_OUT;
+
+		r = known && !field_too_new(&field) ? record_get_u32(&field, &number)
+						    : field_skip(&field);
+		if (r == 0 && number > INT32_MAX)
+			r = -EBADMSG;
+		if (r < 0)
+			return r;
+		if (known && field.type == RECORD_WANT_WANTED)
+			ret->wanted = (int32_t)number;
+		else if (known)
+			ret->opted_out = (int32_t)number;
+	}
+	return r;
+}
+
+static int
 get_recipient_field(struct arena *arena, const struct field *field, struct mail_recipient *ret)
 {
 	if (field_too_new(field))
@@ -298,6 +325,8 @@ get_recipient_field(struct arena *arena, const struct field *field, struct mail_
 		return record_get_text(arena, field, &ret->orcpt);
 	case RECORD_NOTIFY:
 		return record_get_u32(field, &ret->notify);
+	case RECORD_WANT:
+		return get_want(field->value, &ret->want);
 	case RECORD_PLAN: /* in the second pass: the item has no states yet */
 	case RECORD_RECIPIENT_STATE:
 		return 0;
@@ -409,6 +438,10 @@ get_item_field(const struct field *field, struct item *item)
 		return record_get_text(arena, field, &item->tags[item->tag_count++]);
 	case RECORD_EFFECT:
 		return get_effect(field->value, item);
+	case RECORD_RESUME:
+		return record_get_text(arena, field, &item->resume);
+	case RECORD_WANT:
+		return get_want(field->value, &item->want);
 	case RECORD_RENDERING:
 		return record_get_rendering(field->value, item);
 	case RECORD_REPLACES:

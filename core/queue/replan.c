@@ -119,9 +119,13 @@ put_off(struct replan *replan, int r)
 	for (size_t i = 0; i < replan->count; i++) {
 		uint32_t index = replan->indices[i];
 
-		if (outcome_is_too_old(replan->queued, attempt.now)
-			? outcome_fail(&attempt, index, replan->why, "4.4.7")
-			: outcome_defer(&attempt, index, reply, attempt.now, 0))
+		if (replan->queued->item->resume && r == -ENOENT) {
+			change_hold_again(replan->queued, index, replan->unserved);
+			indices[marked++] = index;
+		} else if (outcome_is_too_old(replan->queued, attempt.now) &&
+				   !replan->queued->item->resume
+			       ? outcome_fail(&attempt, index, replan->why, "4.4.7")
+			       : outcome_defer(&attempt, index, reply, attempt.now, 0))
 			indices[marked++] = index;
 	}
 	end(replan, &attempt, indices, marked);
@@ -135,6 +139,13 @@ is_replaced(const struct item *child, uint32_t index)
 		if (child->replaced[i] == index)
 			return true;
 	return false;
+}
+
+/* The rest of a chain may throw mail away, or take a recipient off it. */
+static bool
+is_discarded(const struct replan *replan)
+{
+	return replan->unserved && *replan->unserved == '2';
 }
 
 static void
@@ -169,6 +180,9 @@ settle(struct replan *replan, const struct item *child)
 			item->recipients[index].state = ITEM_REPLANNED;
 			item->unfinished--;
 			replan->queued->queue->figures.replanned++;
+		} else if (is_discarded(replan)) {
+			outcome_delete(&attempt, index, replan->unserved);
+			indices[marked++] = index;
 		} else if (outcome_fail(&attempt, index,
 			       replan->unserved ? replan->unserved : replan->why, NULL)) {
 			indices[marked++] = index;
@@ -202,7 +216,7 @@ fits(const struct replan *replan, const struct item *child)
 
 		while (k < replan->count && replan->indices[k] != child->replaced[i])
 			k++;
-		if (k == replan->count)
+		if (k == replan->count && child->replaced[i] != ITEM_NOBODY)
 			return false;
 	}
 	return true;
@@ -273,6 +287,26 @@ loaded(struct load_waiter *waiter, int r)
 	replan->pinned = true;
 	parts->replan(
 	    parts->arg, queued->queue, queued->item, replan->indices, replan->count, replan->why);
+}
+
+bool
+replan_resume(struct queued *queued, int64_t now)
+{
+	struct attempt attempt = { .queued = queued, .now = now };
+	struct item *item = queued->item;
+	uint32_t *due = g_new(uint32_t, item->envelope.count);
+	size_t count = 0;
+
+	for (uint32_t i = 0; i < item->envelope.count; i++) {
+		if (!queued->queue->parts.replan || !queue_is_due(&item->recipients[i], now))
+			continue;
+		item->recipients[i].state = ITEM_REPLANNING;
+		due[count++] = i;
+	}
+	if (count > 0)
+		replan_start(&attempt, due, count, "released");
+	g_free(due);
+	return count > 0;
 }
 
 void

@@ -80,8 +80,13 @@ static void
 take_from_others(GHashTable *has, const struct takeover *one, size_t i,
     struct item *(*find)(void *arg, const char *id), void *arg)
 {
-	char *key = g_strdup_printf("%s %u", one->from, one->indices[i]);
-	const struct takeover *before = g_hash_table_lookup(has, key);
+	char *key;
+	const struct takeover *before;
+
+	if (one->indices[i] == ITEM_NOBODY)
+		return;
+	key = g_strdup_printf("%s %u", one->from, one->indices[i]);
+	before = g_hash_table_lookup(has, key);
 
 	for (size_t k = 0; before && k < before->count; k++)
 		if (before->indices[k] == one->indices[i])

@@ -7,6 +7,8 @@
  * that the message is durable.
  */
 #include <core/base/clock.h>
+#include <core/base/log.h>
+#include <core/policy/hold.h>
 #include <core/policy/intake.h>
 #include <core/policy/plans.h>
 #include <core/smtp/session_inner.h>
@@ -31,28 +33,25 @@ refuse_errno(struct session *session, int r)
 	return refuse(session, 451, "4.3.0", "Cannot take the message now, try again", NULL);
 }
 
-/* Trace header and fixups (SPEC R10), and who is to be served how. */
-static int
-begin_plans(struct session *session)
+/* Trace header and fixups (SPEC R10). */
+static struct mail_fixups
+fixups(const struct session *session)
 {
-	struct pn_txn *txn = session->txn;
-	struct mail_fixups how = {
+	return (struct mail_fixups){
 		.relay_name = session_relay_name(session),
-		.id = txn->id,
+		.id = session->txn->id,
 		.wall_us = clock_wall_us(),
 		.submission = session->listener->fixups,
 		.hide_client = session->listener->hide_client,
 	};
-
-	return plans_begin(txn, &how);
 }
 
 static void
-say_queued(struct session *session)
+say_queued(struct session *session, bool held)
 {
 	char text[64];
 
-	snprintf(text, sizeof(text), "Ok: queued as %s", session->txn->id);
+	snprintf(text, sizeof(text), "Ok: %s as %s", held ? "held" : "queued", session->txn->id);
 	session_reply(session, 250, "2.0.0", text);
 }
 
@@ -62,8 +61,21 @@ discard(struct session *session, const char *entry)
 {
 	session_log_refused(session, "discard", 250, "2.0.0", entry, NULL, NULL);
 	session_log_trace(session);
-	say_queued(session);
+	say_queued(session, false);
 	return session_abandon(session);
+}
+
+/* Accepted, and not to be sent before somebody releases it. */
+static enum session_step
+hold(struct session *session, const struct ruling *ruling)
+{
+	struct mail_fixups how = fixups(session);
+
+	session->item = hold_item(session->txn, ruling);
+	if (!session->item)
+		return refuse_errno(session, -ENOMEM);
+	hold_keep_fixups(session->item, &how);
+	return STEP_ACCEPT;
 }
 
 static session_ruled_fn plan_ruled;
@@ -97,13 +109,17 @@ plan_ruled(struct session *session, const struct ruling *ruling)
 static enum session_step
 message_ruled(struct session *session, const struct ruling *ruling)
 {
+	struct mail_fixups how;
 	int r;
 
 	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER)
 		return refuse(session, ruling->code, ruling->enhanced, ruling->text, ruling->entry);
 	if (ruling->kind == RULING_DISCARD || session->txn->envelope.count == 0)
 		return discard(session, ruling->entry);
-	r = begin_plans(session);
+	if (ruling->kind == RULING_HOLD)
+		return hold(session, ruling);
+	how = fixups(session);
+	r = plans_begin(session->txn, &how);
 	return r < 0 ? refuse_errno(session, r) : go_on(session);
 }
 
@@ -125,9 +141,12 @@ session_accepted(struct session *session, int r, const struct item *item)
 {
 	if (r == 0) {
 		session_log_accepted(session, item);
+		if (item->resume)
+			log_event(PN_LOG_NOTICE, "held", "id", item->id, "by", item->resume,
+			    "reason", item->recipients[0].hold->reason, NULL);
 		session_log_trace(session);
 		server_count(&session->server->messages);
-		say_queued(session);
+		say_queued(session, item->resume != NULL);
 		session_reset(session);
 		session->errors = 0; /* a long session with good mail is no attack */
 		return;

@@ -7,6 +7,7 @@ check_LTLIBRARIES += tests/modules/chooser.la \
 	tests/modules/crashing.la \
 	tests/modules/faulty.la \
 	tests/modules/hanging.la \
+	tests/modules/holder.la \
 	tests/modules/idle.la \
 	tests/modules/first-abi.la \
 	tests/modules/keeper.la \
@@ -41,6 +42,9 @@ tests_modules_counter_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_crashing_la_SOURCES = tests/modules/crashing.c
 tests_modules_crashing_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_holder_la_SOURCES = tests/modules/holder.c
+tests_modules_holder_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_idle_la_SOURCES = tests/modules/idle.c
 tests_modules_idle_la_LDFLAGS = $(test_module_flags)

@@ -340,6 +340,61 @@ START_TEST(the_later_one_counts)
 }
 END_TEST
 
+/* Two who are new, in messages that each replace one recipient, are two. */
+START_TEST(nobody_is_not_somebody)
+{
+	struct item *first = kit_accept(&kit, 300, 2), *next = successor(first, 0, 2);
+	struct item *again = successor(first, 1, 2);
+	uint32_t nobody[] = { 0, ITEM_NOBODY }, also[] = { 1, ITEM_NOBODY };
+
+	next->replaced = nobody;
+	again->replaced = also;
+	ck_assert_int_eq(kit_append(&kit, next), 0);
+	ck_assert_int_eq(kit_append(&kit, again), 0);
+	open_again();
+	ck_assert_uint_eq(kit_find(&kit, first->id)->unfinished, 0);
+	ck_assert_uint_eq(kit_find(&kit, next->id)->unfinished, 2);
+	ck_assert_uint_eq(kit_find(&kit, again->id)->unfinished, 2);
+	item_free(&first);
+	item_free(&next);
+	item_free(&again);
+}
+END_TEST
+
+static void
+check_resumes(const struct item *back)
+{
+	ck_assert_str_eq(back->resume, "moderator");
+	ck_assert(back->submission && back->hide_client);
+	ck_assert_int_eq(back->want.wanted, 4);
+	ck_assert_int_eq(back->want.opted_out, 6);
+	ck_assert_int_eq(back->envelope.recipients[0].want.wanted, 0);
+	ck_assert_int_eq(back->envelope.recipients[1].want.wanted, 5);
+	ck_assert_ptr_null(back->recipients[0].hold);
+	ck_assert_str_eq(back->recipients[1].hold->reason, "look");
+}
+
+/* What an entry holds, one of its recipients released: where the chain goes on, and what it knew.
+ */
+START_TEST(held_by_an_entry)
+{
+	struct item_hold hold = { .reason = "look" };
+	struct item *item = kit_item(300, 2);
+
+	item->resume = "moderator";
+	item->submission = item->hide_client = true;
+	item->want = (struct mail_want){ .wanted = 4, .opted_out = 6 };
+	item->envelope.recipients[1].want.wanted = 5;
+	item->recipients[1].hold = &hold;
+	ck_assert_int_eq(kit_append(&kit, item), 0);
+	for (int i = 0; i < 2; i++) {
+		open_again();
+		check_resumes(kit_find(&kit, item->id));
+	}
+	item_free(&item);
+}
+END_TEST
+
 /* Its bytes are lost: whom it had not delivered yet the message before has again. */
 START_TEST(damaged_gives_back)
 {
@@ -378,6 +433,8 @@ suite(void)
 	tcase_add_test(tests, taken_over_outlives_the_segment);
 	tcase_add_loop_test(tests, refused_takes_nobody, 0, 2);
 	tcase_add_test(tests, the_later_one_counts);
+	tcase_add_test(tests, nobody_is_not_somebody);
+	tcase_add_test(tests, held_by_an_entry);
 	tcase_add_test(tests, damaged_gives_back);
 	suite_add_tcase(all, tests);
 	return all;
