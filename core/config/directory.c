@@ -2,7 +2,8 @@
 /*
  * directory.c - the section `directory`, and the index that finds a sender's account and groups.
  *
- * Read once per configuration; asked per message, from any thread, without allocating.
+ * Read once per configuration; asked per message, from any thread, and but for local parts that are
+ * not ASCII without allocating.
  */
 #include <core/base/text.h>
 #include <core/config/directory.h>
@@ -36,14 +37,50 @@ const struct pn_option config_directory_options[] = {
 	PN_OPT_END
 };
 
+/* GLib 2.74 makes small letters of Cherokee's capitals and capitals of its small ones. */
+static void
+fold_letter(GString *to, const char *letter, gssize len)
+{
+	char *once = g_utf8_casefold(letter, len), *twice = g_utf8_casefold(once, -1);
+
+	g_string_append(to, strcmp(once, twice) > 0 ? twice : once);
+	g_free(once);
+	g_free(twice);
+}
+
+/*
+ * Canonical caseless matching (Unicode section 3.13, D145), written composed. What is no address
+ * any more when it is folded (U+1FEF becomes an accent of ASCII's) stays as it was.
+ */
+static void
+fold(char address[MAIL_ADDRESS_SIZE])
+{
+	char *plain = g_utf8_normalize(address, -1, G_NORMALIZE_NFD);
+	GString *folded = g_string_new(NULL);
+	char *composed;
+	char checked[MAIL_ADDRESS_SIZE];
+
+	for (const char *c = plain; *c; c += g_utf8_skip[(unsigned char)*c])
+		fold_letter(folded, c, g_utf8_skip[(unsigned char)*c]);
+	composed = g_utf8_normalize(folded->str, -1, G_NORMALIZE_NFC);
+	if (mail_address_canonical(composed, checked) == 0)
+		strcpy(address, checked);
+	g_free(plain);
+	g_string_free(folded, TRUE);
+	g_free(composed);
+}
+
 int
 config_scope_address(const char *address, char ret[MAIL_ADDRESS_SIZE])
 {
 	int r = mail_address_canonical(address, ret);
 
-	if (r == 0)
-		text_lower(ret, strlen(ret));
-	return r;
+	if (r < 0)
+		return r;
+	text_lower(ret, strlen(ret));
+	if (mail_address_is_utf8(ret))
+		fold(ret);
+	return 0;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -4,7 +4,8 @@
  *
  * Read-only once settled, any thread. It is a plain index over names, so that accounts and groups
  * from elsewhere than YAML are more rows to settle and nothing else. Addresses are compared without
- * regard to the case of ASCII letters: a rule for ada@ is one for Ada@ as well.
+ * regard to case, and to how letters with marks are written: a rule for ada@ is one for Ada@ as
+ * well.
  */
 #ifndef CORE_CONFIG_DIRECTORY_H
 #define CORE_CONFIG_DIRECTORY_H
@@ -50,7 +51,10 @@ bool config_directory_has_group(const struct config_directory *directory, const 
 /* All names of a map, NULL-ended, for suggestions. */
 const char *const *config_directory_names(const struct pn_map *map, struct arena *arena);
 
-/* An address in the form that scopes compare: canonical and in lower case. -EINVAL, -E2BIG. */
+/*
+ * An address in the form that scopes compare: canonical, composed (NFC) and with its case folded;
+ * an address again, and its own such form. -EINVAL, -E2BIG.
+ */
 int config_scope_address(const char *address, char ret[MAIL_ADDRESS_SIZE]);
 
 /* Whose mail it is: the user who logged in, else the envelope sender. */

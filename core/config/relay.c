@@ -8,6 +8,7 @@
 #include <core/config/option.h>
 #include <core/config/relay_tables.h>
 #include <core/mail/address.h>
+#include <core/net/tls.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -80,6 +81,31 @@ read_certificates(const struct core_fill *fill)
 	relay->tls.more.items = more;
 }
 
+/* Read so that it is watched like certificates, and what is wrong with it has a place. */
+static void
+read_authorities(const struct core_fill *fill)
+{
+	const struct config_route *routes = fill->core->routes.items;
+	struct pn_check check = { &fill->core->routes_settings, "routes", fill->diags };
+	struct source *source = fill->tree->source;
+	struct source_file file;
+	struct pn_error err;
+
+	for (size_t i = 0; i < fill->core->routes.count; i++) {
+		if (!routes[i].ca_file || routes[i].tls != TLS_LEVEL_VERIFY)
+			continue;
+		if (source->ops->read(source, routes[i].ca_file, &file, &err) < 0) {
+			pn_complain(
+			    &check, arena_printf(fill->arena, "[%zu].ca_file", i), "%s", err.text);
+			continue;
+		}
+		if (!strstr(file.data, "-----BEGIN "))
+			pn_complain(&check, arena_printf(fill->arena, "[%zu].ca_file", i),
+			    "%s holds no certificate in PEM", routes[i].ca_file);
+		free(file.data);
+	}
+}
+
 static void
 settle_routes(const struct core_fill *fill)
 {
@@ -123,6 +149,7 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	read_directory(&fill);
 	find_hostname(&fill);
 	read_certificates(&fill);
+	read_authorities(&fill);
 	pipeline_fill(&fill);
 	relay_check(&fill);
 	routes_check(&fill);

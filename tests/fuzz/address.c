@@ -6,6 +6,7 @@
  * a canonical form that is its own canonical form and leaves the local part alone but for quotes
  * and escapes that it need not have.
  */
+#include <core/config/directory.h>
 #include <core/mail/address.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -52,6 +53,21 @@ same_local(const char *a, const char *b)
 	}
 }
 
+/* What scopes compare is an address, the same however often it is made, in every case of ASCII. */
+static void
+check_scope(const char *address)
+{
+	char once[MAIL_ADDRESS_SIZE], twice[MAIL_ADDRESS_SIZE], upper[MAIL_ADDRESS_SIZE];
+
+	must(config_scope_address(address, once) == 0);
+	must(config_scope_address(once, twice) == 0 && strcmp(once, twice) == 0);
+	must(mail_address_canonical(once, twice) == 0 && strcmp(once, twice) == 0);
+	for (size_t i = 0; i <= strlen(address); i++)
+		upper[i] = address[i] >= 'a' && address[i] <= 'z' ? (char)(address[i] - 32)
+								  : address[i];
+	must(config_scope_address(upper, twice) == 0 && strcmp(once, twice) == 0);
+}
+
 static void
 check_canonical(const char *address)
 {
@@ -63,6 +79,7 @@ check_canonical(const char *address)
 	if (r < 0)
 		return;
 	must(mail_address_canonical(once, twice) == 0 && strcmp(once, twice) == 0);
+	check_scope(once);
 	if (!at)
 		return;
 	must(strrchr(once, '@') && same_local(address, once));

@@ -21,7 +21,7 @@ class Secrets(RelayCase):
         # The next hop's password, in a file that one might take for configuration.
         self.path = os.path.join(self.directory, "password.yaml")
         self.write("wrong")
-        pair = certificate(self.directory, "localhost")
+        self.pair = pair = certificate(self.directory, "localhost")
         self.hop = NextHop(tls=pair, login=(USER, RIGHT)).__enter__()
         self.addCleanup(self.hop.__exit__)
         route = {"to": "smarthost", "host": f"localhost:{self.hop.port}", "tls": "verify",
@@ -42,6 +42,26 @@ class Secrets(RelayCase):
 
     def logged(self, text, count=1):
         proc.wait_until(lambda: self.server.log().count(text) >= count, NOTICED_SECONDS, f"the log says {text}")
+
+    def test_authorities_noticed(self):
+        """The file of `ca_file`, which OpenSSL reads: replaced, it counts; without a certificate it changes nothing."""
+        self.write(RIGHT)
+        self.logged("reloaded generation=2")
+        other = os.path.join(self.directory, "other")
+        os.mkdir(other)
+        good = open(self.pair[0]).read()
+        bad = open(certificate(other, "localhost")[0]).read()
+        for text, said in ((bad, "reloaded generation=3"), ("nothing", "holds no certificate in PEM"),
+                           (good, "reloaded generation=4")):
+            with open(self.pair[0] + ".new", "w") as file:
+                file.write(text)
+            os.rename(self.pair[0] + ".new", self.pair[0])
+            self.logged(said)
+            if text == bad:
+                self.send()
+                self.logged("=deferred ")
+        self.hop.wait(1, NOTICED_SECONDS)
+        self.assertIn(f"file-changed path={self.pair[0]}", self.server.log())
 
     def test_secrets_noticed(self):
         self.send()

@@ -137,7 +137,7 @@ START_TEST(good_configuration)
 	ck_assert_int_eq(run.core.relay.log.format, LOG_JSON);
 	ck_assert_int_eq(run.core.relay.limits.message_size, 20 << 20);
 	ck_assert_int_eq(run.core.relay.limits.recipients, 500);
-	ck_assert_int_eq(run.core.relay.spool.gather, 150);
+	ck_assert_int_eq(run.core.relay.spool.gather, 3000);
 	ck_assert_int_eq(run.core.relay.queue.give_up, 5 * 86400000LL);
 	ck_assert_ptr_nonnull(strstr(run.core.relay.tls.certificate_pem.data, "BEGIN CERT"));
 	ck_assert_uint_eq(pn_secret_bytes(run.core.relay.tls.key).len, 6);

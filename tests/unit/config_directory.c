@@ -89,6 +89,34 @@ START_TEST(senders_have_a_scope)
 }
 END_TEST
 
+static const struct {
+	const char *given, *compared;
+} spellings[] = {
+	{ "ADA@CLINIC.example", "ada@clinic.example" },
+	{ "\xc3\x84rzte@clinic.example", "\xc3\xa4rzte@clinic.example" },
+	{ "a\xcc\x88rzte@clinic.example", "\xc3\xa4rzte@clinic.example" }, /* a, U+0308 */
+	{ "A\xcc\x88RZTE@clinic.example", "\xc3\xa4rzte@clinic.example" },
+	{ "\xce\xa3\xce\x9f\xce\xa6\xce\x9f\xce\xa3@x.example",
+	    "\xcf\x83\xce\xbf\xcf\x86\xce\xbf\xcf\x83@x.example" }, /* both sigmas */
+	{ "\xcf\x83\xce\xbf\xcf\x86\xce\xbf\xcf\x82@x.example",
+	    "\xcf\x83\xce\xbf\xcf\x86\xce\xbf\xcf\x83@x.example" },
+	{ "\xe1\x8e\xa0\xea\xad\xb1@x.example",
+	    "\xe1\x8e\xa0\xe1\x8e\xa1@x.example" },       /* Cherokee, a capital and a small one */
+	{ "\xe2\x84\xaa@x.example", "k@x.example" },      /* U+212A, the sign of Kelvin */
+	{ "a\xcd\xbe@x.example", "a\xcd\xbe@x.example" }, /* U+037E would become ';' */
+};
+
+START_TEST(spellings_are_one)
+{
+	char once[MAIL_ADDRESS_SIZE], twice[MAIL_ADDRESS_SIZE];
+
+	ck_assert_int_eq(config_scope_address(spellings[_i].given, once), 0);
+	ck_assert_str_eq(once, spellings[_i].compared);
+	ck_assert_int_eq(config_scope_address(once, twice), 0);
+	ck_assert_str_eq(twice, once);
+}
+END_TEST
+
 START_TEST(without_a_directory)
 {
 	struct config_directory none = { 0 };
@@ -152,6 +180,7 @@ main(void)
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_loop_test(tc, senders_have_a_scope, 0, COUNT(senders));
 	tcase_add_test(tc, without_a_directory);
+	tcase_add_loop_test(tc, spellings_are_one, 0, sizeof(spellings) / sizeof(*spellings));
 	tcase_add_loop_test(tc, conditions, 0, COUNT(whens));
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);
