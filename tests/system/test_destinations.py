@@ -43,7 +43,7 @@ class DestinationCase(RelayCase):
         return self.sink.messages
 
     def deferred(self):
-        return self.server.log().count(" deferred ")
+        return self.server.log().count("=deferred ")
 
     def status(self):
         return json.loads(self.server.ctl("--json", "status").stdout)[0]
@@ -124,7 +124,7 @@ class Connections(DestinationCase):
         self.sink = self.hosts()
         self.start([self.route("127.0.0.1")], [{"source": "192.0.2.77"}], **LATER)
         self.send("b@x.example")
-        self.wait(lambda: " deferred " in self.server.log(), "it is deferred")
+        self.wait(lambda: "=deferred " in self.server.log(), "it is deferred")
         self.assertIn("Cannot assign requested address", self.server.log())
 
     def test_preferred_family(self):
@@ -180,7 +180,7 @@ class BackOff(DestinationCase):
                    relay={"loops": 1}, retry_first="10ms", retry_most="50ms")
         self.send("b@x.example", count=3)
         self.taken(3)
-        self.assertIn(" slowed ", self.server.log())
+        self.assertIn("=slowed ", self.server.log())
         self.assertGreaterEqual(self.sink.times[1] - self.sink.times[0], 1.5)
 
     def test_421_on_one_message_is_its_own_otherwise(self):
@@ -198,7 +198,7 @@ class BackOff(DestinationCase):
                    relay={"loops": 1}, retry_first="10ms", retry_most="50ms")
         self.send("b@x.example")
         self.taken(1)
-        self.assertIn(" slowed ", self.server.log())
+        self.assertIn("=slowed ", self.server.log())
 
 
 class Priority(DestinationCase):

@@ -171,7 +171,7 @@ class Changes(QueueCase):
         answer, = self.queue("show", identity)
         row, = answer["recipients"]
         self.assertEqual((row["attempts"], row["client"]), (2, "127.0.0.1"))
-        self.assertEqual(sum(" deferred " in line for line in answer["history"][identity]), 2)
+        self.assertEqual(sum("=deferred " in line for line in answer["history"][identity]), 2)
         self.assertIn("b@partner.example", self.server.ctl("queue", "show", identity).stdout)
 
     def test_audit(self):

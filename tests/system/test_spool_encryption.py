@@ -61,7 +61,7 @@ class Encryption(RelayCase):
         proc.wait_until(lambda: relay.log().count(text) >= count, NOTICED_SECONDS, f"the log says {text}")
 
     def deferred(self, relay, count):
-        proc.wait_until(lambda: len(set(re.findall(r" deferred .*?(r\d+)@", relay.log()))) >= count, 30,
+        proc.wait_until(lambda: len(set(re.findall(r"=deferred .*?(r\d+)@", relay.log()))) >= count, 30,
                         f"{count} messages are deferred")
 
     def change_keys(self, relay, generation, *names):
