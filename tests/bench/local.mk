@@ -20,6 +20,7 @@ BENCH_FLAGS =
 bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver chain-bench spool-bench
 	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)
 	/usr/bin/env python3 $(srcdir)/tests/bench/modules.py --builddir '$(abs_top_builddir)'
+	$(MAKE) waiting-bench
 
 # Prints what the spool alone can do, in clear and encrypted.
 check_PROGRAMS += tests/bench/spool-bench
@@ -44,3 +45,13 @@ chain-bench: tests/bench/chain-bench tests/modules/idle.la tests/modules/slow.la
 # A spool with many messages that wait, for tests and measurements.
 check_PROGRAMS += tests/bench/spoolgen
 tests_bench_spoolgen_SOURCES = tests/bench/spoolgen.c
+# Prints what waiting messages cost a start, in memory, and those that come beside them.
+WAITING = 200000
+.PHONY: waiting-bench
+waiting-bench: tests/bench/spoolgen tests/bench/spool-bench
+	rm -rf tests/bench/waiting.d
+	tests/bench/spool-bench tests/bench/waiting.d
+	tests/bench/spoolgen fill tests/bench/waiting.d $(WAITING)
+	tests/bench/spoolgen load tests/bench/waiting.d
+	tests/bench/spool-bench tests/bench/waiting.d
+	rm -rf tests/bench/waiting.d

@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define AT_ONCE 256 /* appends under way */
+#define AT_ONCE 2048 /* appends under way */
 #define DOMAINS 1000u
 
 static struct spool *spool;

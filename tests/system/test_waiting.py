@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many messages that wait: 50,000 here, a million in `make torture`. The start, what they cost, and that
+mail goes on beside them. And a disk that is really full: what waits still leaves."""
+import json
+import os
+import pwd
+import shutil
+import smtplib
+import socket
+import statistics
+import subprocess
+import time
+
+from tests.lib import proc
+from tests.lib.case import RelayCase, rounds
+from tests.lib.traffic import Load, Sink
+
+TORTURE = True
+WAITING = rounds(50_000, 1_000_000)
+MESSAGES = rounds(1500, 5000)
+# What a test machine does meanwhile is not ours: the hard figures are those of `make torture`.
+ACCEPT_SECONDS, LOADED_SECONDS, SHARE = rounds(5, 1), 30, rounds(0.5, 0.8)
+FIRST_DOMAIN = "d7.example.net"
+TEXT = "From: ada@clinic.example\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+def resident(pid):
+    """Bytes of memory that a process has."""
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+class Waiting(RelayCase):
+    def setUp(self):
+        super().setUp()
+        self.sink = Sink(self.builddir)
+        self.addCleanup(self.sink.process.stdout.close)
+        self.addCleanup(proc.end, self.sink.process)
+        self.addCleanup(self.sink.process.stdin.close)
+        self.server = self.relay({"plain": {"tls": "none", "auth": "off"}},
+                                 [{"to": "smarthost", "host": f"127.0.0.1:{self.sink.port}", "tls": "none"}])
+
+    def status(self):
+        return json.loads(self.server.ctl("--json", "status").stdout)[0]
+
+    def fill(self):
+        """Segments as the relay itself would have written them, in the spool of one that is stopped."""
+        spool = os.path.join(self.server.state, "spool")
+        subprocess.run([os.path.join(self.builddir, "tests/bench/spoolgen"), "fill", spool, str(WAITING)],
+                       check=True, timeout=1200)
+        owner = os.stat(self.server.state)
+        for folder, _, names in os.walk(spool):
+            for path in [folder] + [os.path.join(folder, name) for name in names]:
+                os.chown(path, owner.st_uid, owner.st_gid)
+
+    def rate(self):
+        """Messages a second that get from a client to the next hop: the median of three runs."""
+        rates = []
+        for _ in range(3):
+            self.sink.reset()
+            began = time.monotonic()
+            load = Load(self.builddir, self.server.port("plain"), sessions=20, messages=MESSAGES,
+                        per_connection=100, size=10240)
+            figures = load.finish()
+            self.assertEqual(figures["accepted"], MESSAGES, figures)
+            self.assertEqual(self.sink.wait(MESSAGES, 120)["messages"], MESSAGES)
+            rates.append(MESSAGES / (time.monotonic() - began))
+        return statistics.median(rates)
+
+    def accept_one(self):
+        """Seconds from now on until a message has its 250."""
+        began = time.monotonic()
+        while True:
+            try:
+                with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+                    client.sendmail("ada@clinic.example", ["bo@partner.example"], TEXT)
+                    return time.monotonic() - began
+            except (OSError, smtplib.SMTPException):
+                self.assertLess(time.monotonic() - began, 30)
+                time.sleep(0.01)
+
+    def listed_beside_mail(self):
+        """`queue list` by a filter while greetings are waited for: its seconds, and the longest wait."""
+        waits = []
+        words = [self.server.programs.posternctl, "-c", self.server.conf, "-m", self.server.programs.modules,
+                 "--json", "queue", "list", "--domain", FIRST_DOMAIN]
+        began = time.monotonic()
+        with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as listing:
+            for _ in range(20):
+                asked = time.monotonic()
+                with socket.create_connection(("127.0.0.1", self.server.port("plain")), 30) as peer:
+                    self.assertTrue(peer.recv(3))
+                waits.append(time.monotonic() - asked)
+            rows = json.loads(listing.communicate(timeout=120)[0])
+        self.assertEqual(len(rows), WAITING // 1000)
+        return time.monotonic() - began, max(waits)
+
+    def test_start_memory_list_and_throughput(self):
+        self.server.start()
+        alone = self.rate()
+        empty = resident(self.server.child("relay"))
+        self.server.stop()
+        self.fill()
+        began = time.monotonic()
+        # start() waits for what comes after the first message as well.
+        self.server.start()
+        accepted = self.accept_one()
+        started = time.monotonic() - began
+        proc.wait_until(lambda: not self.status()["spool_loading"], LOADED_SECONDS,
+                        f"{WAITING} messages are loaded")
+        loaded = time.monotonic() - began
+        each = (resident(self.server.child("relay")) - empty) / WAITING
+        self.assertGreaterEqual(self.status()["waiting"], WAITING)
+        listed, greeting = self.listed_beside_mail()
+        beside = self.rate()
+        print(f"{WAITING} waiting: first 250 after {started:.2f} s, all loaded after {loaded:.1f} s, "
+              f"{each:.0f} bytes of memory each; list of a domain {listed:.2f} s, greeting beside it "
+              f"{greeting:.3f} s; {beside:.0f} messages/s, without them {alone:.0f}", flush=True)
+        self.assertLess(accepted, ACCEPT_SECONDS)
+        self.assertLess(loaded, LOADED_SECONDS)
+        self.assertLess(each, 2048)
+        self.assertLess(greeting, ACCEPT_SECONDS)
+        self.assertGreaterEqual(beside, SHARE * alone)
+
+
+class SmallDisk(RelayCase):
+    """State on a file system of 24 MiB of which 8 are to stay free."""
+
+    def setUp(self):
+        super().setUp()
+        self.state = os.path.join(self.directory, "relay", "state")
+        os.makedirs(self.state)
+        words = ["mount", "-t", "tmpfs", "-o", f"size=24m,mode=0700,uid={pwd.getpwnam('nobody').pw_uid}",
+                 "tmpfs", self.state]
+        if os.geteuid() != 0 or not shutil.which("mount"):
+            self.skipTest("only root may mount a small file system")
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest(f"no small file system can be mounted here: {done.stderr.strip()}")
+        self.addCleanup(subprocess.run, ["umount", "--lazy", self.state], check=True)
+        self.sink = Sink(self.builddir)
+        self.addCleanup(self.sink.process.stdout.close)
+        self.addCleanup(proc.end, self.sink.process)
+        self.addCleanup(self.sink.process.stdin.close)
+
+    def start(self, port, reserve):
+        self.server = self.relay(
+            {"plain": {"tls": "none", "auth": "off"}},
+            [{"to": "smarthost", "host": f"127.0.0.1:{port}", "tls": "none"}],
+            relay={"spool": {"segment_size": "1m", "reserve": reserve},
+                   "queue": {"retry_first": "1s", "retry_most": "1s"}})
+        self.server.start()
+
+    def send(self):
+        """The code of the reply to one message of 100 KB, or to what was refused before it."""
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
+            try:
+                client.sendmail("ada@clinic.example", ["bo@partner.example"], TEXT + "x" * 100_000 + "\r\n")
+            except smtplib.SMTPResponseException as refused:
+                return refused.smtp_code
+            except smtplib.SMTPRecipientsRefused as refused:
+                return next(iter(refused.recipients.values()))[0]
+            return 250
+
+    def fill_up(self):
+        """How many messages were taken before the disk was full for mail."""
+        accepted = 0
+        while (code := self.send()) == 250:
+            accepted += 1
+            self.assertLess(accepted, 1000)
+        self.assertEqual(code, 452)
+        return accepted
+
+    def drains(self, port, accepted):
+        """All of it is delivered, once, and mail is taken again."""
+        self.sink.reset()
+        self.server.routes[0]["host"] = f"127.0.0.1:{port}"
+        self.server.write()
+        self.server.reload()
+        self.assertEqual(self.sink.wait(accepted, 60)["messages"], accepted)
+        proc.wait_until(lambda: self.send() == 250, 30, "mail is taken again")
+        self.assertEqual(self.sink.wait(accepted + 1, 30)["messages"], accepted + 1)
+
+    def test_reserve(self):
+        self.start(proc.free_port(), "8m")
+        accepted = self.fill_up()
+        self.assertGreater(accepted, 20)
+        left = os.statvfs(self.state)
+        self.assertGreaterEqual(left.f_bavail * left.f_frsize, 7 << 20)
+        self.drains(self.sink.port, accepted)
+
+    def test_full_to_the_last_byte(self):
+        """Something else takes what is left: no file can be made, yet deliveries are noted."""
+        self.start(proc.free_port(), "0")
+        for _ in range(5):
+            self.assertEqual(self.send(), 250)
+        other = os.path.join(self.state, "other")
+        with open(other, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 65536)
+            except OSError:
+                pass
+        accepted = 5 + self.fill_up()
+        self.sink.reset()
+        self.server.routes[0]["host"] = f"127.0.0.1:{self.sink.port}"
+        self.server.write()
+        self.server.reload()
+        self.assertEqual(self.sink.wait(accepted, 60)["messages"], accepted)
+        os.unlink(other)
+        proc.wait_until(lambda: self.send() == 250, 30, "mail is taken again")
+        self.server.kill_relay()
+        proc.wait_until(lambda: self.send() == 250, 30, "the next relay takes mail")
+        self.assertEqual(self.sink.wait(accepted + 2, 30)["messages"], accepted + 2)
