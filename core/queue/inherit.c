@@ -155,7 +155,6 @@ adopt(struct spool *spool, void *arg)
 	spool->figures.live_bytes = spool->live.bytes;
 	if (strcmp(past->greatest_id, spool->greatest_id) > 0)
 		memcpy(spool->greatest_id, past->greatest_id, ITEM_ID_SIZE);
-	spool->locked = past->locked;
 	/* Those were in no STATE of ours. */
 	spool->checkpoint = 0;
 	spool->pass.active = false;

@@ -82,6 +82,5 @@ recovery_lock(struct spool *spool, const struct spool_recovery *calls)
 			last = segment;
 		segment->locked = last != NULL;
 	}
-	spool->locked = last != NULL;
 	return 0;
 }

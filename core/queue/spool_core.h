@@ -88,7 +88,6 @@ struct spool {
 	GQueue free; /* of struct segment, in the order they leave */
 	uint64_t next_number, next_slot, next_sequence;
 	uint64_t own_number; /* of this process's first segment */
-	bool locked;         /* some segment is */
 	char greatest_id[ITEM_ID_SIZE];
 	uint64_t checkpoint; /* segments with a lower number are covered by STATE records */
 	struct {
