@@ -23,6 +23,15 @@ clock_monotonic_us(void)
 }
 
 int64_t
+clock_steady_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t
 clock_wall_us(void)
 {
 	struct timespec now;

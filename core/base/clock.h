@@ -8,6 +8,8 @@
 
 int64_t clock_monotonic_ms(void);
 int64_t clock_monotonic_us(void);
+/* Like the monotonic one, and it also runs while the machine sleeps. */
+int64_t clock_steady_us(void);
 int64_t clock_wall_us(void); /* microseconds since 1970, UTC */
 
 #define CLOCK_DATE_SIZE 80

@@ -48,8 +48,8 @@ struct config_spool {
 };
 
 struct config_queue {
-	int64_t retry_first, retry_most, give_up; /* ms */
-	int64_t connections;                      /* all together */
+	int64_t retry_first, retry_most, notice_after, give_up; /* ms */
+	int64_t connections;                                    /* all together */
 	int64_t connections_per_destination, messages_per_connection;
 	int64_t idle_connection, connection_age; /* ms */
 };

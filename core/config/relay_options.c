@@ -165,6 +165,8 @@ static const struct pn_option queue_options[] = {
 	    "Wait before the second attempt at a delivery; later waits double."),
 	PN_OPT_DURATION("retry_most", QUEUE, retry_most, "4h", 10, INT64_C(604800000), 0,
 	    "Longest wait between two attempts."),
+	PN_OPT_DURATION("notice_after", QUEUE, notice_after, "4h", 10, INT64_C(2592000000), 0,
+	    "Age at which the sender is told that a message is late; once."),
 	PN_OPT_DURATION("give_up", QUEUE, give_up, "5d", 10, INT64_C(2592000000), 0,
 	    "Age at which an undelivered message goes back to its sender."),
 	PN_OPT_INT("connections", QUEUE, connections, "1000", 1, 1000000, 0,

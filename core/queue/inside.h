@@ -14,6 +14,7 @@
  *	lineup.c             the order of deliveries to one next hop
  *	transport_maildir.c  deliveries into maildirs, on the job threads
  *	walk.c               all items in steps, for who asks
+ *	steady.c             what time it is, though the clock be set
  *	schedule.c           the order in which items are due
  *
  * An item is freed when all recipients are final and nothing of it is under way: no delivery, no
@@ -43,6 +44,7 @@ struct queue {
 	struct routes *routes;
 	struct schedule schedule;
 	struct loop_timer timer, drain_timer;
+	int64_t clock_offset_us;  /* of the wall's clock to the steady one; 0: not looked yet */
 	int64_t armed_us;         /* what `timer` is set to; INT64_MAX: nothing */
 	GHashTable *destinations; /* by key */
 	uint64_t generation;      /* of settings and routes */
@@ -117,6 +119,14 @@ void queue_end(struct queue *queue);
 /* The delivery needs the bytes in memory until it ends. */
 void queue_pin(struct delivery *delivery);
 
+/* ---- steady.c ---- */
+/* Wall time, for everything that has to do with items. Moves them along when the clock was set. */
+int64_t queue_now(struct queue *queue);
+/* The spool has written it; the offset is of when that began. */
+void steady_accepted(struct queued *queued, int64_t offset_us);
+/* Before a restored item is looked at. */
+void steady_restored(struct queue *queue, struct item *item);
+
 /* ---- outcome.c ---- */
 /* All results are set: logs and marks them, frees the delivery, settles the item. */
 void outcome_note(struct delivery *delivery);
@@ -128,7 +138,7 @@ void outcome_drop(struct delivery *delivery);
 void outcome_take_back(struct delivery *delivery);
 /* When this recipient is tried again, wall time. */
 int64_t outcome_next_due(
-    const struct queue *queue, const struct item *item, const struct item_recipient *recipient);
+    struct queue *queue, const struct item *item, const struct item_recipient *recipient);
 bool outcome_is_too_old(const struct queued *queued, int64_t now);
 
 /* What results come from. */

@@ -57,10 +57,10 @@ keep(struct queued *queued, const char *had, const char *text)
 
 int64_t
 outcome_next_due(
-    const struct queue *queue, const struct item *item, const struct item_recipient *recipient)
+    struct queue *queue, const struct item *item, const struct item_recipient *recipient)
 {
 	const struct queue_settings *settings = &queue->settings;
-	int64_t now = clock_wall_us(), expiry = item->accepted_us + settings->give_up_ms * 1000;
+	int64_t now = queue_now(queue), expiry = item->accepted_us + settings->give_up_ms * 1000;
 	int64_t due = now + schedule_delay_ms(settings->retry_first_ms, settings->retry_most_ms,
 				recipient->attempts) *
 				1000;
@@ -221,7 +221,7 @@ outcome_note(struct delivery *delivery)
 		.route = delivery->destination ? destination_name(delivery->destination) : NULL,
 		.remote = delivery->letter.remote,
 		.tls = delivery->letter.tls,
-		.now = clock_wall_us(),
+		.now = queue_now(queued->queue),
 	};
 	uint32_t *replans = NULL;
 	size_t marked = 0, planned = 0;

@@ -85,6 +85,7 @@ link_item(struct queue *queue, struct item *item)
 {
 	struct queued *queued = g_new0(struct queued, 1);
 
+	(void)queue_now(queue); /* what is here moves before this one comes */
 	queued->queue = queue;
 	queued->item = item;
 	queued->next = queue->items;
@@ -129,7 +130,7 @@ arm(struct queue *queue)
 	if (!first || queue->draining || first->due_us >= queue->armed_us)
 		return;
 	queue->armed_us = first->due_us;
-	ms = (first->due_us - clock_wall_us()) / 1000 + 1;
+	ms = (first->due_us - queue_now(queue)) / 1000 + 1;
 	loop_timer_set(queue->parts.loop, &queue->timer,
 	    ms < 0               ? 0
 	    : ms > LOOK_AGAIN_MS ? LOOK_AGAIN_MS
@@ -294,7 +295,7 @@ send_due(struct queued *queued)
 {
 	struct item *item = queued->item;
 	struct delivery *list = NULL, *next;
-	int64_t now = clock_wall_us();
+	int64_t now = queue_now(queued->queue);
 
 	schedule_remove(&queued->queue->schedule, &queued->entry);
 	change_expire(queued, now);
@@ -322,7 +323,7 @@ due_fire(struct loop_timer *timer)
 {
 	struct queue *queue = (struct queue *)(void *)((char *)timer -
 						       offsetof(struct queue, timer));
-	int64_t now = clock_wall_us();
+	int64_t now = queue_now(queue);
 	struct schedule_entry *first;
 
 	queue->armed_us = INT64_MAX;
@@ -341,6 +342,7 @@ due_fire(struct loop_timer *timer)
 struct acceptance {
 	struct spool_request request; /* first */
 	struct queued *queued;
+	int64_t clock_offset_us;
 	queue_accepted_fn *done;
 	void *arg;
 };
@@ -368,6 +370,7 @@ accepted(struct spool_request *request, int r)
 	struct queue *queue = queued->queue;
 
 	queue->accepting--;
+	steady_accepted(queued, acceptance->clock_offset_us);
 	acceptance->done(acceptance->arg, r, queued->item);
 	g_free(acceptance);
 	if (r < 0) {
@@ -392,6 +395,7 @@ queue_accept(struct queue *queue, struct item *item, queue_accepted_fn *done, vo
 
 	acceptance->queued = link_item(queue, item);
 	acceptance->queued->accepting = acceptance->queued->grown = true;
+	acceptance->clock_offset_us = queue->clock_offset_us;
 	acceptance->done = done;
 	acceptance->arg = arg;
 	acceptance->request = (struct spool_request){
@@ -407,8 +411,10 @@ queue_accept(struct queue *queue, struct item *item, queue_accepted_fn *done, vo
 void
 queue_restore(struct queue *queue, struct item *item)
 {
-	struct queued *queued = link_item(queue, item);
+	struct queued *queued;
 
+	steady_restored(queue, item);
+	queued = link_item(queue, item);
 	for (size_t i = 0; i < item->envelope.count; i++)
 		if (item->recipients[i].state == ITEM_SENDING)
 			item->recipients[i].state = ITEM_WAITING;
