@@ -44,7 +44,7 @@
  * while the process lives. No mutable globals: what changes lives in pn_state().
  *
  * A hook may block unless it is flagged PN_QUICK. One that does not return in time is left behind:
- *the entry's on_fault speaks, what it may read stays as it is until it returns, and changing calls
+ * the entry's on_fault speaks, what it may read stays as it is until it returns, and changing calls
  * answer -ECANCELED. A crash in a hook costs the client its connection (it tries again; a message
  * that has crashed an entry twice gets a 451) and the relay a restart within a second; what was
  * acknowledged stays safe. A quick hook that does not return ends the relay in the same way, after
@@ -158,6 +158,8 @@ struct pn_module {
 	 * What is worth computing once per settings (compiled patterns): `*ret` comes back from
 	 * pn_derived(). 0, or a negative errno after pn_complain(). Freed by `release`. Once per
 	 * distinct effective settings, from any thread that may block; `release` from any thread.
+	 * Combinations of overrides that turn up with a message are prepared in the time of the
+	 * hook that wants them: its deadline counts, and its on_fault answers where it fails.
 	 */
 	int (*prepare)(struct pn_check *check, const void *settings, void **ret);
 	void (*release)(void *derived);

@@ -123,10 +123,10 @@
  *    that become free together. Each is durably overwritten (its first commit) or deleted (folder
  *    synced) before the next one is touched.
  * A message that was moved is unfinished in the segment where it is now, and no longer in the one
- *it came from. Of that the old record may be left until the file is overwritten; whatever says that
- * the message is finished is younger than both, so rule 1 keeps it until both are gone.
- * A free file still looks like a segment; found after a restart it is read again, all its messages
- * are finished, and it is free again.
+ * it came from. Of that the old record may be left until the file is overwritten; whatever says
+ *that the message is finished is younger than both, so rule 1 keeps it until both are gone. A free
+ *file still looks like a segment; found after a restart it is read again, all its messages are
+ *finished, and it is free again.
  *
  * TWO PROCESSES may write at the same time, while one follows the other. The one that begins takes
  * lock.next and the next number N from `writer`; its segments and records are numbered from N*2^32
