@@ -5,12 +5,15 @@
     tests/run.py --build build [--only unit,system,talk,fuzz,tree] [--match TEXT] [--fuzz-seconds N]
     tests/run.py --build build --only torture
 
-The second runs the system tests that say TORTURE = True, with many more rounds.
+The second runs the system tests that say TORTURE = True, with many more rounds, one after the other.
+Otherwise several programs and modules of tests run at a time, as many of them wait more than they
+work; those that say SLOW = True begin first. What each prints comes when it has ended.
 
 The last line is "N passed, N failed", with ", N skipped" behind it where a test could not run here;
 what was skipped and why is said above it. Exit status 0 only when nothing failed.
 """
 import argparse
+import concurrent.futures
 import importlib
 import os
 import pathlib
@@ -25,6 +28,8 @@ TREE = TESTS.parent
 sys.path.insert(0, str(TREE))
 
 UNIT_SECONDS = 240
+MODULE_SECONDS = 900
+AT_A_TIME = (os.cpu_count() or 1) + 1
 
 
 class Count:
@@ -75,28 +80,41 @@ def variable(build, name):
     return out
 
 
+def at_a_time(work, what, count):
+    """work(one of them) gives the arguments of Count.add and what is to be printed."""
+    with concurrent.futures.ThreadPoolExecutor(AT_A_TIME) as pool:
+        for future in concurrent.futures.as_completed([pool.submit(work, one) for one in what]):
+            text, *result = future.result()
+            print(text, flush=True)
+            count.add(*result)
+
+
+def run(command, seconds, **more):
+    """What it said, and its status, which is a text where it did not end."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=seconds, check=False, **more)
+        return done.stdout.decode(errors="replace"), done.returncode
+    except subprocess.TimeoutExpired as late:
+        return (late.stdout or b"").decode(errors="replace"), "not finished in time"
+
+
 def run_unit(build, count, args):
     prefix = ["setarch", os.uname().machine, "-R"] if "thread" in variable(build, "SANITIZERS") else []
-    for name in variable(build, "UNIT_TESTS"):
-        if args.match and args.match not in name:
-            continue
+
+    def one(name):
         began = time.monotonic()
-        try:
-            done = subprocess.run(prefix + [str(build / name)], cwd=build, env=environment(build),
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  timeout=UNIT_SECONDS, check=False)
-            out, status = done.stdout.decode(errors="replace"), done.returncode
-        except subprocess.TimeoutExpired as late:
-            out, status = (late.stdout or b"").decode(errors="replace"), "not finished in time"
+        out, status = run(prefix + [str(build / name)], UNIT_SECONDS, cwd=build, env=environment(build))
         found = re.search(r"Checks: (\d+), Failures: (\d+), Errors: (\d+)", out)
         checks, bad = (int(found[1]), int(found[2]) + int(found[3])) if found else (0, 0)
-        print(f"{name}: {checks - bad} of {checks} in {time.monotonic() - began:.1f} s", flush=True)
+        text = f"{name}: {checks - bad} of {checks} in {time.monotonic() - began:.1f} s"
         failed = [f"{name}: {line}" for line in out.splitlines() if re.search(r":[FE]:", line)]
         if status != 0 and not failed:
             failed = [f"{name}: ended with {status}"]
-        if failed:
-            print(out)
-        count.add(checks - bad, failed)
+        return f"{text}\n{out}" if failed else text, checks - bad, failed
+
+    at_a_time(one, [name for name in variable(build, "UNIT_TESTS")
+                    if not args.match or args.match in name], count)
 
 
 class Result(unittest.TextTestResult):
@@ -133,39 +151,48 @@ def select(suite, match):
     return chosen
 
 
-def run_modules(names, build, count, args):
+def run_module(name, build, count, match):
     os.environ.update(environment(build))
-    suite = unittest.TestSuite()
-    for name in names:
-        suite.addTests(unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name)))
-    run_suite(select(suite, args.match) if args.match else suite, count)
+    suite = unittest.defaultTestLoader.loadTestsFromModule(importlib.import_module(name))
+    run_suite(select(suite, match) if match else suite, count)
 
 
-def run_system(build, count, args):
-    names = sorted(path.stem for path in (TESTS / "system").glob("test_*.py"))
-    run_modules([f"tests.system.{name}" for name in names], build, count, args)
+def run_modules(names, build, count, args):
+    """Each in a process of its own, which prints its count as this one does."""
+    def one(name):
+        command = [sys.executable, __file__, "--build", str(build), "--module", name,
+                   "--fuzz-seconds", args.fuzz_seconds] + (["--match", args.match] if args.match else [])
+        out, status = run(command, MODULE_SECONDS)
+        *lines, last = out.rstrip("\n").split("\n")
+        found = re.match(r"(\d+) passed, (\d+) failed", last)
+        if not found:
+            return out, 0, [f"{name}: ended with {status}"]
+        told = {word: [line[len(word) + 1:] for line in lines if line.startswith(word + " ")]
+                for word in ("FAILED", "SKIPPED")}
+        text = "\n".join(line for line in lines if not line.startswith(("FAILED ", "SKIPPED ")))
+        return text, int(found[1]), told["FAILED"], told["SKIPPED"]
+
+    at_a_time(one, names, count)
+
+
+def modules_of(parts):
+    """Of these parts, those that take long first."""
+    files = sorted((TESTS / "system").glob("test_*.py")) if "system" in parts else []
+    slow = [path for path in files if "\nSLOW = True\n" in path.read_text()]
+    return ([f"tests.system.{path.stem}" for path in slow]
+            + [MODULES[part] for part in parts if part in MODULES]
+            + [f"tests.system.{path.stem}" for path in files if path not in slow])
 
 
 def run_torture(build, count, args):
     os.environ["POSTERN_TORTURE"] = "1"
-    run_modules([f"tests.system.{path.stem}" for path in sorted((TESTS / "system").glob("test_*.py"))
-                 if "\nTORTURE = True\n" in path.read_text()], build, count, args)
+    for path in sorted((TESTS / "system").glob("test_*.py")):
+        if "\nTORTURE = True\n" in path.read_text():
+            run_module(f"tests.system.{path.stem}", build, count, args.match)
 
 
-def run_talk(build, count, args):
-    run_modules(["tests.lib.talk_tests"], build, count, args)
-
-
-def run_fuzz(build, count, args):
-    run_modules(["tests.fuzz.smoke"], build, count, args)
-
-
-def run_tree(build, count, args):
-    run_modules(["tests.tree"], build, count, args)
-
-
-PARTS = {"unit": run_unit, "tree": run_tree, "talk": run_talk, "system": run_system, "fuzz": run_fuzz}
-EXTRA = {"torture": run_torture}
+MODULES = {"tree": "tests.tree", "talk": "tests.lib.talk_tests", "fuzz": "tests.fuzz.smoke"}
+PARTS = ["unit", "system", *MODULES]
 
 
 def main():
@@ -174,14 +201,27 @@ def main():
     parser.add_argument("--only", default=",".join(PARTS))
     parser.add_argument("--match", help="only tests whose name has this text")
     parser.add_argument("--fuzz-seconds", default="10")
+    parser.add_argument("--module", help="only this module of tests, in this process")
     args = parser.parse_args()
     build = args.build.resolve()
     os.environ["FUZZ_SECONDS"] = args.fuzz_seconds
-    subprocess.run(["make", "-s", "-C", str(build), f"-j{os.cpu_count()}", "tests-build"], check=True)
     count = Count()
-    for part in args.only.split(","):
-        print(f"== {part}", flush=True)
-        (PARTS | EXTRA)[part](build, count, args)
+    if args.module:
+        run_module(args.module, build, count, args.match)
+        return count.finish()
+    subprocess.run(["make", "-s", "-C", str(build), f"-j{os.cpu_count()}", "tests-build"], check=True)
+    parts = args.only.split(",")
+    unknown = set(parts) - {*PARTS, "torture"}
+    if unknown:
+        parser.error(f"--only: {', '.join(unknown)}: none of {', '.join(PARTS)}, torture")
+    if "torture" in parts:
+        run_torture(build, count, args)
+    if "unit" in parts:
+        print("== unit", flush=True)
+        run_unit(build, count, args)
+    if modules_of(parts):
+        print(f"== {', '.join(part for part in parts if part not in ('unit', 'torture'))}", flush=True)
+        run_modules(modules_of(parts), build, count, args)
     return count.finish()
 
 

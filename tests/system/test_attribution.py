@@ -9,6 +9,8 @@ import time
 from tests.lib import proc
 from tests.lib.case import RelayCase
 
+SLOW = True
+
 OPEN = {"tls": "none", "auth": "off"}
 
 

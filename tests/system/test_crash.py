@@ -13,6 +13,8 @@ from tests.lib.case import RelayCase
 from tests.lib.postern import File
 from tests.lib.traffic import Load, Sink
 
+SLOW = True
+
 ROUNDS = 30
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 # Deliveries without a written mark at one moment: on each connection those under way, and what

@@ -9,6 +9,8 @@ from tests.lib import proc
 from tests.lib.case import RelayCase
 from tests.lib.hosts import Hosts
 
+SLOW = True
+
 TEXT = "From: ada@clinic.example\r\nSubject: x\r\nMessage-ID: <one@clinic.example>\r\n\r\nbody\r\n"
 LATER = {"retry_first": "1h", "retry_most": "1h"}
 

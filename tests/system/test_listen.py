@@ -7,6 +7,8 @@ import smtplib
 from tests.lib import proc
 from tests.lib.case import RelayCase
 
+SLOW = True
+
 MESSAGES = 15
 
 
@@ -51,7 +53,7 @@ class Listen(RelayCase):
         relay = self.start(wait="200ms")
         self.deliver(relay)
         relay.ctl("upgrade")
-        proc.wait_until(lambda: " relay-left " in relay.log(), 40, "the old relay has left")
+        proc.wait_until(lambda: "=relay-left " in relay.log(), 40, "the old relay has left")
         self.assert_all_heard()
         self.assertNotIn("outcomes-dropped", relay.log())
 
