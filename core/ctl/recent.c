@@ -60,13 +60,26 @@ snapshot(struct buf *ret)
 	return r < 0 ? r : buf_add(ret, ring.bytes, ring.used - first);
 }
 
+/* In quotes stands what others have said, who may well say " id=...". */
 static bool
 speaks_of(struct pn_slice line, const char *field, size_t len)
 {
-	const char *at = memmem(line.data, line.len, field, len);
-	const char *end = line.data + line.len;
+	bool quoted = false;
 
-	return at && (at + len == end || at[len] == ' ' || at[len] == '\n');
+	for (size_t i = 0; i + len <= line.len; i++) {
+		const char *at = line.data + i;
+
+		if (quoted && *at == '\\') {
+			i++;
+			continue;
+		}
+		if (*at == '"')
+			quoted = !quoted;
+		if (!quoted && memcmp(at, field, len) == 0 &&
+		    (i + len == line.len || at[len] == ' ' || at[len] == '\n'))
+			return true;
+	}
+	return false;
 }
 
 int

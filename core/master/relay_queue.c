@@ -286,7 +286,7 @@ read_order(json_t *body, struct sweep_order *order, struct buf *scope, struct pn
 	order->hold.owner = order->who;
 	order->hold.reason = order->reason;
 	order->hold.since_us = now;
-	order->hold.until_us = hold_ms > 0 ? now + hold_ms * 1000 : 0;
+	order->hold.until_us = item_hold_end(now, hold_ms);
 	return 0;
 }
 

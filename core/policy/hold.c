@@ -16,6 +16,14 @@ static const enum item_hold_end ends[] = {
 	[PN_HOLD_DELETE] = ITEM_HOLD_DELETE,
 };
 
+bool
+hold_is_exposed(const struct pn_txn *txn)
+{
+	bool wanted = txn->somebody_wants || txn->want.wanted > 0;
+
+	return wanted && !generation_core(txn->generation)->relay.spool.encrypt_with;
+}
+
 struct item *
 hold_item(struct pn_txn *txn, const struct ruling *ruling)
 {
@@ -33,7 +41,7 @@ hold_item(struct pn_txn *txn, const struct ruling *ruling)
 		.reason = ruling->text ? arena_text(&item->arena, ruling->text) : NULL,
 		.owner = item->resume,
 		.since_us = now,
-		.until_us = ruling->hold_ms > 0 ? now + ruling->hold_ms * 1000 : 0,
+		.until_us = item_hold_end(now, ruling->hold_ms),
 		.end = ends[ruling->hold_end],
 	};
 	for (size_t i = 0; i < item->envelope.count; i++)
@@ -124,14 +132,39 @@ place_of(const struct pn_txn *txn, const struct mail_recipient *recipient, const
 	return *gone < count ? indices[(*gone)++] : ITEM_NOBODY;
 }
 
+/* Those that the message has already are somebody else's business; but somebody has to be left. */
+static void
+drop_known(struct pn_txn *txn, const struct item *parent)
+{
+	struct mail_envelope *envelope = &txn->envelope;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < envelope->count; i++) {
+		const struct mail_recipient *recipient = &envelope->recipients[i];
+		bool known = recipient->before == 0 &&
+			     mail_envelope_find(&parent->envelope, recipient->address) >= 0;
+
+		if (known && (kept > 0 || i + 1 < envelope->count))
+			continue;
+		if (txn->plans)
+			txn->plans->of[kept] = txn->plans->of[i];
+		envelope->recipients[kept++] = *recipient;
+	}
+	envelope->count = kept;
+}
+
 struct item *
 hold_child(struct pn_txn *txn, const struct item *parent, const uint32_t *indices, size_t count,
     const struct ruling *held)
 {
-	struct item *child = held ? hold_item(txn, held) : txn_to_item(txn);
+	struct item *child;
 	uint32_t *replaced;
 	size_t gone = 0;
 
+	if (held && hold_is_exposed(txn))
+		return NULL;
+	drop_known(txn, parent);
+	child = held ? hold_item(txn, held) : txn_to_item(txn);
 	if (!child)
 		return NULL;
 	if (held) {

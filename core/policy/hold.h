@@ -8,6 +8,11 @@
 
 #include <core/policy/plans.h>
 
+/*
+ * Somebody wants protection, and held mail would lie on the disk in clear: it must not be held.
+ * The checker refuses such a configuration; settings in the database may still come to it.
+ */
+bool hold_is_exposed(const struct pn_txn *txn);
 /* The message as it stands, every recipient held as the ruling says; NULL: no memory. */
 struct item *hold_item(struct pn_txn *txn, const struct ruling *ruling);
 /*
@@ -24,7 +29,8 @@ int hold_resume(struct generation *generation, const struct item *item, const ui
     size_t count, struct pn_txn **ret, size_t *ret_from, struct mail_fixups *ret_how);
 /*
  * The rest of the chain has passed, or (`held`) another entry holds it. The item that takes the
- * recipients over; NULL: no memory.
+ * recipients over; NULL: no memory, or it must not be held. Whom an entry added and the message has
+ * already, still held or long gone on, is not added again.
  */
 struct item *hold_child(struct pn_txn *txn, const struct item *parent, const uint32_t *indices,
     size_t count, const struct ruling *held);

@@ -4,6 +4,7 @@
  *
  * Called when a generation is built and when a hook chooses.
  */
+#include <core/policy/entry.h>
 #include <core/policy/provider.h>
 #include <errno.h>
 #include <glib.h>
@@ -113,7 +114,7 @@ static bool
 anybody_selects(const struct chain_entry *entries, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (entries[i].module && entries[i].config->enabled &&
+		if (entries[i].module && entry_may_run(&entries[i]) &&
 		    entries[i].hooks[PN_STAGE_SELECT])
 			return true;
 	return false;
@@ -155,7 +156,7 @@ check_holds(const struct generation *generation, const struct chain_entry *entri
 	const struct chain_entry *holder = NULL, *wanting = NULL;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!entries[i].module || !entries[i].config->enabled)
+		if (!entries[i].module || !entry_may_run(&entries[i]))
 			continue;
 		if (entries[i].module->flags & PN_HOLDS)
 			holder = &entries[i];
@@ -178,7 +179,7 @@ providers_warn(const struct generation *generation, struct diags *diags)
 
 	check_holds(generation, entries, count, diags);
 	for (size_t i = 0; i < count; i++) {
-		if (!entries[i].module || !entries[i].config->enabled)
+		if (!entries[i].module || !entry_may_run(&entries[i]))
 			continue;
 		if (entries[i].module->flags & PN_WANTS && !selects)
 			diag_add(diags, DIAG_WARNING, entries[i].config->mark,

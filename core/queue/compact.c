@@ -90,6 +90,16 @@ leave_alone(struct segment *segment)
 	segment->unmovable = true;
 }
 
+/* What may pass, like too many open files, is tried again; else the segment stays as it is. */
+static void
+put_off(struct spool *spool, struct segment *segment, int r)
+{
+	if (r == -EBADMSG || r == -EIO || r == -E2BIG || r == -ENOKEY)
+		leave_alone(segment);
+	else
+		spool->compact_at_ms = clock_monotonic_ms() + RETRY_MS;
+}
+
 static int
 copy(struct spool *spool, const struct source *source, const struct live *live)
 {
@@ -97,7 +107,7 @@ copy(struct spool *spool, const struct source *source, const struct live *live)
 	int r = make_copy(spool, source, live, op);
 
 	if (r < 0) {
-		leave_alone(live->segment);
+		put_off(spool, live->segment, r);
 	} else {
 		r = tail_write(spool, op);
 		if (r < 0)
@@ -145,15 +155,15 @@ step(struct spool *spool, const struct segment *segment, const struct source *so
 		r = copy(spool, source, some[i]);
 }
 
-/* False: it cannot be read. */
-static bool
+static int
 empty(struct spool *spool, const struct segment *segment)
 {
 	char path[SPOOL_PATH];
 	struct source source;
+	int r = spool_keys_open(spool, &segment->wrap, &source.cipher);
 
-	if (spool_keys_open(spool, &segment->wrap, &source.cipher) < 0)
-		return false;
+	if (r < 0)
+		return r;
 	spool_segment_path(spool, segment->slot, path);
 	source.fd = spool->io->open(spool->io->arg, path, O_RDONLY);
 	if (source.fd >= 0) {
@@ -161,13 +171,14 @@ empty(struct spool *spool, const struct segment *segment)
 		spool->io->close(spool->io->arg, source.fd);
 	}
 	cipher_free(&source.cipher);
-	return source.fd >= 0;
+	return MIN(source.fd, 0);
 }
 
 bool
 compact_run(struct spool *spool)
 {
 	struct segment *segment;
+	int r;
 
 	if (spool->copying > 0) /* the next commit syncs them */
 		return true;
@@ -179,9 +190,8 @@ compact_run(struct spool *spool)
 	spool->compact_due = segment != NULL;
 	if (!segment)
 		return false;
-	if (!empty(spool, segment)) {
-		leave_alone(segment);
-		return true;
-	}
+	r = empty(spool, segment);
+	if (r < 0)
+		put_off(spool, segment, r);
 	return spool->copying > 0 || clock_monotonic_ms() >= spool->compact_at_ms;
 }

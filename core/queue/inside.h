@@ -105,6 +105,8 @@ struct delivery {
 };
 
 /* ---- queue.c ---- */
+/* Into the schedule, for the first recipient who waits. */
+void queue_wait_for_due(struct queued *queued);
 /* Something of the item has ended: finish it, report, or wait for what is due next. May free it. */
 void queue_settle(struct queued *queued);
 bool queue_is_due(const struct item_recipient *recipient, int64_t now);

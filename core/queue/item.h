@@ -44,6 +44,13 @@ struct item_hold {
 	enum item_hold_end end;
 };
 
+/* until_us of a hold that begins now: 0, for ever, also where no clock gets that far. */
+static inline int64_t
+item_hold_end(int64_t now_us, int64_t ms)
+{
+	return ms <= 0 || ms > (INT64_MAX - now_us) / 1000 ? 0 : now_us + ms * 1000;
+}
+
 struct item_recipient {
 	struct mail_recipient *envelope; /* into the item's envelope, same index */
 	enum item_state state;

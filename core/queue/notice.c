@@ -198,10 +198,18 @@ fill_recipients(const struct queued *queued, struct dsn_recipient *ret)
 	}
 }
 
+/* Held as it came, and somebody wants protection for it. */
+static bool
+is_unprotected(const struct item *item, uint32_t index)
+{
+	return item->resume && (item->wanted || item->want.wanted > 0 ||
+				   item->envelope.recipients[index].want.wanted > 0);
+}
+
 /*
  * What the recipients of this report were to get, and nobody else's rendering. The way back is not
  * what was demanded for them, so of mail with a demand the header alone is quoted, and nothing of
- * mail that could not be protected at all.
+ * mail that could not be protected at all, or was held before that was tried.
  */
 static void
 quote(const struct item *item, uint32_t index, struct dsn_report *ret)
@@ -210,7 +218,7 @@ quote(const struct item *item, uint32_t index, struct dsn_report *ret)
 	struct mail_rendering rendering = item_rendering(item, index);
 
 	/* Without it where the spool's copy is damaged. */
-	if (item->bytes && !plan->unserved)
+	if (item->bytes && !plan->unserved && !is_unprotected(item, index))
 		ret->original = pn_slice(item->bytes->data + rendering.offset, rendering.len);
 	ret->quote_most = mail_demand_is_any(&plan->demand) ? 0 : QUOTE_MOST;
 }

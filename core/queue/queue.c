@@ -137,8 +137,8 @@ arm(struct queue *queue)
 				 : ms);
 }
 
-static void
-wait_for_due(struct queued *queued)
+void
+queue_wait_for_due(struct queued *queued)
 {
 	const struct item *item = queued->item;
 	int64_t due = INT64_MAX;
@@ -184,7 +184,7 @@ queue_settle(struct queued *queued)
 	if (queued->deliveries == 0 && !queued->accepting)
 		queue_drop_bytes(queued);
 	pack(queued);
-	wait_for_due(queued);
+	queue_wait_for_due(queued);
 }
 
 /* ---- sending ----------------------------------------------------------------------------------

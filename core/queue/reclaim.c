@@ -30,6 +30,7 @@ find_free(struct spool *spool)
 		 */
 		behind_locked |= segment->locked;
 		if (behind_locked && segment->number < spool->own_number) {
+			segment->kept = !segment->locked;
 			in_use = segment->number;
 			continue;
 		}
@@ -86,19 +87,25 @@ write_state(struct spool *spool, const struct segment *segment)
 	return r;
 }
 
-/* The next one that has messages left; those that have emptied meanwhile leave in their turn. */
+/*
+ * The next one that has messages left, or is kept without any; those that have emptied meanwhile
+ * leave in their turn. Of the tail what it has so far is said.
+ */
 static const struct segment *
 next_of_pass(struct spool *spool)
 {
 	for (guint i = 0; i < spool->segments->len; i++) {
 		const struct segment *segment = g_ptr_array_index(spool->segments, i);
 
-		if (segment->number < spool->pass.next || segment->live_count == 0)
+		if (segment->number < spool->pass.next ||
+		    (segment->live_count == 0 && !segment->kept))
 			continue;
-		if (segment->number >= spool->pass.start)
+		if (segment->number > spool->pass.last)
 			break;
 		if (segment->number != spool->pass.next)
 			spool->pass.to = UINT64_MAX;
+		if (segment == spool->tail)
+			spool->pass.to = MIN(spool->pass.to, segment->end);
 		return segment;
 	}
 	return NULL;
@@ -109,6 +116,8 @@ begin_pass(struct spool *spool)
 {
 	spool->pass.active = true;
 	spool->pass.start = spool->tail ? spool->tail->number : spool->next_number;
+	/* What was lost may have been about the tail's own messages. */
+	spool->pass.last = spool->pass.start - (spool->tail && spool->checkpoint_wanted ? 0 : 1);
 	spool->pass.next = 0;
 	spool->pass.to = UINT64_MAX;
 	spool->pass.failures = spool->figures.sync_failures;
@@ -120,6 +129,9 @@ checkpoint_step(struct spool *spool)
 	const struct segment *segment;
 	int r = 0;
 
+	/* A copy in the tail counts from its sync on: not behind a STATE that does not have it. */
+	if (spool->checkpoint_wanted && spool->tail && tail_sync(spool) < 0)
+		return;
 	if (!spool->pass.active || spool->checkpoint_wanted)
 		begin_pass(spool);
 	/* What was lost is said again before anything else is answered. */
@@ -150,15 +162,22 @@ worth_it(const struct spool *spool, uint64_t blocked)
 
 /* ---- leaving ---- */
 
-static void
+/* False: it stays, and is still the first to leave. */
+static bool
 delete_file(struct spool *spool, struct segment *segment)
 {
 	char path[SPOOL_PATH];
+	int r;
 
 	spool_segment_path(spool, segment->slot, path);
-	spool->io->remove(spool->io->arg, path);
-	spool->io->sync_folder(spool->io->arg, spool->directory);
+	r = spool->io->remove(spool->io->arg, path);
+	if (r == 0 || r == -ENOENT)
+		r = spool->io->sync_folder(spool->io->arg, spool->directory);
+	if (r < 0)
+		return false;
+	g_queue_pop_head(&spool->free);
 	spool_segment_remove(spool, segment);
+	return true;
 }
 
 /* Too many, or one that cannot be used again and has to wait for those before it. */
@@ -183,8 +202,9 @@ trim(struct spool *spool)
 		/* The one before it, overwritten by the tail, must be so on disk. */
 		if (spool->tail_dirty && tail_sync(spool) < 0)
 			return false;
-		segment = g_queue_pop_head(&spool->free);
-		delete_file(spool, segment);
+		segment = g_queue_peek_head(&spool->free);
+		if (!delete_file(spool, segment))
+			return false;
 	}
 	return false;
 }
@@ -204,14 +224,16 @@ reclaim_run(struct spool *spool)
 }
 
 struct segment *
-reclaim_take(struct spool *spool)
+reclaim_first(struct spool *spool)
 {
-	struct segment *segment = g_queue_peek_head(&spool->free), *ret;
+	struct segment *segment = g_queue_peek_head(&spool->free);
 
-	if (!segment || segment->unusable)
-		return NULL;
+	return segment && !segment->unusable ? segment : NULL;
+}
+
+void
+reclaim_taken(struct spool *spool, struct segment *segment)
+{
 	g_queue_pop_head(&spool->free);
-	ret = g_memdup2(segment, sizeof(*segment));
 	spool_segment_remove(spool, segment);
-	return ret;
 }

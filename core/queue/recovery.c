@@ -440,6 +440,12 @@ read_segment(struct recovery *rec, struct segment *segment)
 		cipher_free(&cipher);
 		return 0;
 	}
+	/*
+	 * A process that was killed may have left what is not on the disk yet. What is read here
+	 * counts at once: by a COPY the place it came from may be used again. A disk that cannot
+	 * sync says so with the next commit, too.
+	 */
+	(void)io->sync(io->arg, rec->fd);
 	r = io->size(io->arg, rec->fd, &size);
 	if (r == 0)
 		r = scan_segment(io, rec->fd, segment, cipher, MIN(size, segment->size), &handler);

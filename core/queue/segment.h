@@ -58,6 +58,7 @@ struct segment {
 	 * and `live` is empty. It stays as it is, and so does what older processes wrote behind it.
 	 */
 	bool locked;
+	bool kept; /* may have nothing unfinished, and stays because one before it is locked */
 };
 
 #endif

@@ -94,6 +94,7 @@ struct spool {
 		bool active;
 		uint64_t start;    /* what the checkpoint will be */
 		uint64_t next, to; /* segment and offset that the next STATE goes up to */
+		uint64_t last;     /* the youngest segment that it is about */
 		uint64_t failures;
 	} pass;                 /* the checkpoint being written */
 	bool reclaim_due;       /* a segment has emptied, or a new one was begun */
@@ -192,8 +193,10 @@ int spool_keys_open(struct spool *spool, const struct cipher_wrap *wrap, struct 
 /* reclaim.c */
 /* After each commit. True if there is more to do. */
 bool reclaim_run(struct spool *spool);
-/* A free segment to be used again, or NULL. It is out of the list; `ret` becomes the caller's. */
-struct segment *reclaim_take(struct spool *spool);
+/* The free segment to be used again next, or NULL. It leaves only when its file is overwritten. */
+struct segment *reclaim_first(struct spool *spool);
+/* It is, or its file is gone: forgotten and freed. */
+void reclaim_taken(struct spool *spool, struct segment *segment);
 
 /* compact.c */
 /* Behind reclaim_run(). True if there is more to do, at the latest after a commit. */

@@ -34,6 +34,16 @@ move_item(struct queued *queued, int64_t by)
 	}
 }
 
+/* A hold ends at the time that somebody has said, whatever the clock was then. */
+static bool
+is_held(const struct item *item)
+{
+	for (size_t i = 0; i < item->envelope.count; i++)
+		if (item->recipients[i].hold)
+			return true;
+	return false;
+}
+
 /*
  * All by the same, so the heap keeps its order; but those that the spool is writing at the moment,
  * which it reads on a thread of its own.
@@ -48,6 +58,9 @@ move_all(struct queue *queue, int64_t by)
 			move_item(queued, by);
 	if (queue->armed_us != INT64_MAX)
 		queue->armed_us += by;
+	for (struct queued *queued = queue->items; queued; queued = queued->next)
+		if (queued->entry.place && is_held(queued->item))
+			queue_wait_for_due(queued);
 	snprintf(seconds, sizeof(seconds), "%.3f", (double)by / 1e6);
 	log_event(PN_LOG_WARNING, "clock-set", "seconds", seconds, NULL);
 }

@@ -294,7 +294,7 @@ create(struct spool *spool, const struct segment_header *header, uint64_t slot)
 
 /* The header of a file used again is synced with the first records. */
 static int
-reuse(struct spool *spool, const struct segment_header *header, uint64_t slot)
+reuse(struct spool *spool, const struct segment_header *header, uint64_t slot, bool *ret_gone)
 {
 	const struct segment_io *io = spool->io;
 	char path[SPOOL_PATH];
@@ -307,10 +307,11 @@ reuse(struct spool *spool, const struct segment_header *header, uint64_t slot)
 	r = segment_header_store(io, fd, header);
 	if (r < 0) {
 		io->close(io->arg, fd);
-		io->remove(io->arg, path);
-		io->sync_folder(io->arg, spool->directory);
+		*ret_gone = io->remove(io->arg, path) == 0 &&
+			    io->sync_folder(io->arg, spool->directory) == 0;
 		return r;
 	}
+	*ret_gone = true;
 	return fd;
 }
 
@@ -353,23 +354,27 @@ static int
 obtain(
     struct spool *spool, const struct segment_header *header, bool for_append, struct segment **ret)
 {
-	uint64_t size = header->size;
-	struct segment *segment = size == spool->segment_size ? reclaim_take(spool) : NULL;
-	bool again = segment != NULL;
+	uint64_t size = header->size, slot;
+	struct segment *old = size == spool->segment_size ? reclaim_first(spool) : NULL, *segment;
+	bool gone = false;
 	int r;
 
-	if (!segment) {
+	if (old) {
+		slot = old->slot;
+		r = reuse(spool, header, slot, &gone);
+		/* Else it is still a segment of old, and first in the order of those that leave. */
+		if (gone)
+			reclaim_taken(spool, old);
+	} else {
 		if (for_append && !space_for(spool, size))
 			return -ENOSPC;
-		segment = g_new0(struct segment, 1);
-		segment->slot = spool->next_slot++;
+		slot = spool->next_slot++;
+		r = create(spool, header, slot);
 	}
-	r = again ? reuse(spool, header, segment->slot) : create(spool, header, segment->slot);
-	if (r < 0) {
-		g_free(segment);
+	if (r < 0)
 		return r;
-	}
-	*segment = (struct segment){ .slot = segment->slot,
+	segment = g_new0(struct segment, 1);
+	*segment = (struct segment){ .slot = slot,
 		.number = header->number,
 		.epoch = header->epoch,
 		.size = size,

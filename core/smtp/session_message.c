@@ -71,6 +71,9 @@ hold(struct session *session, const struct ruling *ruling)
 {
 	struct mail_fixups how = fixups(session);
 
+	if (hold_is_exposed(session->txn))
+		return refuse(session, 451, "4.7.1",
+		    "Cannot be held, for want of relay.spool.encrypt_with", ruling->entry);
 	session->item = hold_item(session->txn, ruling);
 	if (!session->item)
 		return refuse_errno(session, -ENOMEM);

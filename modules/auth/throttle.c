@@ -8,6 +8,7 @@
 #include "throttle.h"
 #include <errno.h>
 #include <glib.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,11 +51,21 @@ throttle_free(struct throttle **throttle)
 	*throttle = NULL;
 }
 
-/* No client is called "", so the counters of users and of pairs do not meet. */
+/*
+ * No client is called "", so the counters of users and of pairs do not meet. Of domains that are
+ * not ASCII there are any number of spellings (UTS 46) for one and the same: they share their
+ * counters.
+ */
 static void
 make_key(char key[KEY_SIZE], const char *client, const char *user)
 {
-	snprintf(key, KEY_SIZE, "%s %s", client, user);
+	const char *domain = strrchr(user, '@');
+	bool spelt = false;
+
+	for (const char *at = domain; at && *at; at++)
+		spelt |= !g_ascii_isprint(*at);
+	snprintf(key, KEY_SIZE, "%s %.*s%s", client, spelt ? (int)(domain - user) : INT_MAX, user,
+	    spelt ? "@*" : "");
 	for (char *at = key; *at; at++)
 		*at = g_ascii_tolower(*at);
 }

@@ -4,7 +4,7 @@
  * does. Everything is written by the spool itself.
  *
  *	spoolgen fill FOLDER MESSAGES [BYTES [SECONDS]]
- *		each with BYTES (2048) and due in SECONDS (86400) from now or up to as much later
+ *		each with BYTES (2048) and due in SECONDS (36000) from now or up to as much later
  *	spoolgen load FOLDER
  *		says how long it takes until a queue has them all, and the memory for each
  */
@@ -207,7 +207,7 @@ main(int argc, char **argv)
 	for (size_t i = 24; i < size; i++)
 		body->data[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
 	body->len = size;
-	fill(number(argc, argv, 3, 0), number(argc, argv, 5, 86400));
+	fill(number(argc, argv, 3, 0), number(argc, argv, 5, 36000));
 	spool_close(&spool);
 	mail_bytes_release(&body);
 	return 0;

@@ -98,6 +98,18 @@ class Hold(RelayCase):
         self.release()
         self.assertEqual(self.hop.wait(2)[1][1], ["<b@partner.example>"])
 
+    def test_whom_the_rest_adds_may_be_there(self):
+        """Held himself: he gets it when he is released, and once."""
+        self.start(rest={"copy_to": "c@partner.example"})
+        self.send("b@partner.example", "c@partner.example")
+        self.release("--recipient", "b@partner.example")
+        self.assertEqual(self.hop.wait(1)[0][1], ["<b@partner.example>"])
+        self.wait_rows(("c@partner.example", "held"))
+        self.release()
+        self.assertEqual(self.hop.wait(2)[1][1], ["<c@partner.example>"])
+        self.wait_rows()
+        self.assertEqual(len(self.hop.messages), 2)
+
     def test_the_rest_says_no(self):
         self.start(rest={"say": "reject"})
         self.send()
@@ -199,9 +211,20 @@ class Hold(RelayCase):
         self.assertEqual(done.returncode, 1)
         self.assertRegex(done.stderr, r"\.yaml:\d+:\d+: pipeline: \w+ may hold messages for which selector wants "
                                       r"protection.*set relay\.spool\.encrypt_with")
+        self.server.sections["moderator"].update(enabled=False, users={ADA: {"enabled": True}})
+        self.server.write()
+        self.assertIn("may hold messages for which", self.server.ctl("check", check=False).stderr)
+        self.server.sections["moderator"].update(enabled=True, users={})
         with open(keys, "w", encoding="ascii") as file:
             file.write("one " + "ab" * 32 + "\n")
         os.chmod(keys, 0o600)
         self.server.relay["spool"] = {"encrypt_with": File(keys)}
         self.server.write()
         self.server.ctl("check")
+        self.server.ctl("reload")
+        self.send()
+        self.server.ctl("queue", "delete", "--all", "--bounce")
+        report, = self.delivered(1)
+        self.assertIn(b"deleted by the administrator", report)
+        for said in (b"Subject: x", b"hello"):  # nobody has protected it yet
+            self.assertNotIn(said, report)

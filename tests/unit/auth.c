@@ -292,6 +292,20 @@ START_TEST(guessing_is_limited)
 }
 END_TEST
 
+/* Full width, circled, with a soft hyphen: all of them are example.org. */
+START_TEST(guessing_is_limited_however_it_is_spelt)
+{
+	run_with("failures: { per_client_and_user: 2, per_user: 3 }");
+	ck_assert_int_eq(plain("ada@\uff45xample.org", "secret"), 235);
+	ck_assert_int_eq(plain("ada@\uff45xample.org", "x"), 535);
+	ck_assert_int_eq(plain("ada@ex\u00ad"
+			       "ample.org",
+			     "y"),
+	    535);
+	ck_assert_int_eq(plain("ada@\u24d4xample.org", "secret"), 454);
+}
+END_TEST
+
 /* Without its table: never 535, which would make clients throw passwords away. */
 START_TEST(a_broken_database_is_no_wrong_password)
 {
@@ -522,6 +536,7 @@ main(void)
 	tcase_add_test(whole, a_change_is_noticed);
 	tcase_add_test(whole, passwords_look_alike_in_any_composition);
 	tcase_add_test(whole, guessing_is_limited);
+	tcase_add_test(whole, guessing_is_limited_however_it_is_spelt);
 	tcase_add_test(whole, many_at_once);
 	tcase_add_test(whole, a_broken_database_is_no_wrong_password);
 	suite_add_tcase(suite, whole);

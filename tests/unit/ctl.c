@@ -279,12 +279,16 @@ START_TEST(recent_lines_by_id)
 	log_event(PN_LOG_NOTICE, "accepted", "id", "ONE", "from", "a@example.com", NULL);
 	log_event(PN_LOG_NOTICE, "accepted", "id", "ONEMORE", NULL);
 	log_event(PN_LOG_NOTICE, "ready", "version", "1", NULL);
+	/* who says so in a name of his own is not believed */
+	log_event(PN_LOG_NOTICE, "auth-failed", "user", "x id=ONE y", "id", "TWO", NULL);
+	log_event(PN_LOG_NOTICE, "auth-failed", "user", "\" id=ONE", "id", "TWO", NULL);
 	log_event(PN_LOG_NOTICE, "delivered", "id", "ONE", NULL);
 	ck_assert_int_eq(recent_find("ONE", &found), 0);
 	ck_assert_ptr_nonnull(strstr(buf_text(&found), "accepted id=ONE from=a@example.com\n"));
 	ck_assert_ptr_nonnull(strstr(buf_text(&found), "delivered id=ONE\n"));
 	ck_assert_ptr_null(strstr(buf_text(&found), "ONEMORE"));
 	ck_assert_ptr_null(strstr(buf_text(&found), "OTHER"));
+	ck_assert_ptr_null(strstr(buf_text(&found), "auth-failed"));
 	buf_reset(&found);
 	ck_assert_int_eq(recent_find("OLD", &found), 0);
 	ck_assert_uint_eq(found.len, 0);
