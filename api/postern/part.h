@@ -88,7 +88,7 @@ PN_PUBLIC int pn_part_text(
  *	  text can be decoded; else the character becomes '?'.
  *	- into its transfer encoding. Where 7bit or 8bit cannot carry the text (eight-bit characters
  *	  in a part that had none, a line past 998 octets) the part becomes quoted-printable as a
- *whole. A part in base64 is encoded again as a whole; decoded, the rest of it stays as it was.
+ * whole. A part in base64 is encoded again as a whole; decoded, the rest of it stays as it was.
  *
  * Results: 0; 1 if characters became '?'; -EINVAL: no such place in the text, or overlap with an
  * earlier edit of this hook (also a second edit of a part that is encoded again as a whole);

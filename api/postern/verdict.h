@@ -51,11 +51,14 @@ enum pn_hold_end {
 
 /*
  * since ABI 3, PN_STAGE_MESSAGE, of a module flagged PN_HOLDS: answered with 250 and kept until
- * somebody releases or deletes it
- * (`posternctl queue`). Edits stand. When it is released, the entries behind this one are asked as
- * if this one had passed, in the configuration of then; where this entry is no longer in the
- * pipeline, it stays held. `ms`: for so long at most, 0: until somebody decides. The text says why:
- * it goes to administrators, and to the sender where the message bounces.
+ * somebody releases or deletes it (`posternctl queue`). Edits stand. When it is released, the
+ * entries behind this one are asked as if this one had passed, in the configuration of then; where
+ * this entry is no longer in the pipeline, it stays held. Recipients may be released apart: those
+ * entries then see only these recipients, once for each release, and what they stage is committed
+ * with the recipients of its release, by the same id and plan number as that of another. Somebody
+ * whom they add and who is a recipient of the message already is left as he is.
+ * `ms`: for so long at most, 0: until somebody decides. The text says why: it goes to
+ * administrators, and to the sender where the message bounces.
  */
 PN_PUBLIC struct pn_verdict pn_hold(struct pn_call *call, int64_t ms, enum pn_hold_end end,
     const char *format, ...) PN_PRINTF(4, 5);

@@ -103,8 +103,9 @@
  * CHECKPOINT (an index of what is unfinished, with the sequence it was made at) may be skipped.
  *
  * DURABILITY
- * - A MESSAGE is answered after fdatasync. MARK and FINISH are written at once and synced with the
- *   next commit. A segment is synced before the next one is begun.
+ * - A MESSAGE is answered after fdatasync. MARK and FINISH are written when their loop comes to
+ *   rest (spool.h), and synced with the next commit. What a start reads is synced before it
+ *   counts. A segment is synced before the next one is begun.
  * - A failed write or sync is final: the segment is never written again. Messages refused for it
  *   are named by ABORT in the next segment, which is synced before they are answered; then a STATE
  *   for every segment makes up for marks that may have been lost.
@@ -124,9 +125,9 @@
  *    synced) before the next one is touched.
  * A message that was moved is unfinished in the segment where it is now, and no longer in the one
  * it came from. Of that the old record may be left until the file is overwritten; whatever says
- *that the message is finished is younger than both, so rule 1 keeps it until both are gone. A free
- *file still looks like a segment; found after a restart it is read again, all its messages are
- *finished, and it is free again.
+ * that the message is finished is younger than both, so rule 1 keeps it until both are gone. A free
+ * file still looks like a segment; found after a restart it is read again, all its messages are
+ * finished, and it is free again.
  *
  * TWO PROCESSES may write at the same time, while one follows the other. The one that begins takes
  * lock.next and the next number N from `writer`; its segments and records are numbered from N*2^32
