@@ -245,8 +245,7 @@ START_TEST(written_at_the_end)
 
 	ck_assert_int_eq(pipe(ends), 0);
 	ck_assert_int_eq(pipe(ends + 2), 0);
-	ck_assert_int_eq(
-	    pthread_create(&thread, NULL, gather_and_wait, (int[]){ 0, ends[1], ends[2] }), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, gather_and_wait, ends), 0);
 	ck_assert_int_eq(read(ends[0], &byte, 1), 1);
 	ck_assert_str_eq(caught(fd), "");
 	log_flush_all();
