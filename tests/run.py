@@ -27,7 +27,7 @@ TESTS = pathlib.Path(__file__).resolve().parent
 TREE = TESTS.parent
 sys.path.insert(0, str(TREE))
 
-UNIT_SECONDS = 240
+UNIT_SECONDS = 600
 MODULE_SECONDS = 900
 AT_A_TIME = (os.cpu_count() or 1) + 1
 
@@ -64,7 +64,7 @@ def environment(build):
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
     env.setdefault("LSAN_OPTIONS", f"suppressions={TESTS}/lsan.supp:print_suppressions=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    env.setdefault("CK_DEFAULT_TIMEOUT", "60")
+    env.setdefault("CK_DEFAULT_TIMEOUT", "240" if env["SANITIZERS"] else "60")
     return env
 
 
