@@ -167,8 +167,9 @@ def run_modules(names, build, count, args):
         found = re.match(r"(\d+) passed, (\d+) failed", last)
         if not found:
             return out, 0, [f"{name}: ended with {status}"]
-        told = {word: [line[len(word) + 1:] for line in lines if line.startswith(word + " ")]
-                for word in ("FAILED", "SKIPPED")}
+        told = {word: [line[len(word) + 1:] for line in lines
+                       if line.startswith(word + " ") and not line.startswith(word + " (")]
+                for word in ("FAILED", "SKIPPED")}  # unittest's own line has a bracket
         text = "\n".join(line for line in lines if not line.startswith(("FAILED ", "SKIPPED ")))
         return text, int(found[1]), told["FAILED"], told["SKIPPED"]
 
