@@ -89,16 +89,17 @@ write_state(struct spool *spool, const struct segment *segment)
 
 /*
  * The next one that has messages left, or is kept without any; those that have emptied meanwhile
- * leave in their turn. Of the tail what it has so far is said.
+ * leave in their turn, but where marks were lost: one of them may have emptied it. Of the tail what
+ * it has so far is said.
  */
 static const struct segment *
 next_of_pass(struct spool *spool)
 {
 	for (guint i = 0; i < spool->segments->len; i++) {
 		const struct segment *segment = g_ptr_array_index(spool->segments, i);
+		bool says = segment->live_count > 0 || segment->kept || spool->checkpoint_wanted;
 
-		if (segment->number < spool->pass.next ||
-		    (segment->live_count == 0 && !segment->kept))
+		if (segment->number < spool->pass.next || !says || segment->locked)
 			continue;
 		if (segment->number > spool->pass.last)
 			break;

@@ -8,8 +8,9 @@
 Hosts in `silent` take connections and say nothing, until speak(). `answers` maps (host, verb) to
 replies that are given in turn before the usual ones; "." is the end of the data. `messages` is
 (host, recipients) in the order in which they were taken, each with its time in `times`;
-`most[host]` how many connections it had at one time (`most_of_all`: all hosts), `opened[host]` how many in all, `peers[host]`
-the addresses they came from.
+`most[host]` how many connections it had at one time (`most_of_all`: all hosts), `opened[host]` how
+many in all, `peers[host]` the addresses they came from. A connection whose other end is closed does
+not count, be it that nobody here has read so far.
 """
 import asyncio
 import collections
@@ -19,6 +20,8 @@ import time
 
 from . import proc
 
+TCP_ESTABLISHED = 1
+
 
 class Hosts:
     def __init__(self, silent=(), answers=None, delay=0.0, families=("0.0.0.0",)):
@@ -26,6 +29,7 @@ class Hosts:
         self.families = families
         self.messages, self.times, self.lines = [], [], []
         self.open, self.most, self.opened = (collections.Counter() for _ in range(3))
+        self.sockets = collections.defaultdict(set)
         self.most_of_all = 0
         self.peers = collections.defaultdict(list)
 
@@ -65,10 +69,11 @@ class Hosts:
 
     async def _session(self, reader, writer):
         host = writer.get_extra_info("sockname")[0]
+        connection = writer.get_extra_info("socket")
         self.open[host] += 1
         self.opened[host] += 1
-        self.most[host] = max(self.most[host], self.open[host])
-        self.most_of_all = max(self.most_of_all, sum(self.open.values()))
+        self.sockets[host].add(connection)
+        self._count(host)
         self.peers[host].append(writer.get_extra_info("peername")[0])
         try:
             if host in self.silent and not await self._is_spoken(reader):
@@ -78,7 +83,20 @@ class Hosts:
             pass
         finally:
             self.open[host] -= 1
+            self.sockets[host].discard(connection)
             writer.close()
+
+    def _count(self, host):
+        """Asks the kernel only where there seem to be more than ever before."""
+        if self.open[host] > self.most[host]:
+            self.most[host] = max(self.most[host], self._established([host]))
+        if sum(self.open.values()) > self.most_of_all:
+            self.most_of_all = max(self.most_of_all, self._established(list(self.sockets)))
+
+    def _established(self, hosts):
+        state = [connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+                 for host in hosts for connection in self.sockets[host]]
+        return state.count(TCP_ESTABLISHED)
 
     async def _is_spoken(self, reader):
         """False: the peer has gone first."""
