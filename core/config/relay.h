@@ -82,19 +82,27 @@ struct config_relay {
 	struct pn_map networks;            /* name -> struct pn_strings of CIDR */
 };
 
-enum config_route_kind { CONFIG_ROUTE_SMARTHOST, CONFIG_ROUTE_MAILDIR, CONFIG_ROUTE_DISCARD };
+enum config_route_kind {
+	CONFIG_ROUTE_SMARTHOST,
+	CONFIG_ROUTE_MAILDIR,
+	CONFIG_ROUTE_DISCARD,
+	CONFIG_ROUTE_LMTP
+};
+/* How TLS begins on a connection to a next hop. */
+enum config_tls_mode { CONFIG_TLS_BY_PORT, CONFIG_TLS_BY_STARTTLS, CONFIG_TLS_AT_ONCE };
 struct config_route {
 	struct config_when when;
 	int to;           /* enum config_route_kind */
-	const char *host; /* SMARTHOST: "name:port" or "name" (port 25) */
+	const char *host; /* SMARTHOST, LMTP: "name:port", "name", "unix:/path" */
 	int tls;          /* enum tls_level's values: none, may, encrypt, verify */
+	int tls_mode;     /* enum config_tls_mode */
 	const char *ca_file;
 	struct {
 		const char *user;
 		const struct pn_secret *password;
 	} auth;
 	const char *path; /* MAILDIR; {user} and {domain} stand for the recipient's parts */
-	int64_t priority; /* SMARTHOST */
+	int64_t priority; /* SMARTHOST, LMTP */
 };
 
 /* What a next hop may be asked for; 0: as relay.queue says, or no limit. */

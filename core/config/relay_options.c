@@ -249,6 +249,7 @@ const struct pn_option config_relay_options[] = {
 
 const struct pn_choice config_route_kinds[] = {
 	{ "smarthost", CONFIG_ROUTE_SMARTHOST, "send everything to one host" },
+	{ "lmtp", CONFIG_ROUTE_LMTP, "hand everything to a mail store by LMTP" },
 	{ "maildir", CONFIG_ROUTE_MAILDIR, "write to a maildir on this machine" },
 	{ "discard", CONFIG_ROUTE_DISCARD, "accept and drop, for tests" },
 	{ NULL, 0, NULL },
@@ -259,6 +260,13 @@ static const struct pn_choice route_tls[] = {
 	{ "may", TLS_LEVEL_MAY, "where the host offers it, with any certificate" },
 	{ "encrypt", TLS_LEVEL_ENCRYPT, "always, with any certificate" },
 	{ "verify", TLS_LEVEL_VERIFY, "always, with a valid certificate for the host's name" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice route_tls_modes[] = {
+	{ "auto", CONFIG_TLS_BY_PORT, "implicit at port 465, else starttls" },
+	{ "starttls", CONFIG_TLS_BY_STARTTLS, "after STARTTLS" },
+	{ "implicit", CONFIG_TLS_AT_ONCE, "from the first byte on; never in clear" },
 	{ NULL, 0, NULL },
 };
 
@@ -275,10 +283,12 @@ static const struct pn_option route_options[] = {
 	    "taken."),
 	PN_OPT_CHOICE(
 	    "to", ROUTE, to, NULL, config_route_kinds, PN_REQUIRED, "Where the mail goes."),
-	PN_OPT_STRING(
-	    "host", ROUTE, host, NULL, 0, "The smarthost, \"name:port\" or \"name\" for port 25."),
+	PN_OPT_STRING("host", ROUTE, host, NULL, 0,
+	    "The smarthost or mail store, \"name:port\" or \"name\": port 25, with lmtp 24; lmtp "
+	    "also \"unix:/path\"."),
+	PN_OPT_CHOICE("tls", ROUTE, tls, "may", route_tls, 0, "Encryption on the way to the host."),
 	PN_OPT_CHOICE(
-	    "tls", ROUTE, tls, "may", route_tls, 0, "Encryption on the way to the smarthost."),
+	    "tls_mode", ROUTE, tls_mode, "auto", route_tls_modes, 0, "How TLS begins there."),
 	PN_OPT_STRING("ca_file", ROUTE, ca_file, NULL, PN_PATH,
 	    "PEM file of the authorities that may vouch for the host; left out, the system's."),
 	PN_OPT_GROUP("auth", ROUTE, auth, ROUTE_AUTH, route_auth_options, 0,

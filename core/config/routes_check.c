@@ -32,7 +32,7 @@ path_of(struct route_check *c, const char *key)
 	return c->path;
 }
 
-/* ---- the smarthost's name ---- */
+/* ---- the host's name ---- */
 
 static bool
 is_port(const char *text)
@@ -41,6 +41,14 @@ is_port(const char *text)
 	unsigned long port = strtoul(text, &end, 10);
 
 	return *text >= '1' && *text <= '9' && !*end && port <= UINT16_MAX;
+}
+
+static bool
+is_socket(const char *host)
+{
+	struct address address;
+
+	return strncmp(host, "unix:/", 6) == 0 && address_parse(host, 0, &address, NULL) == 0;
 }
 
 /* An IP address, with or without a port, and not "*" or a socket. */
@@ -76,25 +84,62 @@ is_loopback_host(const char *host)
 
 	if (is_ip_host(host, &address))
 		return address_is_loopback(&address);
+	if (is_socket(host))
+		return true;
 	return text_is(pn_slice(host, len), "localhost");
 }
 
 /* ---- routes ---- */
 
+/* The port of a name or of an address; 0: none is given. */
+static unsigned
+port_of(const char *host)
+{
+	const char *colon = strrchr(host, ':');
+	struct address address;
+
+	if (is_ip_host(host, &address))
+		return colon && is_port(colon + 1) && (*host == '[' || strchr(host, ':') == colon)
+			   ? address_port(&address)
+			   : 0;
+	return colon && is_port(colon + 1) ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
 static void
-check_smarthost(struct route_check *c)
+check_host(struct route_check *c)
+{
+	const char *host = c->route->host;
+	bool lmtp = c->route->to == CONFIG_ROUTE_LMTP;
+
+	if (lmtp && is_socket(host)) {
+		if (c->route->tls == TLS_LEVEL_VERIFY)
+			pn_complain(&c->check, path_of(c, "tls"),
+			    "a socket has no name that a certificate could be for");
+	} else if (!is_host(host)) {
+		pn_complain(&c->check, path_of(c, "host"),
+		    "\"%s\" is not a host; write for example %s", host,
+		    lmtp ? "unix:/run/dovecot/lmtp or store.example.com:24" : "mx.example.com:25");
+	} else if (lmtp && port_of(host) == 25) {
+		/* RFC 2033 section 5. */
+		pn_complain(&c->check, path_of(c, "host"), "LMTP is never spoken on port 25");
+	}
+}
+
+static void
+check_next_hop(struct route_check *c)
 {
 	const struct config_route *route = c->route;
 
 	if (!config_node_get(c->node, "host")) {
-		pn_complain(&c->check, path_of(c, ""), "a smarthost needs \"host\"");
+		pn_complain(&c->check, path_of(c, ""), "%s needs \"host\"",
+		    route->to == CONFIG_ROUTE_LMTP ? "lmtp" : "a smarthost");
 		return;
 	}
 	if (!route->host)
 		return;
-	if (!is_host(route->host))
-		pn_complain(&c->check, path_of(c, "host"),
-		    "\"%s\" is not a host; write for example mx.example.com:25", route->host);
+	check_host(c);
+	if (route->tls == TLS_LEVEL_NONE && route->tls_mode == CONFIG_TLS_AT_ONCE)
+		pn_complain(&c->check, path_of(c, "tls_mode"), "there is none with tls: none");
 	if (config_node_get(c->node, "auth") && route->tls < TLS_LEVEL_ENCRYPT &&
 	    !is_loopback_host(route->host))
 		pn_complain(&c->check, path_of(c, "auth"),
@@ -121,16 +166,29 @@ check_maildir(struct route_check *c)
 static void
 check_strangers(struct route_check *c)
 {
-	static const char *const smarthost[] = { "host", "tls", "ca_file", "auth", "priority",
-		NULL };
-	static const char *const maildir[] = { "path", NULL };
-	static const char *const kinds[] = { "smarthost", "maildir" };
+	enum {
+		SMARTHOST = 1 << CONFIG_ROUTE_SMARTHOST,
+		LMTP = 1 << CONFIG_ROUTE_LMTP,
+		MAILDIR = 1 << CONFIG_ROUTE_MAILDIR
+	};
+	static const struct {
+		const char *key;
+		int kinds;
+		const char *names;
+	} keys[] = {
+		{ "host", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "tls", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "tls_mode", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "ca_file", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "auth", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "priority", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "path", MAILDIR, "\"to: maildir\"" },
+	};
 
-	for (int kind = 0; kind < 2; kind++)
-		for (const char *const *key = kind ? maildir : smarthost; *key; key++)
-			if (c->route->to != kind && config_node_get(c->node, *key))
-				pn_complain(&c->check, path_of(c, *key), "is for \"to: %s\" only",
-				    kinds[kind]);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++)
+		if (!(keys[i].kinds & 1 << c->route->to) && config_node_get(c->node, keys[i].key))
+			pn_complain(
+			    &c->check, path_of(c, keys[i].key), "is for %s only", keys[i].names);
 }
 
 /* Without a kind that could be read, nothing fits and nothing is missing. */
@@ -151,8 +209,8 @@ check_route(struct route_check *c)
 	if (!has_kind(c))
 		return;
 	check_strangers(c);
-	if (c->route->to == CONFIG_ROUTE_SMARTHOST)
-		check_smarthost(c);
+	if (c->route->to == CONFIG_ROUTE_SMARTHOST || c->route->to == CONFIG_ROUTE_LMTP)
+		check_next_hop(c);
 	else if (c->route->to == CONFIG_ROUTE_MAILDIR)
 		check_maildir(c);
 }

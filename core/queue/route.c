@@ -11,7 +11,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SMTP_PORT 25
+#define SMTP_PORT        25
+#define LMTP_PORT        24
+#define SUBMISSIONS_PORT 465
 
 struct routes {
 	atomic_uint references;
@@ -64,7 +66,7 @@ read_port(const char *text, uint16_t *ret)
 
 /* "name", "name:port", "[2001:db8::1]:port"; brackets go. */
 static int
-read_host(struct arena *arena, const char *text, struct courier_target *ret, struct pn_error *err)
+read_name(struct arena *arena, const char *text, struct courier_target *ret, struct pn_error *err)
 {
 	const char *end, *port = NULL;
 
@@ -82,11 +84,41 @@ read_host(struct arena *arena, const char *text, struct courier_target *ret, str
 		if (!end)
 			end = text + strlen(text);
 	}
-	ret->port = SMTP_PORT;
+	ret->port = ret->lmtp ? LMTP_PORT : SMTP_PORT;
 	if (end == text || end - text > 255 || (port && read_port(port, &ret->port) < 0))
 		return pn_error_set(err, -EINVAL, "host \"%s\" is not a name or name:port", text);
 	ret->host = arena_slice(arena, pn_slice(text, (size_t)(end - text)));
 	return 0;
+}
+
+static int
+read_host(struct arena *arena, const char *text, struct courier_target *ret, struct pn_error *err)
+{
+	if (!ret->lmtp || !text || strncmp(text, "unix:", 5) != 0)
+		return read_name(arena, text, ret, err);
+	ret->host = "localhost";
+	return address_parse(text, 0, &ret->local, err);
+}
+
+/* "smarthost:mx.example:25", "lmtp:unix:/run/lmtp" */
+static const char *
+name_of(struct arena *arena, const struct courier_target *target)
+{
+	const char *kind = target->lmtp ? "lmtp" : "smarthost";
+	char text[ADDRESS_TEXT];
+
+	if (target->local.len == 0)
+		return arena_printf(arena, "%s:%s:%u", kind, target->host, (unsigned)target->port);
+	address_format(&target->local, text);
+	return arena_printf(arena, "%s:%s", kind, text);
+}
+
+static bool
+is_implicit(const struct config_route *config, const struct courier_target *target)
+{
+	return target->level != TLS_LEVEL_NONE &&
+	       (config->tls_mode == CONFIG_TLS_AT_ONCE ||
+		   (config->tls_mode == CONFIG_TLS_BY_PORT && target->port == SUBMISSIONS_PORT));
 }
 
 /*
@@ -157,7 +189,7 @@ fill_limits(struct arena *arena, const struct config_destination *config, struct
 }
 
 static int
-fill_smarthost(struct routes *routes, const struct config_core *core,
+fill_next_hop(struct routes *routes, const struct config_core *core,
     const struct config_route *config, struct route *ret, struct pn_error *err)
 {
 	static const char *const levels[] = { "none", "may", "encrypt", "verify" };
@@ -166,6 +198,7 @@ fill_smarthost(struct routes *routes, const struct config_core *core,
 	struct pn_slice password;
 	int r;
 
+	target->lmtp = config->to == CONFIG_ROUTE_LMTP;
 	r = read_host(arena, config->host, target, err);
 	if (r == 0)
 		r = fill_limits(
@@ -173,6 +206,7 @@ fill_smarthost(struct routes *routes, const struct config_core *core,
 	if (r < 0)
 		return r;
 	target->level = (enum tls_level)config->tls;
+	target->implicit_tls = is_implicit(config, target);
 	if (target->level != TLS_LEVEL_NONE) {
 		r = make_tls(routes, target, config->ca_file, err);
 		if (r < 0)
@@ -184,9 +218,10 @@ fill_smarthost(struct routes *routes, const struct config_core *core,
 		password = pn_secret_bytes(config->auth.password);
 		target->password = pn_slice(arena_slice(&routes->secrets, password), password.len);
 	}
-	ret->name = arena_printf(arena, "smarthost:%s:%u", target->host, (unsigned)target->port);
-	ret->key = arena_printf(arena, "%s tls=%s ca=%s user=%s", ret->name, levels[config->tls],
-	    config->ca_file ? config->ca_file : "", target->user ? target->user : "");
+	ret->name = name_of(arena, target);
+	ret->key = arena_printf(arena, "%s tls=%s%s ca=%s user=%s", ret->name, levels[config->tls],
+	    target->implicit_tls ? " implicit" : "", config->ca_file ? config->ca_file : "",
+	    target->user ? target->user : "");
 	return fill_demanded(routes, config, ret, err);
 }
 
@@ -197,8 +232,9 @@ fill_route(struct routes *routes, const struct config_core *core, const struct c
 	ret->key = ret->name = "discard";
 	switch ((enum config_route_kind)config->to) {
 	case CONFIG_ROUTE_SMARTHOST:
+	case CONFIG_ROUTE_LMTP:
 		ret->kind = ROUTE_SMARTHOST;
-		return fill_smarthost(routes, core, config, ret, err);
+		return fill_next_hop(routes, core, config, ret, err);
 	case CONFIG_ROUTE_MAILDIR:
 		if (!config->path || !*config->path)
 			return pn_error_set(err, -EINVAL, "path is missing");

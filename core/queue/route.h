@@ -13,12 +13,13 @@
 #include <core/queue/item.h>
 #include <core/smtp/courier.h>
 
-enum route_kind { ROUTE_SMARTHOST, ROUTE_MAILDIR, ROUTE_DISCARD };
+enum route_kind { ROUTE_SMARTHOST /* LMTP too */, ROUTE_MAILDIR, ROUTE_DISCARD };
 
 struct route {
 	enum route_kind kind;
-	const char *name; /* for logs: "smarthost:host:port", "maildir:/path", "discard" */
-	const char *key;  /* routes of one key share a destination's connections */
+	const char
+	    *name; /* for logs: "smarthost:host:port", "lmtp:unix:/path", "maildir:/path" ... */
+	const char *key;              /* routes of one key share a destination's connections */
 	struct courier_target target; /* SMARTHOST */
 	/*
 	 * For letters that demand something of TLS: the same, but where `target` goes without TLS

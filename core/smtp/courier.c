@@ -224,7 +224,7 @@ static void
 connected(struct courier *courier)
 {
 	if (courier->state == COURIER_CONNECTING)
-		courier_expect(courier, COURIER_GREETING, courier->parts.limits->greeting);
+		courier_on_connected(courier);
 }
 
 static void
@@ -273,7 +273,9 @@ on_secured(struct stream *stream, const struct pn_error *err)
 static bool
 may_go_in_clear(const struct courier *courier)
 {
-	return courier->state == COURIER_HANDSHAKE && courier->parts.target->level == TLS_LEVEL_MAY;
+	return courier->state == COURIER_HANDSHAKE &&
+	       courier->parts.target->level == TLS_LEVEL_MAY &&
+	       !courier->parts.target->implicit_tls;
 }
 
 static void
@@ -332,7 +334,7 @@ name_remote(struct courier *courier, const struct address *address)
 	char host[ADDRESS_TEXT];
 
 	address_host(address, host);
-	if (strcmp(host, target->host) == 0)
+	if (target->local.len > 0 || strcmp(host, target->host) == 0)
 		address_format(address, courier->remote);
 	else
 		snprintf(courier->remote, sizeof(courier->remote), "%.255s[%s]:%u", target->host,
@@ -410,8 +412,15 @@ courier_new(const struct courier_parts *parts, struct courier **ret)
 	snprintf(lookup->request.host, sizeof(lookup->request.host), "%s", parts->target->host);
 	lookup->request.port = parts->target->port;
 	lookup->request.done = on_resolved;
-	resolve_start(parts->resolver, parts->loop, &lookup->request);
 	*ret = courier;
+	if (parts->target->local.len == 0) {
+		resolve_start(parts->resolver, parts->loop, &lookup->request);
+		return 0;
+	}
+	lookup->pending = false;
+	lookup->request.addresses[lookup->request.count++] = parts->target->local;
+	name_remote(courier, &parts->target->local);
+	pause_for(courier, COURIER_PAUSED, step_connect);
 	return 0;
 }
 

@@ -20,8 +20,11 @@
 
 /* Where to, and how. Lives as long as every courier made with it. */
 struct courier_target {
-	const char *host;
+	const char *host; /* of a unix socket: "localhost" */
 	uint16_t port;
+	struct address local; /* the unix socket; `len` 0: `host` is looked up */
+	bool lmtp;            /* RFC 2033: one reply for each recipient after the message */
+	bool implicit_tls;    /* RFC 8314 section 3: from the first byte on, and never in clear */
 	enum tls_level level;
 	SSL_CTX *tls;                    /* NULL at TLS_LEVEL_NONE */
 	const char *user;                /* NULL: no AUTH */

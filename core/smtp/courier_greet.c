@@ -23,8 +23,11 @@ is_class(const struct reply *reply, int class)
 static void
 say_hello(struct courier *courier, enum courier_state state)
 {
-	courier_say(
-	    courier, "%s %s\r\n", state == COURIER_EHLO ? "EHLO" : "HELO", courier->relay_name);
+	const char *word = state == COURIER_HELO         ? "HELO"
+			   : courier->parts.target->lmtp ? "LHLO"
+							 : "EHLO";
+
+	courier_say(courier, "%s %s\r\n", word, courier->relay_name);
 	courier_expect(courier, state, courier->parts.limits->hello);
 	courier_flush(courier);
 }
@@ -243,7 +246,8 @@ courier_on_ehlo(struct courier *courier, const struct reply *reply)
 	struct pn_slice line;
 	size_t at = 0;
 
-	if (is_class(reply, 5) && !courier_is_secure(courier)) {
+	/* RFC 2033 section 4.1: neither EHLO nor HELO. */
+	if (is_class(reply, 5) && !courier_is_secure(courier) && !courier->parts.target->lmtp) {
 		say_hello(courier, COURIER_HELO);
 		return;
 	}
@@ -268,12 +272,46 @@ courier_on_helo(struct courier *courier, const struct reply *reply)
 		courier_break_on(courier, reply);
 }
 
+/* The handshake fails; at level may another connection goes without. */
+static void
+tls_failed(struct courier *courier, const char *why)
+{
+	const struct courier_target *target = courier->parts.target;
+
+	if (target->level == TLS_LEVEL_MAY && !target->implicit_tls)
+		courier_again_in_clear(courier, why);
+	else
+		courier_break(courier, "451 4.7.5", "TLS: %s", why);
+}
+
+static void
+begin_tls(struct courier *courier)
+{
+	const struct courier_target *target = courier->parts.target;
+	int r;
+
+	courier_expect(courier, COURIER_HANDSHAKE, courier->parts.limits->handshake);
+	r = stream_start_tls(&courier->stream, target->tls, false, target->host);
+	if (r < 0)
+		tls_failed(courier, strerror(-r));
+}
+
+void
+courier_on_connected(struct courier *courier)
+{
+	if (!courier->parts.target->implicit_tls)
+		courier_expect(courier, COURIER_GREETING, courier->parts.limits->greeting);
+	else if (stream_peek(&courier->stream).len > 0)
+		courier_break(courier, "451 4.7.5", "TLS: it speaks first, and in clear");
+	else
+		begin_tls(courier);
+}
+
 void
 courier_on_starttls(struct courier *courier, const struct reply *reply)
 {
 	const struct courier_target *target = courier->parts.target;
 	char text[COURIER_TEXT / 2];
-	int r;
 
 	if (reply->code != 220) {
 		reply_print(reply, text, sizeof(text));
@@ -289,12 +327,7 @@ courier_on_starttls(struct courier *courier, const struct reply *reply)
 	}
 	/* What was sent behind the reply was sent by somebody in between (section 5). */
 	stream_discard_input(&courier->stream);
-	courier_expect(courier, COURIER_HANDSHAKE, courier->parts.limits->handshake);
-	r = stream_start_tls(&courier->stream, target->tls, false, target->host);
-	if (r < 0 && target->level == TLS_LEVEL_MAY)
-		courier_again_in_clear(courier, strerror(-r));
-	else if (r < 0)
-		courier_break(courier, "451 4.7.5", "TLS: %s", strerror(-r));
+	begin_tls(courier);
 }
 
 void
@@ -302,12 +335,8 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 {
 	const struct courier_target *target = courier->parts.target;
 
-	if (err && target->level == TLS_LEVEL_MAY) {
-		courier_again_in_clear(courier, err->text);
-		return;
-	}
 	if (err) {
-		courier_break(courier, "451 4.7.5", "TLS: %s", err->text);
+		tls_failed(courier, err->text);
 		return;
 	}
 	tls_facts_of(courier->stream.tls, target->host, &courier->tls);
@@ -317,5 +346,8 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 		return;
 	}
 	courier->offers = 0;
-	say_hello(courier, COURIER_EHLO);
+	if (target->implicit_tls)
+		courier_expect(courier, COURIER_GREETING, courier->parts.limits->greeting);
+	else
+		say_hello(courier, COURIER_EHLO);
 }

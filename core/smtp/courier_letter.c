@@ -86,7 +86,7 @@ courier_hand_back(struct courier *courier)
 	courier->letter = NULL;
 	letter->remote = arena_text(letter->arena, courier->remote);
 	letter->tls = courier->tls;
-	letter->relayed = true;
+	letter->relayed = !courier->parts.target->lmtp;
 	letter->dsn_passed = (courier->offers & COURIER_OFFERS_DSN) != 0;
 	courier->parts.events->finished(courier, letter);
 }
@@ -174,6 +174,12 @@ is_pipelined(const struct courier *courier)
 }
 
 static bool
+is_lmtp(const struct courier *courier)
+{
+	return courier->parts.target->lmtp;
+}
+
+static bool
 is_asked(const struct courier_result *result)
 {
 	return result->outcome == COURIER_OPEN && result->stage == COURIER_ASKED;
@@ -219,7 +225,9 @@ expect_rcpt(struct courier *courier)
 	courier_expect(courier, COURIER_RCPT, courier->parts.limits->rcpt);
 }
 
-/* RFC 2920 section 3.1: DATA ends a group; BDAT with its octets may be in it (RFC 3030 section 2).
+/*
+ * RFC 2920 section 3.1: DATA ends a group; BDAT with its octets may be in it (RFC 3030 section 2),
+ * unless the number of replies to it hangs on those to RCPT (RFC 2033 section 4.3).
  */
 static void
 say_rest_ahead(struct courier *courier)
@@ -233,7 +241,7 @@ say_rest_ahead(struct courier *courier)
 		return;
 	if (!courier->chunked)
 		courier_say(courier, "DATA\r\n");
-	else if (letter->len <= EARLY_MOST)
+	else if (letter->len <= EARLY_MOST && !is_lmtp(courier))
 		say_bdat(courier);
 }
 
@@ -398,6 +406,8 @@ courier_on_data(struct courier *courier, const struct reply *reply)
 		dot_writer_begin(&courier->writer, courier_letter_body(letter));
 		courier->state = COURIER_FINAL;
 		courier_body_go_on(courier);
+	} else if (reply->code == 354 && is_lmtp(courier)) {
+		break_on_garbage(courier, reply, "DATA for nobody"); /* RFC 2033 section 4.2 */
 	} else if (reply->code == 354) {
 		/* Nobody is left, but it wants a message: an empty one (RFC 2920 section 3.1). */
 		courier_say(courier, ".\r\n");
@@ -413,6 +423,30 @@ courier_on_data(struct courier *courier, const struct reply *reply)
 	}
 }
 
+/*
+ * RFC 2033 section 4.2: the replies come in the order of the recipients. False: this was not the
+ * last one. A connection that is lost in between leaves those without a reply deferred, and nobody
+ * else.
+ */
+static bool
+settle_next(struct courier *courier, const struct reply *reply)
+{
+	struct courier_letter *letter = courier->letter;
+	size_t left = 0;
+
+	for (size_t i = 0; i < letter->count; i++) {
+		struct courier_result *result = &letter->results[i];
+
+		if (result->outcome != COURIER_OPEN || result->stage != COURIER_ACCEPTED)
+			continue;
+		if (left++ > 0)
+			break;
+		result->outcome = outcome_of(reply);
+		result->reply = keep_reply(letter, reply);
+	}
+	return left <= 1;
+}
+
 void
 courier_on_final(struct courier *courier, const struct reply *reply)
 {
@@ -424,12 +458,20 @@ courier_on_final(struct courier *courier, const struct reply *reply)
 		break_on_garbage(courier, reply, "the message");
 		return;
 	}
+	if (is_lmtp(courier) && !settle_next(courier, reply)) {
+		if (early)
+			courier_break(courier, "451 4.4.2", "answered before the message was sent");
+		else
+			expect_final(courier);
+		return;
+	}
 	settle_stage(letter, COURIER_ACCEPTED, outcome_of(reply), keep_reply(letter, reply));
 	/* Refused before all of it was sent: what follows cannot be told from commands. */
 	if (early)
 		courier_break(courier, "451 4.4.2", "answered before the message was sent");
 	else
-		end_transaction(courier, reply->code / 100 == 2 || !courier->chunked);
+		end_transaction(
+		    courier, reply->code / 100 == 2 || !courier->chunked || is_lmtp(courier));
 }
 
 /* What can be decided without the next hop. */

@@ -22,7 +22,7 @@ enum courier_state {
 	COURIER_PAUSED, /* the next connection begins when the stack is empty */
 	COURIER_CONNECTING,
 	COURIER_GREETING,
-	COURIER_EHLO,
+	COURIER_EHLO, /* or LHLO */
 	COURIER_HELO,
 	COURIER_STARTTLS,
 	COURIER_HANDSHAKE,
@@ -141,6 +141,8 @@ const struct address *courier_source(
 bool courier_is_local(int error);
 
 /* ---- courier_greet.c ---- */
+/* Connected; where TLS comes first, it begins. */
+void courier_on_connected(struct courier *courier);
 void courier_on_greeting(struct courier *courier, const struct reply *reply);
 void courier_on_ehlo(struct courier *courier, const struct reply *reply);
 void courier_on_helo(struct courier *courier, const struct reply *reply);

@@ -8,7 +8,8 @@
 Told to, it misbehaves: `answers` maps a line of the client ("RCPT TO:<b@example.org>") to the replies
 that it gets, in turn, before the usual one; "." is the end of the data, where "close" is no reply
 but the end of the connection. `tls` (certificate, key) offers STARTTLS, `login` (user, password)
-wants AUTH PLAIN. `lines` is what clients said, in clear (False) or in TLS (True).
+wants AUTH PLAIN. `lines` is what clients said, in clear (False) or in TLS (True). `implicit`: TLS comes
+first. `lmtp`: LHLO, and a reply for each recipient, which `answers` has as ". <b@example.org>".
 """
 import base64
 import socketserver
@@ -33,6 +34,9 @@ class _Session(socketserver.StreamRequestHandler):
 
     def starttls(self):
         self.say("220 2.0.0 go on")
+        self.secure()
+
+    def secure(self):
         self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
         self.rfile, self.wfile = self.connection.makefile("rb"), self.connection.makefile("wb", 0)
 
@@ -57,13 +61,15 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self):
         self.server.connections += 1
         self.known = False
+        if self.server.implicit:
+            self.secure()
         self.say("220 hop.test ESMTP")
         sender, recipients, chunks = None, [], b""
         while line := self.rfile.readline():
             verb = line.split(b" ")[0].strip().upper()
             if self.told(line):
                 continue
-            if verb == b"EHLO":
+            if verb == (b"LHLO" if self.server.lmtp else b"EHLO"):
                 self.say("\r\n".join(["250-hop.test", *["250-" + each for each in self.offers()],
                                       "250 SIZE 100000000"]))
             elif verb == b"STARTTLS":
@@ -103,8 +109,15 @@ class _Session(socketserver.StreamRequestHandler):
         raise ConnectionError("the data did not end")
 
     def keep(self, sender, recipients, data):
+        if not self.server.lmtp:
+            self.keep_for(sender, recipients, data, ".")
+            return
+        for each in recipients:
+            self.keep_for(sender, [each], data, f". {each}")
+
+    def keep_for(self, sender, recipients, data, key):
         with self.server.lock:
-            replies = self.server.answers.get(".")
+            replies = self.server.answers.get(key)
             reply = replies.pop(0) if replies else None
         if reply == "close":
             raise ConnectionError("as told")
@@ -123,9 +136,10 @@ class NextHop(socketserver.ThreadingTCPServer):
     request_queue_size = 128
 
     def __init__(self, offers=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8"), chunking=False,
-                 port=0, answers=None, tls=None, login=None):
+                 port=0, answers=None, tls=None, login=None, implicit=False, lmtp=False):
         super().__init__(("127.0.0.1", port), _Session)
         self.answers, self.login, self.lines, self.tls = answers or {}, login, [], None
+        self.implicit, self.lmtp = implicit, lmtp
         if tls:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*tls)

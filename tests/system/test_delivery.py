@@ -254,6 +254,21 @@ class Tls(DeliveryCase):
         self.logged("=deferred ", 4)
         self.assertEqual(hop.messages, [])
 
+    def test_implicit(self):
+        """RFC 8314: not a byte in clear, and the certificate counts as behind STARTTLS."""
+        pair = certificate(self.directory, "localhost")
+        hop = self.hop(tls=pair, implicit=True)
+        route = {**self.verify(hop, certificate(self.directory, "other.test")[0]), "tls_mode": "implicit"}
+        self.start(route)
+        self.assert_kept_back(hop)
+        self.route_again(route | {"ca_file": pair[0]})
+        self.assert_goes(hop)
+
+    def test_implicit_never_in_clear(self):
+        hop = self.hop()
+        self.start({"to": "smarthost", "host": f"localhost:{hop.port}", "tls": "may", "tls_mode": "implicit"})
+        self.assert_kept_back(hop)
+
     def test_any_certificate_where_it_may(self):
         hop = self.hop(tls=certificate(self.directory, "other.test"))
         self.start({"to": "smarthost", "host": f"localhost:{hop.port}", "tls": "may"})

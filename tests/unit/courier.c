@@ -169,6 +169,7 @@ talk_end(struct talk *talk)
  */
 
 #define HELLO "A", "S 220 hop ESMTP", "C EHLO relay.test\r\n"
+#define LHLO  "A", "S 220 store LMTP", "C LHLO relay.test\r\n"
 #define BYE   "C QUIT\r\n", "S 221 bye", "H"
 #define BARE  "S 250 hop"
 #define PIPED "S 250-hop\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 10000\r\n250 DSN"
@@ -194,6 +195,7 @@ static const struct conversation {
 	enum tls_level level;
 	bool eightbit, utf8;
 	bool at_once; /* means nothing where it comes byte by byte */
+	bool lmtp, implicit;
 } conversations[] = {
 	{ "bare", LIST(HELLO, BARE, ONE, BYE), 1, 1, "D", "250 2.0.0 queued", "-" },
 	{ "multi-line", LIST("A", "S 220-hop\r\n220 ESMTP", "C EHLO", BARE, ONE, BYE), 1, 1, "D",
@@ -345,6 +347,54 @@ static const struct conversation {
 		"S 220 go", "T", "C EHLO", "S 250-hop\r\n250 AUTH LOGIN", "C AUTH LOGIN", "S 334 a",
 		"C dXNlcg==", "S 334 b", "C c2VjcmV0", "S 235 yes", ONE, BYE),
 	    1, 1, "D", NULL, "-", "user", .level = TLS_LEVEL_ENCRYPT },
+	{ "TLS from the first byte",
+	    LIST("A", "T", "S 220 hop", "C EHLO relay.test\r\n", CHUNK, FROM, TO(0), "B", OK, OK,
+		OK, BYE),
+	    1, 1, "D", NULL, "-", .level = TLS_LEVEL_ENCRYPT, .implicit = true },
+	{ "TLS from the first byte, at level may",
+	    LIST("A", "T", "S 220 hop", "C EHLO", BARE, ONE, BYE), 1, 1, "D", NULL, "-",
+	    .level = TLS_LEVEL_MAY, .implicit = true },
+	{ "TLS from the first byte, never in clear", LIST("A", "S 220 hop", "H"), 1, 1, "", NULL,
+	    "451 4.7.5", .level = TLS_LEVEL_MAY, .implicit = true, .at_once = true },
+	{ "TLS from the first byte, cut off", LIST("A"), 1, 1, "", NULL, "451 4.",
+	    .level = TLS_LEVEL_MAY, .implicit = true },
+	{ "LMTP", LIST(LHLO, BARE, ONE, ONE, BYE), 1, 2, "D,D", NULL, "-", .lmtp = true },
+	{ "LMTP, one reply each",
+	    LIST(LHLO, PIPED, FROM, TO(0), TO(1), TO(2), TO(3), "C DATA", OK, OK, "S 550 5.1.1 no",
+		OK, OK, GO, "D", OK, "S 452 4.2.2 full", "S 554 5.6.0 never", BYE),
+	    4, 1, "DFTF", NULL, "-", .lmtp = true },
+	{ "LMTP, bare",
+	    LIST(LHLO, BARE, FROM, OK, TO(0), OK, TO(1), OK, "C DATA", GO, "D", "S 452 4.2.2 full",
+		OK, BYE),
+	    2, 1, "TD", "250 2.0.0 ok", "-", .lmtp = true },
+	{ "LMTP, chunked",
+	    LIST(LHLO, CHUNK, FROM, TO(0), TO(1), OK, OK, OK, "B", OK, "S 550 5.2.0 no", FROM,
+		TO(0), TO(1), OK, "S 550 no", OK, "B", OK, BYE),
+	    2, 2, "DF,FD", NULL, "-", .lmtp = true },
+	{ "LMTP, chunked, nobody",
+	    LIST(LHLO, CHUNK, FROM, TO(0), OK, "S 550 no", "C RSET\r\n", FROM, TO(0), OK, OK, OK,
+		"B", "S 452 4.2.2 full", BYE),
+	    1, 2, "F,T", NULL, "-", .lmtp = true },
+	{ "LMTP, DATA refused",
+	    LIST(LHLO, PIPED, FROM, TO(0), "C DATA", OK, "S 550 no", "S 503 5.5.1 nobody", BYE), 1,
+	    1, "F", "550 no", "-", .lmtp = true },
+	{ "LMTP, DATA for nobody",
+	    LIST(LHLO, PIPED, FROM, TO(0), "C DATA", OK, "S 550 no", GO, "H"), 1, 1, "F", "550 no",
+	    "no sense", .lmtp = true },
+	{ "LMTP, lost between the replies",
+	    LIST(LHLO, PIPED, FROM, TO(0), TO(1), TO(2), "C DATA", OK, OK, OK, OK, GO, "D", OK,
+		"S 550 5.2.0 no"),
+	    3, 1, "DFT", "451 4.4.2", "connection lost", .lmtp = true },
+	{ "LMTP, 421 between the replies",
+	    LIST(LHLO, PIPED, FROM, TO(0), TO(1), "C DATA", OK, OK, OK, GO, "D", OK,
+		"S 421 4.3.2 away"),
+	    2, 1, "DT", "421 4.3.2 away", "421", .lmtp = true },
+	{ "LMTP, LHLO refused", LIST(LHLO, "S 500 what", "H"), 1, 1, "", NULL, "500 what",
+	    .lmtp = true },
+	{ "LMTP, STARTTLS",
+	    LIST(LHLO, "S 250-store\r\n250 STARTTLS", "C STARTTLS\r\n", "S 220 go", "T",
+		"C LHLO relay.test", BARE, ONE, BYE),
+	    1, 1, "D", NULL, "-", .level = TLS_LEVEL_MAY, .lmtp = true },
 };
 
 static void
@@ -359,6 +409,8 @@ converse(const struct conversation *the, bool dribble, SSL_CTX *server, struct t
 	talk->target.user = the->user;
 	talk->target.password = pn_slice_of("secret");
 	talk->target.level = the->level;
+	talk->target.lmtp = the->lmtp;
+	talk->target.implicit_tls = the->implicit;
 	if (the->level != TLS_LEVEL_NONE)
 		ck_assert_int_eq(
 		    tls_client_new(the->level, NULL, TLS_MIN_1_2, &talk->target.tls, NULL), 0);
