@@ -23,6 +23,7 @@ struct survey {
 	json_t *answer;
 	size_t due;
 	void (*finish)(struct survey *survey);
+	bool loading; /* when it began: a lane that had answered may have got more since */
 };
 
 struct survey_task {
@@ -69,7 +70,8 @@ survey_start(struct relay *relay, struct control_request *request,
 
 	if (!survey)
 		abort();
-	*survey = (struct survey){ relay, request, json_object(), relay->lane_count, finish };
+	*survey = (struct survey){ relay, request, json_object(), relay->lane_count, finish,
+		atomic_load(&relay->loading) > 0 };
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct survey_task *question = calloc(1, sizeof(*question));
 
@@ -167,8 +169,7 @@ finish_status(struct survey *survey)
 	set(survey->answer, "spool_segments", spool.segments);
 	set(survey->answer, "spool_live_bytes", spool.live_bytes);
 	set(survey->answer, "spool_sync_failures", spool.sync_failures);
-	json_object_set_new(
-	    survey->answer, "spool_loading", json_boolean(atomic_load(&relay->loading) > 0));
+	json_object_set_new(survey->answer, "spool_loading", json_boolean(survey->loading));
 	set(survey->answer, "message_memory", mail_bytes_in_use());
 	set(survey->answer, "generation", generation_number(relay->generation));
 	set(survey->answer, "stuck_hooks", jobs_lost(relay->jobs));

@@ -32,6 +32,7 @@ struct errand {
 	const char *command;
 	struct pn_error err;
 	int r;
+	bool loading; /* when it began: a lane that was done may have got more since */
 };
 
 static const char *const verbs[] = {
@@ -116,8 +117,7 @@ make_answer(const struct errand *errand)
 	g_tree_foreach(result->rows, add_rows, answer);
 	if (!result->more) /* that was the last page */
 		json_object_set_new(answer, "next", json_null());
-	json_object_set_new(
-	    answer, "loading", json_boolean(atomic_load(&errand->relay->loading) > 0));
+	json_object_set_new(answer, "loading", json_boolean(errand->loading));
 	if (errand->sweep->order.verb == SWEEP_SHOW)
 		add_history(answer);
 	return answer;
@@ -316,6 +316,7 @@ relay_queue_run(void *arg, struct control_request *request, json_t *body)
 	int r;
 
 	errand->relay = relay;
+	errand->loading = atomic_load(&relay->loading) > 0;
 	errand->request = request;
 	errand->sweep = sweep_new(relay->loop, relay->spool);
 	errand->sweep->done = on_swept;

@@ -153,6 +153,16 @@ class Relay:
                          f"{done.stdout}{done.stderr}")
         return done
 
+    def status(self):
+        """What `posternctl status` says; None while no relay answers."""
+        said = self.ctl("--json", "status", check=False)
+        return json.loads(said.stdout)[0] if said.returncode == 0 else None
+
+    def queue_is_empty(self):
+        """All of the spool is read, and nothing of it waits or is under way."""
+        status = self.status()
+        return status is not None and not (status["spool_loading"] or status["waiting"] or status["sending"])
+
     def add_user(self, address, password):
         self.ctl("user", "add", address)
         self.ctl("user", "passwd", address, stdin=password + "\n")

@@ -2,7 +2,6 @@
 """Next hops that are down, refuse, show a wrong certificate, want a password; and a real Postfix."""
 import email
 import email.policy
-import json
 import os
 import pathlib
 import re
@@ -50,12 +49,8 @@ class DeliveryCase(RelayCase):
     def logged(self, text, count=1):
         self.wait(lambda: self.server.log().count(text) >= count, f"{count} times {text!r} in the log")
 
-    def queue_is_empty(self):
-        status = json.loads(self.server.ctl("--json", "status").stdout)[0]
-        return status["waiting"] == 0 and status["sending"] == 0
-
     def wait_empty(self):
-        self.wait(self.queue_is_empty, "the queue is empty")
+        self.wait(self.server.queue_is_empty, "the queue is empty")
 
 
 class Retry(DeliveryCase):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What next hops may be asked for: connections, rates, source addresses, back-off, priority; and that
 one which hangs holds up nobody else. Every loopback address is a next hop of its own."""
-import json
 import smtplib
 import socket
 
@@ -47,9 +46,6 @@ class DestinationCase(RelayCase):
     def deferred(self):
         return self.server.log().count("=deferred ")
 
-    def status(self):
-        return json.loads(self.server.ctl("--json", "status").stdout)[0]
-
 
 class Hanging(DestinationCase):
     def a_thousand(self, **queue):
@@ -74,14 +70,14 @@ class Hanging(DestinationCase):
             self.assertLessEqual(self.sink.most[host], 4, "two for each loop at first")
         self.sink.speak()
         self.taken(5000)
-        self.wait(lambda: self.status()["waiting"] + self.status()["sending"] == 0, "nothing is left")
+        self.wait(lambda: self.server.status()["waiting"] + self.server.status()["sending"] == 0, "nothing is left")
 
     def test_not_even_with_few_connections_for_all(self):
         """Fewer connections than next hops that hang: these are given up, so that all have a turn."""
         self.a_thousand(connections=40, **LATER)
         self.assertLessEqual(self.sink.most_of_all, 40)
         self.assertGreater(self.server.log().count("others wait for a connection"), 0)
-        self.assertEqual(self.status()["waiting"] + self.status()["sending"], 5)
+        self.assertEqual(self.server.status()["waiting"] + self.server.status()["sending"], 5)
 
 
 class Connections(DestinationCase):

@@ -38,10 +38,6 @@ class Faults(RelayCase):
             ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
         self.server.start()
 
-    def queue_is_empty(self):
-        status = self.server.ctl("--json", "status", check=False)
-        return status.returncode == 0 and '"waiting": 0' in status.stdout and '"sending": 0' in status.stdout
-
     def put(self, name, text=""):
         path = os.path.join(self.faults, name)
         with open(path + ".new", "w", encoding="ascii") as file:
@@ -64,7 +60,7 @@ class Faults(RelayCase):
             finish(number)
         load.stop()
         got = load.finish(60)
-        proc.wait_until(self.queue_is_empty, 60, "the queue is empty")
+        proc.wait_until(self.server.queue_is_empty, 60, "the queue is empty")
         self.sink.report()
         figures = reliability.tally(lines(self.acked), lines(self.ids))
         print(f"\n{name}: {figures}; at the client: {got['reasons']}", flush=True)

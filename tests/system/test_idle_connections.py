@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connections to the next hop that end while the next message comes."""
-import json
-
 from tests.lib import proc
 from tests.lib.case import RelayCase
 from tests.lib.traffic import Load, Sink
@@ -17,9 +15,6 @@ class IdleConnections(RelayCase):
                            relay={"queue": {"idle_connection": "1ms", "retry_first": "100ms"}}).start()
         accepted = Load(self.builddir, relay.port("plain"), sessions=4, messages=1600,
                         rate=400).finish(60)["accepted"]
-
-        def status():
-            return json.loads(relay.ctl("--json", "status").stdout)[0]
         self.assertEqual(accepted, 1600)
-        proc.wait_until(lambda: status()["delivered"] == accepted, 10,
-                        f"all is delivered: {status()}")
+        proc.wait_until(lambda: relay.status()["delivered"] == accepted, 60,
+                        f"all is delivered: {relay.status()}")

@@ -4,7 +4,6 @@ and compared field by field."""
 import email
 import email.policy
 import email.utils
-import json
 import smtplib
 import time
 
@@ -44,10 +43,7 @@ class ReportCase(RelayCase):
             self.assertEqual(code, 250, reply)
 
     def wait_empty(self):
-        def is_empty():
-            status = json.loads(self.server.ctl("--json", "status").stdout)[0]
-            return status["waiting"] == 0 and status["sending"] == 0
-        proc.wait_until(is_empty, 20, "the queue is empty")
+        proc.wait_until(self.server.queue_is_empty, 20, "the queue is empty")
 
     def reports(self, count=1):
         return [Report(self, text) for text in self.delivered(count)]

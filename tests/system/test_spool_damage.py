@@ -86,7 +86,7 @@ class Damage(RelayCase):
         return re.findall(r"spool-record-damaged kept=(\S+)", relay.log())
 
     def idle(self, relay):
-        proc.wait_until(lambda: '"waiting": 0' in relay.ctl("--json", "status").stdout, 20, "an empty queue")
+        proc.wait_until(relay.queue_is_empty, 20, "an empty queue")
 
     def run_case(self, harm, victim, said):
         relay = self.new_relay(self.silent.getsockname()[1])

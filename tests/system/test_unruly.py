@@ -124,12 +124,8 @@ class Unruly(RelayCase):
 
     def settled(self):
         """The connection broke behind the acceptance: the message may have been taken or not."""
-        proc.wait_until(self.queue_is_empty, 20, "the queue is empty")
+        proc.wait_until(self.server.queue_is_empty, 20, "the queue is empty")
         return self.arrived()
-
-    def queue_is_empty(self):
-        status = self.server.ctl("--json", "status", check=False)
-        return status.returncode == 0 and '"waiting": 0' in status.stdout and '"sending": 0' in status.stdout
 
     def check_refused(self, heard, what, on_fault):
         if what == "kill":

@@ -103,9 +103,6 @@ class Upgrade(RelayCase):
     def one_relay(self, seconds=40):
         proc.wait_until(lambda: len(self.relays()) == 1, seconds, "one relay is left")
 
-    def status(self):
-        return json.loads(self.server.ctl("--json", "status").stdout)[0]
-
     # -- what clients see ---------------------------------------------------------------------
     def test_sessions_end_where_nothing_is_lost(self):
         server = self.start()
@@ -276,7 +273,7 @@ class Upgrade(RelayCase):
         self.assertEqual(len(self.delivered(2)), 2)
         with self.assertRaises((AssertionError, OSError)):
             slow.reply()                # it has no 250
-        proc.wait_until(lambda: not self.status()["spool_loading"], 20, "the old one's spool is read")
+        proc.wait_until(lambda: not self.server.status()["spool_loading"], 20, "the old one's spool is read")
 
     def test_the_new_relay_is_killed_while_the_old_one_leaves(self):
         server = self.start()
@@ -306,16 +303,16 @@ class Upgrade(RelayCase):
     def test_changed_code_is_reported_and_taken_by_an_upgrade(self):
         folder = self.start_with_module()
         server, path = self.server, os.path.join(folder, "trap.so")
-        self.assertNotIn("changed_code", self.status())
+        self.assertNotIn("changed_code", self.server.status())
         self.greeted()
         self.module(folder, "two")
-        proc.wait_until(lambda: self.status().get("changed_code") == path, 30, "the new file is noticed")
+        proc.wait_until(lambda: self.server.status().get("changed_code") == path, 30, "the new file is noticed")
         server.ctl("reload")            # the old code goes on
         self.greeted()
         self.assertNotIn("version two", server.log())
         self.assertEqual(server.log().count("code-changed"), 1)
         self.upgrade()
-        self.assertNotIn("changed_code", self.status())
+        self.assertNotIn("changed_code", self.server.status())
         self.greeted()
         self.assertIn("version two", server.log())
 
@@ -329,7 +326,7 @@ class Upgrade(RelayCase):
         old = os.stat(f"/proc/{server.child('relay')}/exe").st_ino
         shutil.copy(mine, mine + ".new")
         os.rename(mine + ".new", mine)
-        proc.wait_until(lambda: self.status().get("changed_code") == mine, 30, "the new file is noticed")
+        proc.wait_until(lambda: self.server.status().get("changed_code") == mine, 30, "the new file is noticed")
         server.kill_relay()             # until then the old one, even where it starts again
         proc.wait_until(lambda: self.relays(), 20, "another relay")
         server.wait_ready()

@@ -2,7 +2,6 @@
 """Reloads and upgrades under full load: no connection is refused, none broken but by a 421 between two
 commands, what got its 250 arrives once. And how long a new connection waits for its greeting."""
 import collections
-import json
 import os
 import socket
 import threading
@@ -84,12 +83,8 @@ class UpgradeUnderLoad(RelayCase):
         return load
 
     def figure(self, name):
-        status = self.server.ctl("--json", "status", check=False)
-        return json.loads(status.stdout)[0].get(name) if status.returncode == 0 else None
-
-    def queue_is_empty(self):
-        return self.figure("waiting") == 0 and self.figure("sending") == 0 and \
-            self.figure("spool_loading") is False
+        status = self.server.status()
+        return status.get(name) if status else None
 
     def reload(self, number):
         self.server.relay = {"limits": {"recipients": 100 + number}}
@@ -115,7 +110,7 @@ class UpgradeUnderLoad(RelayCase):
             load.stop()
         got = {kind: load.finish(60) for kind, load in loads.items()}
         greetings.end()
-        proc.wait_until(self.queue_is_empty, 60, "the queue is empty")
+        proc.wait_until(self.server.queue_is_empty, 60, "the queue is empty")
         self.sink.report()
         print(f"\n{RELOADS} reloads, {UPGRADES} upgrades of {min(taken):.2f} to {max(taken):.2f} s; "
               f"{len(greetings.waits)} greetings, the slowest after {max(greetings.waits):.3f} s", flush=True)
@@ -175,6 +170,6 @@ class UpgradeUnderLoad(RelayCase):
         self.server.write()
         self.server.ctl("reload")
         self.sink.wait(count, 120)
-        proc.wait_until(self.queue_is_empty, 60, "the queue is empty")
+        proc.wait_until(self.server.queue_is_empty, 60, "the queue is empty")
         self.sink.report()
         self.check_messages(["wait"])

@@ -40,9 +40,6 @@ class Waiting(RelayCase):
         self.server = self.relay({"plain": {"tls": "none", "auth": "off"}},
                                  [{"to": "smarthost", "host": f"127.0.0.1:{self.sink.port}", "tls": "none"}])
 
-    def status(self):
-        return json.loads(self.server.ctl("--json", "status").stdout)[0]
-
     def fill(self):
         """Segments as the relay itself would have written them, in the spool of one that is stopped."""
         spool = os.path.join(self.server.state, "spool")
@@ -106,11 +103,11 @@ class Waiting(RelayCase):
         self.server.start()
         accepted = self.accept_one()
         started = time.monotonic() - began
-        proc.wait_until(lambda: not self.status()["spool_loading"], LOADED_SECONDS,
+        proc.wait_until(lambda: not self.server.status()["spool_loading"], LOADED_SECONDS,
                         f"{WAITING} messages are loaded")
         loaded = time.monotonic() - began
         each = (resident(self.server.child("relay")) - empty) / WAITING
-        self.assertGreaterEqual(self.status()["waiting"], WAITING)
+        self.assertGreaterEqual(self.server.status()["waiting"], WAITING)
         listed, greeting = self.listed_beside_mail()
         beside = self.rate()
         print(f"{WAITING} waiting: first 250 after {started:.2f} s, all loaded after {loaded:.1f} s, "
