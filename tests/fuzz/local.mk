@@ -32,6 +32,9 @@ tests_fuzz_proxy_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/client
 tests_fuzz_client_SOURCES = tests/fuzz/client.c
 tests_fuzz_client_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/mx
+tests_fuzz_mx_SOURCES = tests/fuzz/mx.c
+tests_fuzz_mx_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/part
 tests_fuzz_part_SOURCES = tests/fuzz/part.c
 tests_fuzz_part_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -54,5 +57,5 @@ EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/hea
 EXTRA_DIST += tests/fuzz/seeds/address_list
 EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
-EXTRA_DIST += tests/fuzz/seeds/sasl_plain
+EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mx.c - asks the DNS where the mail of a domain goes.
+ *
+ * Called by core/queue and by `posternctl route`. First the MX records, then both kinds of
+ * addresses of every host at once. Must never take "no answer" for "there is nothing": the address
+ * of the domain itself is asked for only where the DNS says that it has no MX record.
+ */
+#include <core/net/mx.h>
+#include <errno.h>
+#include <glib.h>
+#include <stdio.h>
+
+#define FAMILIES 2 /* AAAA, A */
+
+struct mx_question {
+	struct dns_request request; /* first */
+	struct mx_search *search;
+};
+
+struct mx_search {
+	struct dns *dns;
+	struct loop *loop;
+	void (*done)(void *arg, struct mx_list *list); /* NULL: nobody waits any more */
+	void *arg;
+	struct mx_list *list;
+	struct loop_timer timer; /* a literal's answer, in the next turn */
+	struct mx_question records;
+	unsigned open; /* of the following */
+	struct mx_question addresses[MX_HOSTS_MOST][FAMILIES];
+};
+
+/* ---- records --------------------------------------------------------------------------------- */
+
+static bool
+is_name_byte(unsigned char c)
+{
+	return g_ascii_isalnum(c) || c == '-' || c == '_';
+}
+
+bool
+mx_read_record(struct pn_slice rdata, uint16_t *ret_preference, char ret_name[DNS_NAME_SIZE])
+{
+	const unsigned char *bytes = (const unsigned char *)rdata.data;
+	size_t at = 2, len = 0;
+
+	if (rdata.len < 3)
+		return false;
+	*ret_preference = (uint16_t)(bytes[0] << 8 | bytes[1]);
+	while (at < rdata.len && bytes[at] != 0) {
+		size_t label = bytes[at++];
+
+		/* Above 63 are pointers, which libunbound has followed. */
+		if (label > 63 || label >= rdata.len - at || len + label + 2 > DNS_NAME_SIZE)
+			return false;
+		if (len > 0)
+			ret_name[len++] = '.';
+		for (size_t i = 0; i < label; i++, at++, len++) {
+			if (!is_name_byte(bytes[at]))
+				return false;
+			ret_name[len] = g_ascii_tolower((char)bytes[at]);
+		}
+	}
+	ret_name[len] = '\0';
+	return at + 1 == rdata.len;
+}
+
+static struct mx_host *
+find_host(const struct mx_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->hosts[i].name, name) == 0)
+			return &list->hosts[i];
+	return NULL;
+}
+
+static gint
+by_preference(gconstpointer a, gconstpointer b)
+{
+	return ((const struct mx_host *)a)->preference - ((const struct mx_host *)b)->preference;
+}
+
+/* Twice the same host counts where it is best. */
+static void
+read_hosts(struct mx_list *list, const struct dns_request *answer)
+{
+	GArray *hosts = g_array_new(FALSE, TRUE, sizeof(struct mx_host));
+
+	for (size_t i = 0; i < answer->count; i++) {
+		struct mx_host host = { 0 }, *same;
+
+		if (!mx_read_record(answer->records[i], &host.preference, host.name) || !*host.name)
+			continue;
+		list->hosts = (struct mx_host *)(void *)hosts->data;
+		list->count = hosts->len;
+		same = find_host(list, host.name);
+		if (!same)
+			g_array_append_val(hosts, host);
+		else if (same->preference > host.preference)
+			same->preference = host.preference;
+	}
+	g_array_sort(hosts, by_preference);
+	list->count = MIN(hosts->len, MX_HOSTS_MOST);
+	list->hosts = g_malloc0((list->count + 1) * sizeof(*list->hosts));
+	memcpy(list->hosts, hosts->data, list->count * sizeof(*list->hosts));
+	g_array_free(hosts, TRUE);
+}
+
+static bool
+has_root_only(const struct dns_request *answer)
+{
+	char name[DNS_NAME_SIZE];
+	uint16_t preference;
+
+	for (size_t i = 0; i < answer->count; i++)
+		if (!mx_read_record(answer->records[i], &preference, name) || *name)
+			return false;
+	return answer->count > 0;
+}
+
+static void PN_PRINTF(2, 3) refuse(struct mx_list *list, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(list->text, sizeof(list->text), format, args);
+	va_end(args);
+	list->refusal = list->text;
+}
+
+/* ---- searching ------------------------------------------------------------------------------- */
+
+static void
+finish(struct mx_search *search)
+{
+	void (*done)(void *arg, struct mx_list *list) = search->done;
+	struct mx_list *list = g_steal_pointer(&search->list);
+	void *arg = search->arg;
+
+	g_free(search);
+	if (done)
+		done(arg, list);
+	else
+		mx_list_free(&list);
+}
+
+static void
+add_address(struct mx_host *host, const struct dns_request *answer, size_t i)
+{
+	struct pn_slice bytes = answer->records[i];
+	struct address *address = &host->addresses[host->count];
+	struct in6_addr ip6;
+	struct in_addr ip4;
+
+	if (host->count == MX_ADDRESSES_MOST)
+		return;
+	if (answer->type == DNS_TYPE_A && bytes.len == sizeof(ip4)) {
+		memcpy(&ip4, bytes.data, sizeof(ip4));
+		address_set_ip4(address, &ip4, 0);
+		host->count++;
+	} else if (answer->type == DNS_TYPE_AAAA && bytes.len == sizeof(ip6)) {
+		memcpy(&ip6, bytes.data, sizeof(ip6));
+		address_set_ip6(address, &ip6, 0);
+		host->count++;
+	}
+}
+
+/* By turns, so that of two attempts one goes by each family. */
+static void
+gather(struct mx_list *list, struct mx_host *host, struct mx_question question[FAMILIES])
+{
+	size_t most = MAX(question[0].request.count, question[1].request.count);
+
+	host->secure = question[0].request.secure && question[1].request.secure;
+	for (size_t i = 0; i < most; i++)
+		for (int family = 0; family < FAMILIES; family++)
+			if (i < question[family].request.count)
+				add_address(host, &question[family].request, i);
+	for (int family = 0; family < FAMILIES; family++) {
+		const struct dns_request *answer = &question[family].request;
+
+		if (answer->r == -EAGAIN || answer->r == -EBADMSG)
+			g_strlcpy(host->why, answer->why, sizeof(host->why));
+		list->ttl = MIN(list->ttl, answer->ttl);
+	}
+}
+
+static void
+on_address(struct dns_request *request)
+{
+	struct mx_search *search = ((struct mx_question *)(void *)request)->search;
+
+	if (--search->open > 0)
+		return;
+	for (size_t i = 0; i < search->list->count; i++) {
+		gather(search->list, &search->list->hosts[i], search->addresses[i]);
+		for (int family = 0; family < FAMILIES; family++)
+			dns_request_clear(&search->addresses[i][family].request);
+	}
+	finish(search);
+}
+
+static void
+ask(struct mx_search *search, struct mx_question *question, const char *name, enum dns_type type,
+    void (*done)(struct dns_request *request))
+{
+	question->search = search;
+	question->request.loop = search->loop;
+	question->request.type = type;
+	question->request.done = done;
+	g_strlcpy(question->request.name, name, sizeof(question->request.name));
+	dns_ask(search->dns, &question->request);
+}
+
+static void
+ask_addresses(struct mx_search *search)
+{
+	static const enum dns_type types[FAMILIES] = { DNS_TYPE_AAAA, DNS_TYPE_A };
+
+	search->open = (unsigned)search->list->count * FAMILIES;
+	for (size_t i = 0; i < search->list->count; i++)
+		for (int family = 0; family < FAMILIES; family++)
+			ask(search, &search->addresses[i][family], search->list->hosts[i].name,
+			    types[family], on_address);
+}
+
+static void
+set_only_host(struct mx_list *list)
+{
+	list->count = 1;
+	list->hosts = g_new0(struct mx_host, 2);
+	g_strlcpy(list->hosts->name, list->domain, sizeof(list->hosts->name));
+}
+
+static void
+read_answer(struct mx_list *list, const struct dns_request *answer)
+{
+	list->secure = answer->secure;
+	list->ttl = answer->ttl;
+	switch (answer->r) {
+	case 0:
+		if (has_root_only(answer)) /* RFC 7505 section 4.2 */
+			refuse(list, "556 5.1.10 %s takes no mail (null MX)", list->domain);
+		else
+			read_hosts(list, answer);
+		break;
+	case -ENODATA:
+		list->implicit = true;
+		set_only_host(list);
+		break;
+	case -ENOENT:
+		refuse(list, "550 5.1.2 there is no domain %s", list->domain);
+		break;
+	default:
+		refuse(list, "451 4.4.3 %s: %s", list->domain, answer->why);
+	}
+}
+
+static void
+on_records(struct dns_request *request)
+{
+	struct mx_search *search = ((struct mx_question *)(void *)request)->search;
+	struct mx_list *list = search->list;
+
+	read_answer(list, request);
+	dns_request_clear(request);
+	if (list->refusal || list->count == 0 || !search->done)
+		finish(search);
+	else
+		ask_addresses(search);
+}
+
+/* ---- literals -------------------------------------------------------------------------------- */
+
+static void
+answer_literal(struct loop_timer *timer)
+{
+	finish((struct mx_search *)(void *)((char *)timer - offsetof(struct mx_search, timer)));
+}
+
+/* "[192.0.2.1]", "[ipv6:2001:db8::1]" */
+static void
+read_literal(struct mx_list *list)
+{
+	size_t skip = g_ascii_strncasecmp(list->domain, "[ipv6:", 6) == 0 ? 6 : 1;
+	size_t len = strlen(list->domain);
+	char inner[DNS_NAME_SIZE];
+	struct mx_host *host;
+
+	list->literal = true;
+	list->ttl = 3600;
+	set_only_host(list);
+	host = list->hosts;
+	g_strlcpy(inner, list->domain + skip, MIN(sizeof(inner), len - skip));
+	if (strchr(inner, '*') || address_parse(inner, 0, &host->addresses[0], NULL) < 0 ||
+	    host->addresses[0].sa.ss_family == AF_UNIX)
+		return;
+	host->count = 1;
+	g_strlcpy(host->name, inner, sizeof(host->name));
+}
+
+/* ---- for everyone ---------------------------------------------------------------------------- */
+
+struct mx_search *
+mx_search_start(struct dns *dns, struct loop *loop, const char *domain,
+    void (*done)(void *arg, struct mx_list *list), void *arg)
+{
+	struct mx_search *search = g_new0(struct mx_search, 1);
+
+	search->dns = dns;
+	search->loop = loop;
+	search->done = done;
+	search->arg = arg;
+	search->list = g_new0(struct mx_list, 1);
+	g_strlcpy(search->list->domain, domain, sizeof(search->list->domain));
+	if (*domain == '[' && strlen(domain) > 2) {
+		read_literal(search->list);
+		search->timer.fire = answer_literal;
+		loop_timer_set(loop, &search->timer, 0);
+	} else {
+		ask(search, &search->records, domain, DNS_TYPE_MX, on_records);
+	}
+	return search;
+}
+
+void
+mx_search_cancel(struct mx_search **search_at)
+{
+	struct mx_search *search = *search_at;
+
+	if (!search)
+		return;
+	*search_at = NULL;
+	search->done = NULL;
+	if (!search->timer.link)
+		return;
+	loop_timer_cancel(search->loop, &search->timer);
+	finish(search);
+}
+
+void
+mx_list_free(struct mx_list **list)
+{
+	if (*list)
+		g_free((*list)->hosts);
+	g_free(*list);
+	*list = NULL;
+}
