@@ -118,6 +118,7 @@ forget_hello(struct session *session)
 	session_share_facts(session);
 }
 
+/* No reply to HELO and EHLO has an enhanced code (RFC 2034 section 3). */
 static enum session_step
 hello_ruled(struct session *session, const struct ruling *ruling)
 {
@@ -127,7 +128,7 @@ hello_ruled(struct session *session, const struct ruling *ruling)
 	if (ruling->kind == RULING_REJECT || ruling->kind == RULING_DEFER) {
 		session_log_refused(session, "helo", ruling->code, ruling->enhanced, ruling->entry,
 		    ruling->text, NULL);
-		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
+		session_reply(session, ruling->code, NULL, ruling->text);
 		forget_hello(session);
 		return STEP_GO;
 	}
@@ -147,7 +148,7 @@ enum session_step
 session_hello(struct session *session, const struct command *command)
 {
 	if (!command_helo_valid(command->argument))
-		return session_fault(session, 501, "5.5.4", "Syntax: EHLO hostname");
+		return session_fault(session, 501, NULL, "Syntax: EHLO hostname");
 	forget_hello(session);
 	txn_reset(session->txn, session->generation); /* what earlier tries left */
 	session_set(&session->helo, command->argument.data, command->argument.len);

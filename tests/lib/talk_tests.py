@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversations as text: every tests/talk/*.talk is a test.
+"""Conversations as text: every script of tests/talk/*.talk (see talk.py) is a test.
 
     # What is shown, with RFC and section.
-    listener tls=starttls auth=required     settings of the listener (before the first C);
+    listener tls=starttls auth=required     settings of the listener;
                                             proxy=A,B is a list, networks=none takes them out
     limits recipients=2                     settings of relay.limits
     relay trace_memory=1m                   settings of relay
@@ -16,18 +16,23 @@
     R "raw\\r\\n"                             send bytes, Python's escapes
     B "raw\\r\\n"                             the same, one byte a packet
     D "data"                                the same as one BDAT with LAST
-    each "a" "b" : R "{}"                   the rest of the file runs once per item, {} replaced
+    each "a" "b" : R "{}"                   the script runs once per item, {} replaced
+    times 100 : C RCPT TO:<b{}@example.net> a line a hundred times, {} is 1 to 100
+    hello                                   greeting and EHLO, which is answered 250
+    begin                                   the same, MAIL from a@example.com, RCPT b@example.net
+    packet 3                                three whole replies come at once and nothing behind them
     tls                                     TLS handshake on the connection
     closed                                  the server closes
     reconnect                               a new connection (the reply is the greeting)
     accepted 1                              so many messages have been accepted
-    message has "text" / lacks "text"       the last delivered message (a maildir is the next hop)
+    message has "text" / lacks "text"       the message that was queued last, as it is delivered
+    trace with ESMTPS id                    its first Received field, unfolded, has this text
     log refused                             a line of the relay's log has this text
 
-The first S of a file is the greeting. A warning or error in the log that no `log` line announced
-fails the test.
+The first S of a script is the greeting. Every reply but those to the greeting and EHLO, and 3yz, must
+have an enhanced code of its class on every line (RFC 2034). A warning or error in the log that no `log` line announced
+fails the test. Scripts with the same settings but for the listener's share a relay.
 """
-import ast
 import json
 import os
 import pathlib
@@ -38,16 +43,12 @@ import ssl
 import tempfile
 import unittest
 
-from . import proc
+from . import proc, talk
 from .certificates import certificate
 from .postern import Relay
+from .talk import literal
 
-TALKS = pathlib.Path(__file__).resolve().parent.parent / "talk"
-PATIENCE = 10
-
-
-def literal(text):
-    return ast.literal_eval("b" + text.strip())
+PATIENCE = 60
 
 
 class Peer:
@@ -99,74 +100,126 @@ class Peer:
         self.socket = context.wrap_socket(self.socket, server_hostname="postern.test")
 
 
-class Script:
-    """One run of one file."""
+class Scene:
+    """What a script wants of the relay, and what is left of it: the conversation."""
 
-    def __init__(self, text, item=None):
-        self.lines = []
+    def __init__(self, script):
         self.listener = {"tls": "none", "auth": "off", "networks": ["127.0.0.0/8"]}
-        self.limits, self.relay_settings, self.pipeline, self.users = {}, {}, [], []
-        self.announced, self.items = [], []
-        for number, line in enumerate(text.splitlines(), 1):
-            if line.strip() and not line.startswith("#"):
-                self.read(number, line, item)
+        self.limits, self.relay, self.pipeline, self.users = {}, {}, [], []
+        self.announced, self.lines, self.items = [], [], [None]
+        for number, word, rest in script.lines:
+            self.read(number, word, rest)
 
-    def read(self, number, line, item):
-        word, _, rest = line.partition(" ")
-        pairs = dict(pair.split("=", 1) for pair in rest.split()
-                     if "=" in pair) if word in ("listener", "limits", "relay") else {}
+    def read(self, number, word, rest):
         if word == "listener":
-            self.listener.update(pairs)
-            if "proxy" in pairs:
-                self.listener["proxy"] = pairs["proxy"].split(",")
-            if pairs.get("networks") == "none":
+            self.listener.update(talk.words(rest))
+            if "proxy" in talk.words(rest):
+                self.listener["proxy"] = self.listener["proxy"].split(",")
+            if talk.words(rest).get("networks") == "none":
                 del self.listener["networks"]
-        elif word == "limits":
-            self.limits.update(pairs)
-        elif word == "relay":
-            self.relay_settings.update(pairs)
+        elif word in ("limits", "relay"):
+            getattr(self, word).update(talk.words(rest))
         elif word == "pipeline":
             self.pipeline = rest.split()
         elif word == "user":
             self.users.append(rest.split())
-        elif word == "each":
-            names, _, self.template = rest.partition(" : ")
-            self.items = re.findall(r'"(?:[^"\\]|\\.)*"', names)
-            if item is not None:
-                self.lines.append((number, *self.template.replace("{}", item[1:-1]).split(" ", 1)))
-        elif word == "log":
-            self.announced.append(rest)
-            self.lines.append((number, word, rest))
         else:
             self.lines.append((number, word, rest))
+            if word == "log":
+                self.announced.append(rest)
+            if word == "each":
+                self.items = re.findall(r'"(?:[^"\\]|\\.)*"', rest.partition(" : ")[0])
 
-    def run(self, directory, builddir):
-        cert = certificate(directory)
-        relay = Relay(directory, builddir, {"main": self.listener},
-                      [{"to": "maildir", "path": os.path.join(directory, "state", "mail")}],
-                      self.pipeline, tls=cert,
-                      relay=dict(self.relay_settings, **({"limits": self.limits} if self.limits else {})))
-        for address, password in self.users:
-            relay.add_user(address, password)
-        with relay:
-            conversation = Conversation(relay)
-            for number, word, rest in self.lines:
-                try:
-                    getattr(conversation, "do_" + word)(rest)
-                except Exception as problem:
-                    raise AssertionError(f"line {number}: {word} {rest}: {problem}\n"
-                                         f"{relay.log()[-2000:]}") from problem
-        for line in relay.log().splitlines():
-            if re.match(r"time=\S+ level=(warning|error) ", line) and not any(a in line for a in self.announced):
-                raise AssertionError(f"not announced in the log: {line}")
+    @property
+    def kin(self):
+        """Scripts for which this is the same share a relay."""
+        return json.dumps([self.limits, self.relay, self.pipeline, self.users])
+
+    @property
+    def port(self):
+        return re.sub(r"\W+", "-", json.dumps(self.listener, sort_keys=True)).strip("-")
+
+
+class Stage:
+    """A relay with a listener for each way in that its scripts want."""
+
+    def __init__(self, scenes):
+        self.announced = []
+        self.expected = [text for scene in scenes for text in scene.announced]
+        self.directory = tempfile.mkdtemp(prefix="talk-")
+        os.chmod(self.directory, 0o755)
+        first = scenes[0]
+        settings = dict({"log": {"repeats": 0}}, **first.relay)
+        if first.limits:
+            settings["limits"] = first.limits
+        self.relay = Relay(self.directory, os.environ["POSTERN_BUILDDIR"],
+                           {scene.port: scene.listener for scene in scenes},
+                           [{"to": "maildir", "path": os.path.join(self.directory, "state", "mail")}],
+                           first.pipeline, tls=certificate(self.directory), relay=settings)
+        for address, password in first.users:
+            self.relay.add_user(address, password)
+        self.relay.start()
+        self.begun = self.relay.log()
+
+    @staticmethod
+    def loud(log, announced):
+        """What the log says as a warning or error that no script wanted."""
+        return [line for line in log.splitlines()
+                if re.match(r"time=\S+ level=(warning|error) ", line)
+                and not any(text in line for text in announced)]
+
+    def end(self):
+        self.relay.stop()
+        log = self.relay.log()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        report = re.search(r"\w+Sanitizer|runtime error:", log)
+        loud = self.loud(log, self.expected)
+        if report or loud:
+            raise AssertionError(f"in the log: {log[report.start():][:6000] if report else loud}")
 
 
 class Conversation:
     """What the words of a script do."""
 
-    def __init__(self, relay):
-        self.relay, self.last = relay, []
-        self.peer = Peer(relay.port("main"))
+    def __init__(self, stage, scene, item):
+        self.relay, self.begun, self.item, self.last = stage.relay, stage.begun, item, []
+        self.greeting, self.queued = True, None
+        self.port = self.relay.port(scene.port)
+        self.log_at = len(self.relay.log())
+        self.mail = pathlib.Path(self.relay.directory, "state", "mail", "new")
+        counts = any(word == "accepted" for _, word, _ in scene.lines)
+        self.before = self.status()["accepted"] if counts else 0
+        self.peer = Peer(self.port)
+
+    def log(self):
+        return self.relay.log()[self.log_at:]
+
+    def do_each(self, rest):
+        self.do(rest.partition(" : ")[2].replace("{}", self.item[1:-1]))
+
+    def do(self, line):
+        word, _, rest = line.partition(" ")
+        getattr(self, "do_" + word)(rest)
+
+    def do_times(self, rest):
+        count, _, line = rest.partition(" : ")
+        for number in range(int(count)):
+            self.do(line.replace("{}", str(number + 1)))
+
+    def do_hello(self, rest):
+        for line in ("S 220 postern.test", "C EHLO client.example", "S 250 postern.test"):
+            self.do(line)
+
+    def do_begin(self, rest):
+        for line in ("hello", "C MAIL FROM:<a@example.com>", "S 250 2.1.0", "C RCPT TO:<b@example.net>",
+                     "S 250 2.1.5"):
+            self.do(line)
+
+    def do_packet(self, rest):
+        self.peer.input = self.peer.socket.recv(65536)
+        lines = self.peer.input.split(b"\r\n")
+        if lines.pop() or sum(line[3:4] != b"-" for line in lines) != int(rest):
+            raise AssertionError(f"one packet was {self.peer.input!r}")
 
     def do_C(self, rest):
         self.peer.send(rest.encode() + b"\r\n")
@@ -179,8 +232,7 @@ class Conversation:
             self.peer.send(bytes([byte]))
 
     def do_D(self, rest):
-        data = literal(rest)
-        self.peer.send(b"BDAT %d LAST\r\n" % len(data))
+        self.peer.send(b"BDAT %d LAST\r\n" % len(literal(rest)))
         self.do_B(rest)
 
     def do_S(self, rest):
@@ -188,6 +240,14 @@ class Conversation:
         got, self.last = self.peer.reply()
         if got != code or not any(line.startswith(text) for line in self.last):
             raise AssertionError(f"the server said {got} {self.last}")
+        plain = (self.greeting or got[0] == "3" or self.last[0].startswith("postern.test")
+                 or self.last[0] == "Syntax: EHLO hostname")
+        if not plain and not all(re.match(got[0] + r"\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2}) ", line)
+                                 for line in self.last):
+            raise AssertionError(f"without an enhanced code: {got} {self.last}")
+        self.greeting = False
+        if "queued as " in self.last[0]:
+            self.queued = self.last[0].split()[-1]
 
     def do_has(self, rest):
         if not any(rest in line for line in self.last):
@@ -205,52 +265,75 @@ class Conversation:
 
     def do_reconnect(self, rest):
         self.peer.socket.close()
-        self.peer = Peer(self.relay.port("main"))
+        self.peer, self.greeting = Peer(self.port), True
 
     def status(self):
         return json.loads(self.relay.ctl("--json", "status").stdout)[0]
 
     def do_accepted(self, rest):
-        status = self.status()
-        if status["accepted"] != int(rest):
-            raise AssertionError(f"accepted {status['accepted']}")
+        accepted = self.status()["accepted"] - self.before
+        if accepted != int(rest):
+            raise AssertionError(f"accepted {accepted}")
+
+    def delivered(self):
+        """The message that was queued last, as it was delivered."""
+        mark = f"id {self.queued}".encode()
+
+        def found():
+            files = self.mail.iterdir() if self.mail.is_dir() else ()
+            return [data for data in (path.read_bytes() for path in files) if mark in data]
+        return proc.wait_until(found, PATIENCE, f"{self.queued} is delivered")[0]
 
     def do_message(self, rest):
         what, _, text = rest.partition(" ")
-        want = literal(text)
-        new = pathlib.Path(self.relay.directory, "state", "mail", "new")
-        files = proc.wait_until(lambda: new.is_dir() and sorted(new.iterdir(), key=os.path.getmtime),
-                                PATIENCE, "a message is delivered")
-        proc.wait_until(lambda: self.status()["delivered"] >= self.status()["accepted"], PATIENCE,
-                        "all that was accepted is delivered")
-        files = sorted(new.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        data = files[-1].read_bytes()
-        if (want in data) != (what == "has"):
+        data = self.delivered()
+        if (literal(text) in data) != (what == "has"):
             raise AssertionError(f"the message is {data!r}")
 
+    def do_trace(self, rest):
+        field = self.delivered().split(b"\r\nReceived: ")[1]
+        trace = re.sub(rb"\r\n[ \t]", b" ", field).split(b"\r\n")[0].decode()
+        if rest not in trace:
+            raise AssertionError(f"the trace is {trace!r}")
+
     def do_log(self, rest):
-        proc.wait_until(lambda: rest in self.relay.log(), PATIENCE, f"the log has {rest!r}")
+        proc.wait_until(lambda: rest in self.begun or rest in self.log(), PATIENCE, f"the log has {rest!r}")
 
 
 class Talk(unittest.TestCase):
-    """Filled below, a method a file."""
+    """Filled below, a method a script."""
+    scenes, stages = {}, {}
 
-    def run_script(self, path):
-        text = path.read_text()
-        for item in Script(text).items or [None]:
-            directory = tempfile.mkdtemp(prefix="talk-")
-            os.chmod(directory, 0o755)
-            try:
-                Script(text, item).run(directory, os.environ["POSTERN_BUILDDIR"])
-            except AssertionError as problem:
-                raise AssertionError(f"{path.name}{' with ' + item if item else ''}: {problem}") from None
-            finally:
-                shutil.rmtree(directory, ignore_errors=True)
+    @classmethod
+    def tearDownClass(cls):
+        while cls.stages:
+            cls.stages.popitem()[1].end()
+
+    def stage(self, scene):
+        if scene.kin not in self.stages:
+            self.stages[scene.kin] = Stage([each for each in self.scenes.values() if each.kin == scene.kin])
+        return self.stages[scene.kin]
+
+    def run_script(self, script):
+        scene = self.scenes[script.name]
+        stage = self.stage(scene)
+        stage.announced += scene.announced
+        for item in scene.items:
+            conversation = Conversation(stage, scene, item)
+            for number, word, rest in scene.lines:
+                try:
+                    getattr(conversation, "do_" + word)(rest)
+                except Exception as problem:
+                    raise AssertionError(f"{script.path.name}:{number}{f' with {item}' if item else ''}: {word} "
+                                         f"{rest[:200]}: {problem}\n{conversation.log()[-2000:]}") from None
+            conversation.peer.socket.close()
+            self.assertEqual(stage.loud(conversation.log(), stage.announced), [], "not announced in the log")
 
 
-def _add(path):
-    setattr(Talk, "test_" + re.sub(r"\W", "_", path.stem), lambda self: self.run_script(path))
+def _add(script):
+    Talk.scenes[script.name] = Scene(script)
+    setattr(Talk, f"test_{script.name}", lambda self: self.run_script(script))
 
 
-for _path in sorted(TALKS.glob("*.talk")):
-    _add(_path)
+for _script in talk.read_all().values():
+    _add(_script)
