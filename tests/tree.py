@@ -15,12 +15,14 @@ ARROWS = {
     "mail": {"base"},
     "store": {"base", "mail"},
     "client": {"base"},
+    "web": {"base", "net"},
     "config": {"base", "mail", "net"},
     "queue": {"base", "config", "mail", "net", "smtp"},
     "policy": {"base", "client", "config", "mail", "net", "queue", "store"},
     "smtp": {"base", "config", "mail", "net", "policy", "queue"},
     "ctl": {"base", "config", "mail", "master", "net", "policy", "queue", "smtp", "store"},
-    "master": {"base", "config", "ctl", "mail", "net", "policy", "queue", "smtp", "store"},
+    "master": {"base", "config", "ctl", "mail", "net", "policy", "queue", "smtp", "store",
+               "web"},
 }
 # Inside core/smtp the sending side and the grammar know nothing of policy and queue.
 SENDING = ("courier", "reply", "dot", "command")

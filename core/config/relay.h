@@ -60,11 +60,16 @@ struct config_log {
 	int64_t repeats;
 };
 
+struct config_metrics {
+	const char *listen; /* NULL: nowhere */
+};
+
 struct config_relay {
 	const char *hostname; /* never NULL once filled: the machine's where YAML has none */
 	const char *user;     /* to run as when started by root; NULL: nobody */
 	const char *state_directory, *run_directory;
 	struct config_log log;
+	struct config_metrics metrics;
 	int64_t trace_memory;          /* bytes */
 	int64_t loops, policy_threads; /* 0: by the number of processors */
 	struct {

@@ -68,38 +68,52 @@ has_port(const char *text)
 	       address_port(&one) == address_port(&two);
 }
 
+/* Says what is wrong with an address to listen at; false: it is none. */
+static bool
+read_address(struct pn_check *check, const char *path, const char *text, struct address *ret)
+{
+	struct pn_error err;
+
+	if (address_parse(text, 0, ret, &err) < 0) {
+		pn_complain(check, path, "%s", err.text);
+		return false;
+	}
+	if (!has_port(text))
+		pn_complain(check, path, "\"%s\" has no port; write for example \"*:587\"", text);
+	if (ret->sa.ss_family == AF_UNIX && strncmp(text, "unix:/", 6) != 0)
+		pn_complain(check, path, "the path of a unix socket must be absolute");
+	return true;
+}
+
+/* Whether one of the first `count` listeners has the same address. */
+static void
+check_taken(struct pn_check *check, const char *path, const struct address *address,
+    const struct config_listener *listeners, size_t count)
+{
+	char mine[ADDRESS_TEXT], other[ADDRESS_TEXT];
+	struct address theirs;
+
+	if (address->sa.ss_family != AF_UNIX && address_port(address) == 0)
+		return; /* any free port: never the same twice */
+	address_format(address, mine);
+	for (size_t i = 0; i < count; i++) {
+		if (!listeners[i].address ||
+		    address_parse(listeners[i].address, 0, &theirs, NULL) < 0)
+			continue;
+		address_format(&theirs, other);
+		if (strcmp(mine, other) == 0)
+			pn_complain(check, path, "listeners[%zu] listens at %s already", i, mine);
+	}
+}
+
 static void
 check_address(struct listener_check *c)
 {
 	const char *text = c->listener->address;
-	char mine[ADDRESS_TEXT], other[ADDRESS_TEXT];
-	struct address address;
-	struct pn_error err;
 
-	if (!text)
-		return;
-	if (address_parse(text, 0, &c->address, &err) < 0) {
-		pn_complain(c->check, path_of(c, "address"), "%s", err.text);
-		return;
-	}
-	c->has_address = true;
-	if (!has_port(text))
-		pn_complain(c->check, path_of(c, "address"),
-		    "\"%s\" has no port; write for example \"*:587\"", text);
-	if (c->address.sa.ss_family == AF_UNIX && strncmp(text, "unix:/", 6) != 0)
-		pn_complain(
-		    c->check, path_of(c, "address"), "the path of a unix socket must be absolute");
-	if (c->address.sa.ss_family != AF_UNIX && address_port(&c->address) == 0)
-		return; /* any free port: never the same twice */
-	address_format(&c->address, mine);
-	for (size_t i = 0; i < c->index; i++) {
-		if (!c->all[i].address || address_parse(c->all[i].address, 0, &address, NULL) < 0)
-			continue;
-		address_format(&address, other);
-		if (strcmp(mine, other) == 0)
-			pn_complain(c->check, path_of(c, "address"),
-			    "listeners[%zu] listens at %s already", i, mine);
-	}
+	c->has_address = text && read_address(c->check, path_of(c, "address"), text, &c->address);
+	if (c->has_address)
+		check_taken(c->check, path_of(c, "address"), &c->address, c->all, c->index);
 }
 
 static bool
@@ -338,6 +352,23 @@ check_keys(const struct core_fill *fill, struct pn_check *check)
 	keyring_release(&keys);
 }
 
+static void
+check_metrics(const struct core_fill *fill, struct pn_check *check)
+{
+	const struct config_relay *relay = &fill->core->relay;
+	struct address address;
+
+	if (!relay->metrics.listen ||
+	    !read_address(check, "metrics.listen", relay->metrics.listen, &address))
+		return;
+	check_taken(
+	    check, "metrics.listen", &address, relay->listeners.items, relay->listeners.count);
+	if (!address_is_loopback(&address))
+		pn_warn(check, "metrics.listen",
+		    "other machines can read the numbers of this relay, in clear; 127.0.0.1, [::1] "
+		    "and unix sockets are this machine's own");
+}
+
 void
 relay_check(const struct core_fill *fill)
 {
@@ -351,4 +382,5 @@ relay_check(const struct core_fill *fill)
 	check_shared(fill, &check);
 	check_limits(fill, &check);
 	check_keys(fill, &check);
+	check_metrics(fill, &check);
 }

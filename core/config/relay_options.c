@@ -206,6 +206,16 @@ static const struct pn_option log_options[] = { PN_OPT_CHOICE("format", LOG, for
 	    "tells the count. 0: all are written."),
 	PN_OPT_END };
 
+#define METRICS struct config_metrics
+static const struct pn_option metrics_options[] = {
+	PN_OPT_STRING("listen", METRICS, listen, NULL, 0,
+	    "Where GET /metrics is answered over HTTP, in Prometheus' text format: "
+	    "\"127.0.0.1:9187\", \"[::1]:9187\" or \"unix:/run/postern/metrics\"; left out, "
+	    "nowhere. "
+	    "Everybody who can connect may read."),
+	PN_OPT_END
+};
+
 static const struct pn_option network_options[] = {
 	{ .help = "Networks, as in 192.0.2.0/24 or 2001:db8::/32, or single addresses.",
 	    .type = PN_TYPE_STRINGS },
@@ -224,6 +234,8 @@ const struct pn_option config_relay_options[] = {
 	    "Folder of the control socket."),
 	PN_OPT_GROUP("log", RELAY, log, LOG, log_options, 0,
 	    "What is written to standard error, or to the journal, and how."),
+	PN_OPT_GROUP("metrics", RELAY, metrics, METRICS, metrics_options, 0,
+	    "The numbers of this relay, for a monitoring system."),
 	PN_OPT_INT("loops", RELAY, loops, "0", 0, 64, 0,
 	    "Threads that serve connections; 0: by the number of processors."),
 	PN_OPT_SIZE("trace_memory", RELAY, trace_memory, "4m", 65536, 1073741824, 0,

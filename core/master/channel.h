@@ -31,7 +31,7 @@ enum channel_type {
 	CHANNEL_CHECK,  /* JSON: folder, modules; the first frame */
 	CHANNEL_ANSWER, /* i32 result, u32 mode, bytes (or the error's text) */
 	/* master to relay */
-	CHANNEL_CONFIG, /* JSON, NUL, bundle, blobs; descriptors of the listeners in JSON's order */
+	CHANNEL_CONFIG,  /* JSON, NUL, bundle, blobs; the listeners' descriptors in JSON's order */
 	CHANNEL_OUTCOME, /* what came of a reload or upgrade that was asked for: JSON */
 	/* relay to master */
 	CHANNEL_READY,   /* mail is accepted */

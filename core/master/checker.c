@@ -30,6 +30,13 @@
 
 /* ---- the child ---- */
 
+static void
+add_listener(json_t *list, const char *name, const char *address)
+{
+	json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "address", address));
+}
+
+/* The relay gets the sockets in this order. */
 static json_t *
 listeners_json(const struct config_relay *relay)
 {
@@ -37,8 +44,9 @@ listeners_json(const struct config_relay *relay)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < relay->listeners.count; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s}", "name", listeners[i].name,
-						"address", listeners[i].address));
+		add_listener(list, listeners[i].name, listeners[i].address);
+	if (relay->metrics.listen)
+		add_listener(list, "relay.metrics", relay->metrics.listen);
 	return list;
 }
 

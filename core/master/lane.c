@@ -128,10 +128,10 @@ open_doors(struct lane *lane)
 	const struct config_relay *relay = &generation_core(lane->settled->generation)->relay;
 	const struct config_listener *listeners = relay->listeners.items;
 
-	lane->doors = calloc(lane->settled->fd_count + 1, sizeof(*lane->doors));
+	lane->doors = calloc(relay->listeners.count + 1, sizeof(*lane->doors));
 	if (!lane->doors)
 		abort();
-	for (size_t i = 0; i < lane->settled->fd_count; i++) {
+	for (size_t i = 0; i < relay->listeners.count; i++) {
 		struct door *door = &lane->doors[i];
 
 		door->lane = lane;

@@ -159,6 +159,7 @@ relay_apply(struct relay *relay, struct settled *settled)
 {
 	const struct config_relay *config = &generation_core(settled->generation)->relay;
 	struct generation *old = relay->generation;
+	struct pn_error err = { 0 };
 
 	relay->generation = generation_hold(settled->generation);
 	generation_release(&old);
@@ -167,6 +168,8 @@ relay_apply(struct relay *relay, struct settled *settled)
 	set_up_log(config);
 	mail_bytes_budget((size_t)config->limits.memory);
 	relay_spool_configure(relay);
+	if (relay_pages_configure(relay, &err) < 0)
+		log_event(PN_LOG_ERROR, "configuration", "text", err.text, NULL);
 	relay->switching += relay->lane_count;
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
@@ -280,6 +283,7 @@ drain(struct relay *relay, int64_t within_ms, bool hurry)
 	if (relay->draining)
 		return; /* the master has gone since: there is less time */
 	relay->draining = true;
+	relay_pages_close(relay);
 	relay->undrained = relay->lane_count;
 	atomic_store(&relay->occupied, relay->lane_count);
 	for (size_t i = 0; i < relay->lane_count; i++) {
@@ -527,6 +531,8 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 		r = control_open(relay->loop,
 		    generation_core(relay->generation)->relay.run_directory, relay_commands, relay,
 		    &relay->control, err);
+	if (r == 0)
+		r = relay_pages_configure(relay, err);
 	if (r == 0)
 		relay_overrides_start(relay);
 out:

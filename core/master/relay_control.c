@@ -19,7 +19,8 @@
 
 struct survey {
 	struct relay *relay;
-	struct control_request *request;
+	void *request; /* whom it answers, by `reply` */
+	void (*reply)(void *request, json_t *answer);
 	json_t *answer;
 	size_t due;
 	void (*finish)(struct survey *survey);
@@ -47,7 +48,7 @@ survey_back(struct loop_task *task)
 	if (--survey->due > 0)
 		return;
 	survey->finish(survey);
-	control_reply(survey->request, survey->answer);
+	survey->reply(survey->request, survey->answer);
 	free(survey);
 }
 
@@ -62,16 +63,30 @@ survey_ask(struct loop_task *task)
 }
 
 static void
-survey_start(struct relay *relay, struct control_request *request,
-    void (*ask)(struct lane *lane, json_t *ret), void (*merge)(json_t *into, json_t *part),
-    void (*finish)(struct survey *survey))
+reply_control(void *request, json_t *answer)
+{
+	control_reply(request, answer);
+}
+
+static struct survey *
+survey_new(
+    struct relay *relay, struct control_request *request, void (*finish)(struct survey *survey))
 {
 	struct survey *survey = calloc(1, sizeof(*survey));
 
 	if (!survey)
 		abort();
-	*survey = (struct survey){ relay, request, json_object(), relay->lane_count, finish,
-		atomic_load(&relay->loading) > 0 };
+	*survey = (struct survey){ relay, request, reply_control, json_object(), relay->lane_count,
+		finish, atomic_load(&relay->loading) > 0 };
+	return survey;
+}
+
+static void
+survey_start(struct survey *survey, void (*ask)(struct lane *lane, json_t *ret),
+    void (*merge)(json_t *into, json_t *part))
+{
+	struct relay *relay = survey->relay;
+
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct survey_task *question = calloc(1, sizeof(*question));
 
@@ -185,7 +200,7 @@ finish_status(struct survey *survey)
 static void
 run_status(void *arg, struct control_request *request, json_t *body)
 {
-	survey_start(arg, request, ask_status, add_numbers, finish_status);
+	survey_start(survey_new(arg, request, finish_status), ask_status, add_numbers);
 }
 
 /* ---- metrics ---- */
@@ -203,7 +218,17 @@ finish_metrics(struct survey *survey)
 static void
 run_metrics(void *arg, struct control_request *request, json_t *body)
 {
-	survey_start(arg, request, ask_status, add_numbers, finish_metrics);
+	survey_start(survey_new(arg, request, finish_metrics), ask_status, add_numbers);
+}
+
+void
+relay_ask_metrics(struct relay *relay, void (*reply)(void *request, json_t *answer), void *request)
+{
+	struct survey *survey = survey_new(relay, NULL, finish_metrics);
+
+	survey->request = request;
+	survey->reply = reply;
+	survey_start(survey, ask_status, add_numbers);
 }
 
 static void
@@ -219,7 +244,7 @@ finish_samples(struct survey *survey)
 static void
 run_samples(void *arg, struct control_request *request, json_t *body)
 {
-	survey_start(arg, request, ask_status, add_numbers, finish_samples);
+	survey_start(survey_new(arg, request, finish_samples), ask_status, add_numbers);
 }
 
 /* ---- trace ---- */

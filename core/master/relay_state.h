@@ -30,6 +30,8 @@ struct relay {
 	struct generation *generation;  /* the newest */
 	char *folder, *modules, *state_directory, *user;
 	struct control *control;
+	struct http *pages;                /* relay_pages.c; NULL: none */
+	char *pages_at;                    /* their address */
 	struct control_request *reloading; /* who asked for a reload or upgrade, or NULL */
 	char *changed_code; /* files that were replaced since they were loaded, or NULL */
 	int64_t started_us;
@@ -72,8 +74,16 @@ void relay_log_diags(struct diags *diags);
 /* The commands "queue ...". */
 void relay_queue_run(void *relay, struct control_request *request, json_t *body);
 
+/* ---- relay_pages.c ---- */
+/* Serves them where the newest configuration says; what is served there already goes on. */
+int relay_pages_configure(struct relay *relay, struct pn_error *err);
+void relay_pages_close(struct relay *relay);
+
 /* ---- relay_control.c ---- */
 extern const struct control_command relay_commands[];
+/* `reply` gets {"text": all numbers in Prometheus' format}, NULL if there is no memory, soon. */
+void relay_ask_metrics(
+    struct relay *relay, void (*reply)(void *request, json_t *answer), void *request);
 /* The master has said what came of a reload or an upgrade. */
 void relay_control_outcome(struct relay *relay, const char *json);
 

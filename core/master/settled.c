@@ -65,6 +65,7 @@ settled_new(struct generation *generation, struct capability *capability,
     struct channel_frame *frame, struct settled **ret, struct pn_error *err)
 {
 	const struct config_core *core = generation_core(generation);
+	size_t sockets = core->relay.listeners.count + (core->relay.metrics.listen != NULL);
 	struct settled *settled = calloc(1, sizeof(*settled));
 	int r;
 
@@ -78,9 +79,9 @@ settled_new(struct generation *generation, struct capability *capability,
 	r = make_tls(&core->relay, &settled->tls, err);
 	if (r == 0)
 		r = routes_new(core, capability, &settled->routes, err);
-	if (r == 0 && frame->fd_count != core->relay.listeners.count)
-		r = pn_error_set(err, -EPROTO, "%zu sockets for %zu listeners", frame->fd_count,
-		    core->relay.listeners.count);
+	if (r == 0 && frame->fd_count != sockets)
+		r = pn_error_set(
+		    err, -EPROTO, "%zu sockets for %zu listeners", frame->fd_count, sockets);
 	if (r < 0) {
 		settled_release(&settled);
 		return r;
@@ -110,6 +111,14 @@ settled_again(const struct settled *settled, struct generation *generation)
 	if (again->tls)
 		SSL_CTX_up_ref(again->tls);
 	return again;
+}
+
+int
+settled_metrics_fd(const struct settled *settled)
+{
+	const struct config_relay *relay = &generation_core(settled->generation)->relay;
+
+	return relay->metrics.listen ? settled->fds[relay->listeners.count] : -1;
 }
 
 struct settled *

@@ -21,7 +21,7 @@ struct settled {
 	SSL_CTX *tls;            /* NULL: no listener needs it */
 	struct settled *sockets; /* held: whose descriptors these are; NULL: its own */
 	int fds[CHANNEL_FDS];
-	size_t fd_count; /* in the order of the generation's listeners */
+	size_t fd_count; /* the generation's listeners in their order, then that of metrics */
 };
 
 /* Takes the generation's reference and, on success, the descriptors (the frame's become -1). */
@@ -29,6 +29,8 @@ int settled_new(struct generation *generation, struct capability *capability,
     struct channel_frame *frame, struct settled **ret, struct pn_error *err);
 /* The same sockets, routes and certificates with another generation; takes its reference. */
 struct settled *settled_again(const struct settled *settled, struct generation *generation);
+/* -1: none. */
+int settled_metrics_fd(const struct settled *settled);
 struct settled *settled_hold(struct settled *settled);
 void settled_release(struct settled **settled);
 
