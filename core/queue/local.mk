@@ -64,7 +64,8 @@ tests_unit_spool_follow_SOURCES = tests/unit/spool_follow.c $(spool_test_help)
 tests_unit_spool_plan_SOURCES = tests/unit/spool_plan.c $(spool_test_help)
 tests_unit_spool_power_SOURCES = tests/unit/spool_power.c $(spool_test_help)
 tests_unit_spool_real_SOURCES = tests/unit/spool_real.c $(spool_test_help)
-UNIT_TESTS += tests/unit/spool_cipher
+UNIT_TESTS += tests/unit/spool_cipher tests/unit/spool_failed
+tests_unit_spool_failed_SOURCES = tests/unit/spool_failed.c $(spool_test_help)
 tests_unit_spool_cipher_SOURCES = tests/unit/spool_cipher.c $(spool_test_help)
 # The same with encryption.
 UNIT_TESTS += tests/unit/spool_encrypted tests/unit/spool_compact_encrypted \

@@ -122,6 +122,10 @@ mem_open(void *arg, const char *path, int flags)
 
 	pthread_mutex_lock(&disk->lock);
 	file = g_hash_table_lookup(disk->names, path);
+	if (file && flags & O_RDWR && !(flags & O_CREAT) && fails(disk, MEMDISK_FAIL_OPEN)) {
+		fd = -disk->error;
+		goto out;
+	}
 	if (file && flags & O_EXCL) {
 		fd = -EEXIST;
 		goto out;
@@ -540,5 +544,27 @@ memdisk_cut(const struct memdisk *disk, guint cut, memdisk_keeps_fn *keeps, void
 	}
 	g_free(durable);
 	g_ptr_array_unref(files);
+	return after;
+}
+
+static size_t
+all_of_it(void *arg, guint event)
+{
+	return SIZE_MAX;
+}
+
+struct memdisk *
+memdisk_kill(const struct memdisk *disk, guint cut)
+{
+	struct memdisk *after = memdisk_cut(disk, cut, all_of_it, NULL);
+
+	memdisk_trace(after);
+	for (guint i = 0; i < cut; i++) {
+		struct memdisk_event event = g_array_index(disk->trace, struct memdisk_event, i);
+
+		if (event.bytes)
+			g_byte_array_ref(event.bytes);
+		record(after, event);
+	}
 	return after;
 }

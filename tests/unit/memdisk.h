@@ -16,7 +16,13 @@ struct memdisk_file {
 	int references;
 };
 
-enum memdisk_fault { MEMDISK_FAIL_SYNC, MEMDISK_FAIL_WRITE, MEMDISK_FAIL_ALLOCATE };
+enum memdisk_fault {
+	MEMDISK_FAIL_SYNC,
+	MEMDISK_FAIL_WRITE,
+	MEMDISK_FAIL_ALLOCATE,
+	MEMDISK_FAIL_OPEN, /* of a file that is there, to write to it */
+	MEMDISK_FAULTS,
+};
 
 enum memdisk_kind {
 	MEMDISK_CREATE,      /* name, file */
@@ -44,8 +50,8 @@ struct memdisk {
 	GHashTable *names; /* path -> struct memdisk_file */
 	GPtrArray *open;   /* by descriptor */
 	guint files;
-	GArray *trace;        /* of struct memdisk_event; NULL: not kept */
-	int faults[3], error; /* see memdisk_fail(); counted down, -1: never */
+	GArray *trace;                     /* of struct memdisk_event; NULL: not kept */
+	int faults[MEMDISK_FAULTS], error; /* see memdisk_fail(); counted down, -1: never */
 	bool stay_broken;
 	bool short_writes; /* of a part of the bytes, to be continued */
 	uint64_t free_bytes;
@@ -75,5 +81,11 @@ guint memdisk_count(struct memdisk *disk, const char *prefix);
 typedef size_t memdisk_keeps_fn(void *arg, guint event);
 struct memdisk *memdisk_cut(
     const struct memdisk *disk, guint cut, memdisk_keeps_fn *keeps, void *arg);
+
+/*
+ * The disk as a process killed behind event `cut` - 1 leaves it to the next one: all is there, and
+ * what was not synced still is not. It has the trace so far, and goes on with it.
+ */
+struct memdisk *memdisk_kill(const struct memdisk *disk, guint cut);
 
 #endif

@@ -5,8 +5,6 @@
 #include "tests/unit/spool_kit.h"
 
 #include <errno.h>
-#include <sched.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -224,18 +222,6 @@ check_held(const struct item *back)
 	ck_assert_int_eq(hold->end, ITEM_HOLD_DELETE);
 }
 
-struct sync {
-	struct spool_request request; /* first */
-	atomic_bool done;
-};
-
-static void
-note_sync(struct spool_request *request, int r)
-{
-	ck_assert_int_eq(r, 0);
-	atomic_store(&((struct sync *)(void *)request)->done, true);
-}
-
 static void
 fill_segments(void)
 {
@@ -252,13 +238,10 @@ START_TEST(held_comes_back)
 	struct item_hold hold = { "legal asks", "root", 111, 222, ITEM_HOLD_DELETE };
 	struct item *item = kit_accept(&kit, 300, 2);
 	uint32_t second = 1;
-	struct sync sync = { .request.done = note_sync };
 
 	item->recipients[1].hold = &hold;
 	spool_mark(kit.spool, item, &second, 1);
-	spool_sync(kit.spool, &sync.request);
-	while (!atomic_load(&sync.done))
-		sched_yield();
+	ck_assert_int_eq(kit_sync(&kit), 0);
 	for (int i = 0; i < 2; i++) {
 		open_again();
 		check_held(kit_find(&kit, item->id));

@@ -315,6 +315,38 @@ START_TEST(what_was_finished_does_not_come_back)
 }
 END_TEST
 
+/*
+ * A segment behind a locked one stays when it is empty, too. That it is empty is said again before
+ * what said so first is written over.
+ */
+START_TEST(what_was_finished_beside_a_locked_segment_stays_so)
+{
+	struct item *locked = kit_accept(&kit, 5000, 1), *beside[6], *later;
+
+	again_with(TWO ONE);
+	for (int i = 0; i < 6; i++)
+		beside[i] = kit_accept(&kit, 5000, 1);
+	again_with(TWO);
+	ck_assert_uint_eq(kit.items->len, 6);
+	/* An end in every second segment or so: so many can only leave by a checkpoint. */
+	for (int i = 0; i < 60; i++) {
+		if (i % 5 == 0 && i / 5 < 6)
+			spool_finish(kit.spool, beside[i / 5]);
+		later = kit_accept(&kit, 20000, 1);
+		spool_finish(kit.spool, later);
+		item_free(&later);
+	}
+	again_with(TWO);
+	ck_assert_uint_eq(kit.items->len, 0);
+	again_with(TWO ONE);
+	ck_assert_uint_eq(kit.items->len, 1);
+	ck_assert_ptr_nonnull(kit_find(&kit, locked->id));
+	item_free(&locked);
+	for (int i = 0; i < 6; i++)
+		item_free(&beside[i]);
+}
+END_TEST
+
 /* The mail in clear may have been delivered; only the locked segment could say so. */
 START_TEST(what_lies_before_a_locked_segment_waits)
 {
@@ -449,6 +481,7 @@ suite(void)
 	tcase_add_loop_test(tests, without_its_key_a_segment_waits, 0, G_N_ELEMENTS(missing));
 	tcase_add_test(tests, what_was_finished_does_not_come_back);
 	tcase_add_test(tests, what_lies_before_a_locked_segment_waits);
+	tcase_add_test(tests, what_was_finished_beside_a_locked_segment_stays_so);
 	tcase_add_test(tests, keys_change_while_mail_flows);
 	suite_add_tcase(all, tests);
 	tcase_add_loop_test(parse, key_files, 0, G_N_ELEMENTS(files));

@@ -137,14 +137,15 @@ on_done(struct spool_request *request, int r)
 	pthread_mutex_unlock(&wait->lock);
 }
 
-int
-kit_append(struct kit *kit, struct item *item)
+static int
+ask(struct kit *kit, void (*what)(struct spool *spool, struct spool_request *request),
+    struct item *item)
 {
 	struct wait wait = { .request = { .done = on_done, .item = item } };
 
 	pthread_mutex_init(&wait.lock, NULL);
 	pthread_cond_init(&wait.done, NULL);
-	spool_append(kit->spool, &wait.request);
+	what(kit->spool, &wait.request);
 	pthread_mutex_lock(&wait.lock);
 	while (!wait.ready)
 		pthread_cond_wait(&wait.done, &wait.lock);
@@ -152,6 +153,18 @@ kit_append(struct kit *kit, struct item *item)
 	pthread_mutex_destroy(&wait.lock);
 	pthread_cond_destroy(&wait.done);
 	return wait.r;
+}
+
+int
+kit_append(struct kit *kit, struct item *item)
+{
+	return ask(kit, spool_append, item);
+}
+
+int
+kit_sync(struct kit *kit)
+{
+	return ask(kit, spool_sync, NULL);
 }
 
 struct item *

@@ -40,6 +40,8 @@ void kit_check_body(const struct item *item, const struct mail_bytes *bytes);
 
 /* Appends and waits for the answer. */
 int kit_append(struct kit *kit, struct item *item);
+/* What spool_sync() answers. */
+int kit_sync(struct kit *kit);
 /* A new message, accepted. */
 struct item *kit_accept(struct kit *kit, size_t size, size_t recipients);
 /* What the spool reads back is what kit_item() made. */
