@@ -100,6 +100,13 @@ int mail_part_encode(const struct pn_part *part, struct pn_slice raw, struct pn_
 int mail_part_splice(const struct pn_part *part, size_t offset, size_t length, struct pn_slice text,
     struct arena *arena, struct mail_edits *edits);
 
+/*
+ * All of a part that is MAIL_ENCODING_PLAIN, to `encoding`: QP or BASE64; what it decodes to is the
+ * same to the byte. -ENOTSUP where its header cannot say so.
+ */
+int mail_part_reencode(const struct pn_part *part, enum mail_encoding encoding, struct arena *arena,
+    struct mail_edits *edits);
+
 /* RFC 2045 section 6.7, continuing a line of which `column` characters stand already. */
 int mail_qp_encode(struct pn_slice bytes, size_t column, struct buf *ret);
 

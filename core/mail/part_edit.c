@@ -25,6 +25,7 @@ struct edit {
 	struct buf bytes; /* what goes in, in the part's charset */
 	struct buf whole; /* all of the part in another charset, with it */
 	bool recoded;     /* `whole` speaks */
+	bool exact;       /* no line end at the end that was not there */
 	int lost;         /* characters that became '?' */
 	struct arena *arena;
 	struct mail_edits *edits;
@@ -243,9 +244,20 @@ whole_base64(struct edit *edit)
 		body.len -= 2;
 	if (r == 0)
 		r = splice(edit, part->body, part->end - part->body, buf_slice(&body));
+	if (r == 0)
+		r = part_fields_set_encoding(&edit->fields, "base64", edit->arena, edit->edits);
 	buf_free(&raw);
 	buf_free(&body);
 	return r;
+}
+
+/* The message ends in the midst of a line, to which a transport adds a line end. */
+static bool
+lacks_last_line_end(const struct pn_part *part)
+{
+	struct pn_slice body = mail_part_body(part);
+
+	return part->end == part->tree->view.len && body.len > 0 && body.data[body.len - 1] != '\n';
 }
 
 static int
@@ -256,6 +268,8 @@ whole_qp(struct edit *edit)
 
 	if (r == 0)
 		r = mail_qp_encode(buf_slice(&raw), 0, &body);
+	if (r == 0 && edit->exact && lacks_last_line_end(edit->part))
+		r = buf_add(&body, "=\r\n", 3);
 	if (r == 0 && part_fields_lacks_line_end(&edit->fields))
 		r = buf_add(&body, "\r\n", 2);
 	if (r == 0)
@@ -477,4 +491,20 @@ mail_part_splice(const struct pn_part *part, size_t offset, size_t length, struc
 	buf_free(&edit.bytes);
 	buf_free(&edit.whole);
 	return r < 0 ? r : edit.lost > 0;
+}
+
+int
+mail_part_reencode(const struct pn_part *part, enum mail_encoding encoding, struct arena *arena,
+    struct mail_edits *edits)
+{
+	struct edit edit = { .part = part,
+		.raw = mail_part_body(part),
+		.exact = true,
+		.arena = arena,
+		.edits = edits };
+
+	if (part_fields_read(part, arena, &edit.fields) < 0 ||
+	    !part_fields_may_set(&edit.fields, false))
+		return -ENOTSUP;
+	return encoding == MAIL_ENCODING_QP ? whole_qp(&edit) : whole_base64(&edit);
 }

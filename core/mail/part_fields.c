@@ -134,7 +134,7 @@ part_fields_read(const struct pn_part *part, struct arena *arena, struct part_fi
 		ret->settable = false;
 	ret->type = find_once(ret, "Content-Type");
 	ret->encoding = find_once(ret, "Content-Transfer-Encoding");
-	ret->mime = part->index > 0 ||
+	ret->mime = (part->parent && strncmp(part->parent->type, "message/", 8) != 0) ||
 		    mail_header_find(ret->bytes, &ret->header, "MIME-Version", 0) >= 0;
 	if (ret->type < 0) {
 		ret->settable_charset = true;

@@ -386,7 +386,10 @@ connections_send(struct destination *destination, struct delivery *delivery)
 	connection->delivery = NULL;
 	connection->good = true; /* it was not the connection */
 	set_idle(connection, true);
-	outcome_note(delivery);
+	if (delivery->letter.unfit)
+		conversion_start(delivery);
+	else
+		outcome_note(delivery);
 }
 
 void

@@ -168,7 +168,8 @@ send_first(struct destination *destination)
 	if (!change_prune(delivery))
 		return;
 	queue_pin(delivery);
-	delivery->letter.bytes = delivery->owner->item->bytes;
+	delivery->letter.bytes = delivery->converted ? delivery->converted
+						     : delivery->owner->item->bytes;
 	if (destination->route->kind == ROUTE_SMARTHOST) {
 		connections_send(destination, delivery);
 		return;

@@ -57,6 +57,10 @@ bool destination_is_blocked(const struct destination *destination);
 /* It is left alone for a while. */
 void destination_back_off(struct destination *destination, const char *reason);
 
+/* ---- convert.c ---- */
+/* The letter as one of seven bits; then the delivery waits here again, or has failed. */
+void conversion_start(struct delivery *delivery);
+
 /* ---- connection.c ---- */
 /* As many as there are deliveries for, within the limits. */
 void connections_open(struct destination *destination);

@@ -95,6 +95,7 @@ struct delivery {
 	struct delivery *next;
 	struct arena arena; /* the letter's */
 	struct courier_letter letter;
+	struct mail_bytes *converted; /* what the next hop can take; NULL: the item's */
 	int priority;
 	bool pinned, retried;
 	bool unasked;       /* the next hop was not tried: no attempt */

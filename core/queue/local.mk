@@ -26,6 +26,7 @@ core_libcore_a_SOURCES += \
 	core/queue/change.c \
 	core/queue/capability.c core/queue/capability.h \
 	core/queue/connection.c \
+	core/queue/convert.c \
 	core/queue/destination.c core/queue/destination.h core/queue/inside.h \
 	core/queue/lineup.c core/queue/lineup.h \
 	core/queue/load.c \

@@ -27,6 +27,7 @@ outcome_drop(struct delivery *delivery)
 		owner->pins--;
 	if (--owner->deliveries == 0)
 		owner->queue->figures.sending--;
+	mail_bytes_release(&delivery->converted);
 	arena_free(&delivery->arena);
 	g_free(delivery);
 }

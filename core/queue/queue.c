@@ -212,6 +212,7 @@ new_delivery(struct queued *queued, struct destination *destination, size_t inde
 		.needs_utf8 = rendering.needs_utf8,
 		.has_eightbit = rendering.has_eightbit,
 		.binary = rendering.binary,
+		.may_convert = rendering.has_eightbit || rendering.binary,
 		.offset = rendering.offset,
 		.len = rendering.len,
 		.sender = rendering.sender,

@@ -56,6 +56,7 @@ struct courier_letter {
 	size_t count;
 	struct courier_result *results; /* `count` of them, zeroed by the owner */
 	bool needs_utf8, has_eightbit, binary;
+	bool may_convert; /* the owner can make seven bits of it: see `unfit` */
 	/*
 	 * The part of `bytes` that is sent, and its return path. What TLS must show before MAIL;
 	 * otherwise every result is COURIER_WEAK, with "503 5.7.0 encryption too weak 0 less than
@@ -73,6 +74,11 @@ struct courier_letter {
 	 * this letter: it had gone away while idle. The owner may try at once on another one.
 	 */
 	bool stale;
+	/*
+	 * Nothing was sent, no result set: the next hop lacks 8BITMIME or BINARYMIME, and the owner
+	 * may send it again, converted.
+	 */
+	bool unfit;
 	bool relayed;    /* it went to another server, which is not the end of its way */
 	bool dsn_passed; /* the next hop took over the duty of RFC 3461 */
 };
@@ -132,8 +138,8 @@ void *courier_arg(const struct courier *courier);
 bool courier_is_ready(const struct courier *courier);
 /*
  * Sends a letter. False: the results are there already, without a word to the next hop (it lacks
- * an extension that the message needs, or TLS does not show what the letter demands); `finished` is
- * not called.
+ * an extension that the message needs: see `unfit`, or TLS does not show what the letter demands);
+ * `finished` is not called.
  */
 bool courier_send(struct courier *courier, struct courier_letter *letter);
 /* True after an end for want of something on this machine: descriptors, ports, memory. */

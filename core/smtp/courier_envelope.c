@@ -63,18 +63,27 @@ courier_weakness(const struct courier *courier, const struct courier_letter *let
 	    letter->arena, "503 5.7.0 certificate not valid for %s", courier->parts.target->host);
 }
 
-const char *
-courier_objection(const struct courier *courier, const struct courier_letter *letter)
+bool
+courier_is_unfit(const struct courier *courier, const struct courier_letter *letter)
 {
 	uint32_t binary = COURIER_OFFERS_BINARYMIME | COURIER_OFFERS_CHUNKING;
 
-	/* RFC 6531 section 3.2, RFC 6152, RFC 3030 section 3, RFC 1870 section 6. */
+	/* RFC 6152 section 3, RFC 3030 section 3. */
+	return letter->binary
+		   ? (courier->offers & binary) != binary
+		   : letter->has_eightbit && !(courier->offers & COURIER_OFFERS_8BITMIME);
+}
+
+const char *
+courier_objection(const struct courier *courier, const struct courier_letter *letter)
+{
+	/* RFC 6531 section 3.2, RFC 1870 section 6. */
 	if (letter->needs_utf8 && !(courier->offers & COURIER_OFFERS_SMTPUTF8))
 		return "553 5.6.7 SMTPUTF8 is needed and the next hop does not offer it";
-	if (letter->binary && (courier->offers & binary) != binary)
-		return "554 5.6.3 BINARYMIME is needed and the next hop does not offer it";
-	if (letter->has_eightbit && !(courier->offers & COURIER_OFFERS_8BITMIME))
-		return "554 5.6.3 8BITMIME is needed and the next hop does not offer it";
+	if (!letter->may_convert && courier_is_unfit(courier, letter))
+		return letter->binary
+			   ? "554 5.6.3 BINARYMIME is needed and the next hop does not offer it"
+			   : "554 5.6.3 8BITMIME is needed and the next hop does not offer it";
 	if (courier->size_most > 0 && letter->len > courier->size_most)
 		return "552 5.3.4 larger than the next hop's limit";
 	if (!courier_address_is_sound(sender_of(letter)))

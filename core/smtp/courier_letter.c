@@ -502,7 +502,9 @@ courier_send(struct courier *courier, struct courier_letter *letter)
 {
 	settle_ahead(courier, letter);
 	courier->letters++;
-	if (next_open(letter) == letter->count) {
+	letter->unfit = letter->may_convert && courier_is_unfit(courier, letter) &&
+			next_open(letter) < letter->count;
+	if (letter->unfit || next_open(letter) == letter->count) {
 		letter->remote = arena_text(letter->arena, courier->remote);
 		letter->tls = courier->tls;
 		return false;

@@ -153,6 +153,8 @@ void courier_on_auth(struct courier *courier, const struct reply *reply);
 /* ---- courier_envelope.c ---- */
 /* What this next hop cannot take, as a reply; NULL: nothing. */
 const char *courier_objection(const struct courier *courier, const struct courier_letter *letter);
+/* It would have to be seven bits and whole lines here, and is not. */
+bool courier_is_unfit(const struct courier *courier, const struct courier_letter *letter);
 /* What TLS here does not show and the letter demands, as a reply in its arena; NULL: nothing. */
 const char *courier_weakness(const struct courier *courier, const struct courier_letter *letter);
 bool courier_address_is_sound(const char *address);

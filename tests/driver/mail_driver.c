@@ -4,6 +4,7 @@
  * tests that judge the outcome by a parser that is not ours.
  *
  *	mail_driver parts                      what each message consists of, as JSON
+ *	mail_driver convert                    what each message is for a next hop of seven bits
  *	mail_driver run PIPELINE SECTIONS      what the message stage makes of each message
  *	mail_driver time PIPELINE SECTIONS     microseconds of CPU that the stage takes for each
  *
@@ -12,6 +13,7 @@
  */
 #include "../unit/policy_world.h"
 #include <check.h>
+#include <core/mail/convert.h>
 #include <core/mail/part.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -79,6 +81,20 @@ show_parts(struct mail_bytes *bytes)
 	free(text);
 	json_decref(list);
 	mail_parts_release(&parts);
+}
+
+/* Two frames, as `run`. */
+static void
+convert_message(struct mail_bytes *bytes)
+{
+	struct mail_bytes *converted = NULL;
+	struct pn_error err = { 0 };
+	int r = mail_convert_7bit(bytes, &converted, &err);
+
+	write_frame(r < 0 ? err.text : "pass", strlen(r < 0 ? err.text : "pass"));
+	write_frame(r < 0 ? "" : converted->data, r < 0 ? 0 : converted->len);
+	if (r == 0)
+		mail_bytes_release(&converted);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -149,6 +165,8 @@ START_TEST(drive)
 			time_message(&world, bytes);
 		else if (run)
 			run_message(&world, bytes);
+		else if (!strcmp(arguments[1], "convert"))
+			convert_message(bytes);
 		else
 			show_parts(bytes);
 		mail_bytes_release(&bytes);
@@ -175,7 +193,7 @@ main(int argc, char **argv)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	if ((argc != 2 || strcmp(argv[1], "parts") != 0) &&
+	if ((argc != 2 || (strcmp(argv[1], "parts") != 0 && strcmp(argv[1], "convert") != 0)) &&
 	    (argc != 4 || (strcmp(argv[1], "run") != 0 && strcmp(argv[1], "time") != 0)))
 		return 2;
 	arguments = argv;

@@ -17,6 +17,9 @@ tests_fuzz_courier_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/smtp
 tests_fuzz_smtp_SOURCES = tests/fuzz/smtp.c
 tests_fuzz_smtp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/convert
+tests_fuzz_convert_SOURCES = tests/fuzz/convert.c
+tests_fuzz_convert_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/config
 tests_fuzz_config_SOURCES = tests/fuzz/config.c
 tests_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -55,7 +58,7 @@ EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \
 	tests/fuzz/seeds/smtp/data tests/fuzz/seeds/smtp/normalize tests/fuzz/seeds/smtp/chunk
 EXTRA_DIST += tests/fuzz/seeds/address tests/fuzz/seeds/dsn tests/fuzz/seeds/header
 EXTRA_DIST += tests/fuzz/seeds/address_list
-EXTRA_DIST += tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
+EXTRA_DIST += tests/fuzz/seeds/convert tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log

@@ -38,9 +38,18 @@ def parts(mails):
     return [json.loads(frame) for frame in frames]
 
 
+def convert(mails):
+    """For each mail "pass" and what a next hop of seven bits gets, or why not, and nothing."""
+    return _pairs(["convert"], mails)
+
+
 def run(mails, pipeline, sections):
     """For each mail the ruling of the message stage and what became of the mail."""
-    frames = _talk(["run", pipeline, sections], mails)
+    return _pairs(["run", pipeline, sections], mails)
+
+
+def _pairs(arguments, mails):
+    frames = _talk(arguments, mails)
     assert len(frames) == 2 * len(mails)
     return [(frames[i].decode(), frames[i + 1]) for i in range(0, len(frames), 2)]
 
