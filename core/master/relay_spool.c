@@ -11,6 +11,7 @@
 #include <core/master/relay_state.h>
 #include <errno.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -66,6 +67,13 @@ relay_spool_configure(struct relay *relay)
 	keyring_release(&keys);
 }
 
+/* On any thread. */
+static void
+damaged(void *arg, const char *aside, const char *what)
+{
+	log_event(PN_LOG_ERROR, "spool-record-damaged", "kept", aside, "what", what, NULL);
+}
+
 int
 relay_spool_open(struct relay *relay, struct pn_error *err)
 {
@@ -74,7 +82,8 @@ relay_spool_open(struct relay *relay, struct pn_error *err)
 	struct spool_settings settings = { .directory = directory,
 		.segment_size = (uint64_t)config->spool.segment_size,
 		.reserve = (uint64_t)config->spool.reserve,
-		.gather_us = (uint32_t)config->spool.gather };
+		.gather_us = (uint32_t)config->spool.gather,
+		.damaged = damaged };
 	int64_t until = clock_monotonic_ms() + SPOOL_WAIT_MS;
 	int r = read_keys(config, &settings.keys, err);
 
@@ -97,12 +106,6 @@ recovered(void *arg, struct item *item)
 }
 
 static void
-damaged(void *arg, const char *aside, const char *what)
-{
-	log_event(PN_LOG_ERROR, "spool-record-damaged", "kept", aside, "what", what, NULL);
-}
-
-static void
 restore_some(struct loop_task *task)
 {
 	struct relay_restore *restore = (struct relay_restore *)task;
@@ -119,6 +122,7 @@ restore_some(struct loop_task *task)
 static void
 read_behind(void *arg, int r, const struct pn_error *err)
 {
+	struct spool_figures figures;
 	struct relay *relay = arg;
 
 	if (r == -ECANCELED)
@@ -127,8 +131,12 @@ read_behind(void *arg, int r, const struct pn_error *err)
 		log_event(PN_LOG_ERROR, "spool-not-read", "reason", err->text, NULL);
 		_exit(EXIT_FAILURE); /* what was answered is on disk */
 	}
+	spool_figures(relay->spool, &figures);
 	if (relay->restored > 0)
-		log_text(PN_LOG_NOTICE, "%zu messages were waiting in the spool", relay->restored);
+		log_text(PN_LOG_NOTICE,
+		    "%zu messages were waiting in the spool; %" PRIu64
+		    " segments were read by their index, %" PRIu64 " whole",
+		    relay->restored, figures.indexed, figures.scanned);
 	for (size_t i = 0; i < relay->lane_count; i++)
 		loop_post(lane_loop(relay->lanes[i]), &relay->restores[i].task);
 }

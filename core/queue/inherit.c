@@ -95,7 +95,8 @@ make_past(struct spool *spool)
 	struct spool_settings settings = { .directory = spool->directory,
 		.segment_size = spool->segment_size,
 		.io = spool->io,
-		.keys = spool->known };
+		.keys = spool->known,
+		.no_index = spool->no_index };
 	struct spool *past;
 
 	pthread_mutex_lock(&spool->table_lock);
@@ -150,6 +151,8 @@ adopt(struct spool *spool, void *arg)
 	g_ptr_array_unref(spool->segments);
 	spool->segments = all;
 	spool->figures.segments = all->len;
+	spool->figures.indexed = past->figures.indexed;
+	spool->figures.scanned = past->figures.scanned;
 	pthread_mutex_unlock(&spool->table_lock);
 	live_merge(&spool->live, &past->live);
 	spool->figures.live_bytes = spool->live.bytes;

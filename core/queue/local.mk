@@ -12,13 +12,16 @@ core_libcore_a_SOURCES += \
 	core/queue/record.c core/queue/record.h \
 	core/queue/record_plan.c core/queue/record_plan.h \
 	core/queue/record_read.c \
-	core/queue/recovery.c core/queue/recovery_keys.c core/queue/recovery_list.c \
+	core/queue/recovery.c core/queue/recovery.h core/queue/recovery_keys.c \
+	core/queue/recovery_list.c core/queue/recovery_read.c core/queue/recovery_state.c \
 	core/queue/scan.c core/queue/scan.h \
 	core/queue/cipher.c core/queue/cipher.h \
 	core/queue/segment.c core/queue/segment.h \
+	core/queue/segment_index.c core/queue/segment_index.h \
 	core/queue/segment_io.c core/queue/segment_io.h \
 	core/queue/spool.c core/queue/spool.h core/queue/spool_core.h core/queue/spool_keys.c \
-	core/queue/tail.c core/queue/tail_cipher.c \
+	core/queue/tail.c core/queue/tail.h core/queue/tail_begin.c core/queue/tail_cipher.c \
+	core/queue/tail_index.c \
 	core/queue/takeover.c core/queue/takeover.h
 
 core_libcore_a_SOURCES += \
@@ -59,6 +62,8 @@ spool_test_help = \
 UNIT_TESTS += tests/unit/spool tests/unit/spool_compact tests/unit/spool_damage \
 	tests/unit/spool_follow tests/unit/spool_plan tests/unit/spool_power tests/unit/spool_real
 tests_unit_spool_SOURCES = tests/unit/spool.c $(spool_test_help)
+UNIT_TESTS += tests/unit/spool_index
+tests_unit_spool_index_SOURCES = tests/unit/spool_index.c $(spool_test_help)
 tests_unit_spool_compact_SOURCES = tests/unit/spool_compact.c $(spool_test_help)
 tests_unit_spool_damage_SOURCES = tests/unit/spool_damage.c $(spool_test_help)
 tests_unit_spool_follow_SOURCES = tests/unit/spool_follow.c $(spool_test_help)
@@ -70,7 +75,10 @@ tests_unit_spool_failed_SOURCES = tests/unit/spool_failed.c $(spool_test_help)
 tests_unit_spool_cipher_SOURCES = tests/unit/spool_cipher.c $(spool_test_help)
 # The same with encryption.
 UNIT_TESTS += tests/unit/spool_encrypted tests/unit/spool_compact_encrypted \
-	tests/unit/spool_follow_encrypted tests/unit/spool_power_encrypted
+	tests/unit/spool_follow_encrypted tests/unit/spool_index_encrypted \
+	tests/unit/spool_power_encrypted
+tests_unit_spool_index_encrypted_SOURCES = $(tests_unit_spool_index_SOURCES)
+tests_unit_spool_index_encrypted_CPPFLAGS = $(AM_CPPFLAGS) -DKIT_ENCRYPTED
 tests_unit_spool_encrypted_SOURCES = $(tests_unit_spool_SOURCES)
 tests_unit_spool_encrypted_CPPFLAGS = $(AM_CPPFLAGS) -DKIT_ENCRYPTED
 tests_unit_spool_compact_encrypted_SOURCES = $(tests_unit_spool_compact_SOURCES)

@@ -10,6 +10,8 @@
 #include <core/queue/spool_core.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 /* Only what never changes: the rest is the committer's. */
 static bool
@@ -131,11 +133,26 @@ read_at(struct spool *spool, const struct spool_place *place, struct mail_bytes 
 	return r == 0 || r == -EBADMSG || r == -ENOMEM ? r : -EIO;
 }
 
+/* Says so the first time only. */
+static void
+set_aside(struct spool *spool, int fd, const struct spool_place *place, const char *id)
+{
+	char path[SPOOL_PATH], text[300];
+	int r = aside_keep(spool, fd, place->segment, place->offset, place->length, path);
+
+	if (r == 0 || !spool->damaged)
+		return;
+	snprintf(text, sizeof(text),
+	    "segment %" PRIu64 ", offset %" PRIu64 ", %" PRIu64 " bytes: message %s is damaged%s%s",
+	    place->segment, place->offset, place->length, id,
+	    r < 0 ? "; cannot be set aside: " : "", r < 0 ? strerror(-r) : "");
+	spool->damaged(spool->damaged_arg, path, text);
+}
+
 int
 spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret)
 {
 	struct spool_place place = item->place, now;
-	char aside[SPOOL_PATH];
 	int fd, r;
 
 	(void)live_place(&spool->live, item->id, &place);
@@ -152,7 +169,7 @@ spool_read(struct spool *spool, const struct item *item, struct mail_bytes **ret
 		place = now;
 	}
 	if (r == -EBADMSG) {
-		(void)aside_keep(spool, fd, place.segment, place.offset, place.length, aside);
+		set_aside(spool, fd, &place, item->id);
 		spool->io->close(spool->io->arg, fd);
 	}
 	return r;

@@ -69,8 +69,25 @@
  * - Where the wrapping key is not known the segment is locked: left as it is, and named. Those
  *   before it are locked as well, since it may say what became of their messages; and what was said
  *   of its own must stay, so no segment behind it that an earlier process wrote is used again, and
- *   nothing that covers the whole log (CHECKPOINT) is written. Mail behind it flows.
+ *   no index is written. Mail behind it flows.
  * - Segments in clear and encrypted ones stand side by side in one spool.
+ *
+ * INDEX of a segment that is full, so that a start need not read the bodies in it: a record of type
+ * CHECKPOINT behind its last one, and a trailer in the last 32 bytes of the file:
+ *	  0  8  magic "PNINDEX\n"
+ *	  8  8  epoch of the segment
+ *	 16  8  offset of that record
+ *	 24  4  0
+ *	 28  4  CRC of bytes 0 to 27
+ * The record's head is empty. Its body has for each record before it, in their order, the 48 bytes
+ * of its header as they are stored and its head in clear; it is encrypted like any other body. It
+ * is written when all that it lists is synced, and nothing is written behind it. It is not synced
+ * itself, but believed only if epoch, CRCs and tags are right and what it lists lies without gaps
+ * between records_at and itself; otherwise the segment is read from one end to the other. It says
+ * nothing that the records do not say, and who skips it misses nothing. Of a message found by it
+ * the body's CRC is first checked when the body is read.
+ * There is none in the segment that a process was writing when it ended, in one that failed, where
+ * it would be larger than an eighth of the segment or 8 MiB, and where records took its room.
  *
  * FIELD: type (2), version (1), flags (1), length of the value (4), value. No padding. A field of
  * unknown type, or of a greater version than the reader knows, is skipped unless FIELD_CRITICAL is
@@ -98,9 +115,9 @@
  *		is here, with these states. A STATE that covers the older place and does not have it
  *		says nothing against the newer one; one that covers the newer place and does not
  *		have it (the sync of the copy failed) means that it is where it was before.
+ *	CHECKPOINT	nothing: it is the INDEX of its segment.
  * Types 6 to 8 are not used. That a recipient is held is a state of his (RECORD_HELD), so all that
  * carries states carries it: MARK, STATE, the MESSAGE itself. Who does not know it opens no spool.
- * CHECKPOINT (an index of what is unfinished, with the sequence it was made at) may be skipped.
  *
  * DURABILITY
  * - A MESSAGE is answered after fdatasync. MARK and FINISH are written when their loop comes to
@@ -158,7 +175,7 @@ enum record_type {
 	RECORD_STATE = 5,
 	RECORD_COPY = 9,
 	RECORD_SKIPPABLE = 128,
-	RECORD_CHECKPOINT = 128, /* kept */
+	RECORD_CHECKPOINT = 128,
 };
 
 enum record_field {

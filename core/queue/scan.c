@@ -161,7 +161,9 @@ read_record(struct scan *scan, struct scan_record *record)
 	uint64_t at = record->offset + header->header_len;
 	const char *bytes;
 
-	/* The body first: reading it moves the window that the head is in. */
+	/* At once where it fits. Else the body first: reading it moves the window from the head. */
+	if (record->length <= WINDOW)
+		(void)bytes_at(scan, record->offset, (size_t)record->length);
 	record->body_damaged = !body_matches(scan, record);
 	bytes = bytes_at(scan, at, header->head_len);
 	if (!bytes || text_crc32(0, bytes, header->head_len) != header->head_crc) {

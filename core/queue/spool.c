@@ -154,6 +154,9 @@ spool_make(const struct spool_settings *settings)
 				  : settings->segment_size & ~(uint64_t)4095;
 	spool->reserve = settings->reserve;
 	spool->gather_us = settings->gather_us;
+	spool->no_index = settings->no_index;
+	spool->damaged = settings->damaged;
+	spool->damaged_arg = settings->arg;
 	spool->io = settings->io ? settings->io : &segment_io_system;
 	spool->keys = keyring_hold(settings->keys);
 	spool->known = keyring_hold(settings->keys);
@@ -244,6 +247,7 @@ spool_close(struct spool **ptr)
 	keyring_release(&spool->keys);
 	keyring_release(&spool->known);
 	g_free(spool->encrypted);
+	buf_free(&spool->index);
 	if (spool->lock_fd >= 0)
 		spool->io->close(spool->io->arg, spool->lock_fd);
 	if (spool->next_lock_fd >= 0)
@@ -349,5 +353,7 @@ spool_figures(struct spool *spool, struct spool_figures *ret)
 		.free_segments = spool->figures.free_segments,
 		.live_bytes = spool->figures.live_bytes,
 		.moved = spool->figures.moved,
+		.indexed = spool->figures.indexed,
+		.scanned = spool->figures.scanned,
 	};
 }

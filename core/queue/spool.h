@@ -27,6 +27,11 @@ struct spool_settings {
 	uint32_t gather_us;          /* most that records wait while their loop is busy */
 	const struct segment_io *io; /* NULL: the real file system */
 	struct keyring *keys;        /* the first one encrypts; NULL: in clear. Held by the spool */
+	bool no_index;               /* segments get none, and none is read: for measurements */
+	/* From any thread: spool_read() found a message damaged, which was set aside under this
+	 * path. NULL: nobody wants to know. */
+	void (*damaged)(void *arg, const char *aside, const char *what);
+	void *arg;
 };
 
 /*
@@ -120,6 +125,8 @@ int spool_read(struct spool *spool, const struct item *item, struct mail_bytes *
 struct spool_figures {
 	uint64_t appended, commits, marks, sync_failures, segments, free_segments, live_bytes,
 	    moved; /* messages, by compaction */
+	/* Segments read at start: by the index at their end, and from one end to the other. */
+	uint64_t indexed, scanned;
 };
 void spool_figures(struct spool *spool, struct spool_figures *ret);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * spool_core.h - what the files of the spool share: spool.c (the calls of other threads),
- * committer.c (the thread), tail.c and tail_cipher.c (the segment being written), reclaim.c (the
+ * committer.c (the thread), tail.h and what it names (the segment being written), reclaim.c (the
  * segments that are not), compact.c (messages moved out of them), read.c (messages read back),
  * recovery.c and scan.c (reading at start), inherit.c (the same beside the committer), spool_keys.c
  * (what encrypts and opens), aside.c. Nobody else includes it.
@@ -67,6 +67,9 @@ struct spool {
 	uint64_t segment_size, reserve;
 	uint32_t gather_us;
 	const struct segment_io *io;
+	bool no_index; /* at the ends of segments */
+	void (*damaged)(void *arg, const char *aside, const char *what); /* see spool.h */
+	void *damaged_arg;
 	int lock_fd, next_lock_fd; /* -1: not held */
 	uint64_t own_slot;         /* files from here on are of this process; see record.h, TWO */
 	int64_t modified_us;       /* of the file that was written last */
@@ -110,7 +113,9 @@ struct spool {
 	unsigned tail_turn;         /* of the keys it was begun with */
 	char *encrypted;            /* records of it that are in `parts` */
 	size_t encrypted_len, encrypted_capacity;
-	bool tail_dirty; /* header or appends unsynced */
+	struct buf index; /* of the tail's records; see tail_index.c */
+	bool indexing;    /* it has all of them */
+	bool tail_dirty;  /* header or appends unsynced */
 	struct iovec parts[SPOOL_PARTS];
 	int part_count;
 	uint64_t parts_at;
@@ -127,7 +132,7 @@ struct spool {
 
 	struct {
 		_Atomic uint64_t appended, commits, marks, sync_failures, segments, free_segments,
-		    live_bytes, moved;
+		    live_bytes, moved, indexed, scanned;
 	} figures;
 };
 
@@ -174,15 +179,6 @@ void tail_settle(struct spool *spool);
 void tail_answer(struct spool *spool, struct spool_op *op, int r); /* and frees the op */
 void tail_reply(struct spool *spool, struct spool_request *request, int r);
 void tail_close(struct spool *spool);
-
-/*
- * tail_cipher.c: puts a record, its place and sequence set, into `parts`. 1: its body is written
- * already, and the part is to be flushed before another is added. Errors: nothing was added, and
- * the segment is not to be written again.
- */
-int tail_cipher_record(struct spool *spool, const struct spool_op *op);
-/* Room for one of that length beside those in `parts`. */
-bool tail_cipher_room(const struct spool *spool, uint64_t length);
 
 /* spool_keys.c */
 /* The keys to encrypt with (NULL: none) and their turn; the caller's to release. */

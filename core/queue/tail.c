@@ -7,21 +7,10 @@
  */
 #include <core/base/clock.h>
 #include <core/base/text.h>
-#include <core/queue/spool_core.h>
+#include <core/queue/tail.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/random.h>
 
-#define MOST_FAILURES 2    /* segments given up in one batch */
-#define RETRY_MS      1000 /* after a new segment failed at once */
-
-/* Space that only marks may use, so that deliveries can be noted on a full disk. */
-static uint64_t
-mark_room(uint64_t size)
-{
-	return size / 64;
-}
+#define RETRY_MS 1000 /* after a new segment failed at once */
 
 static int
 answer_code(int r)
@@ -48,8 +37,8 @@ tail_answer(struct spool *spool, struct spool_op *op, int r)
 	spool_op_free(op);
 }
 
-static void
-not_before(struct spool *spool, int r)
+void
+tail_not_before(struct spool *spool, int r)
 {
 	spool->retry_at_ms = clock_monotonic_ms() + RETRY_MS;
 	spool->retry_error = answer_code(r);
@@ -103,7 +92,7 @@ abandon(struct spool *spool, int r)
 	spool->figures.sync_failures++;
 	spool->checkpoint_wanted = spool->reclaim_due = true;
 	if (!segment->synced) {
-		not_before(spool, r);
+		tail_not_before(spool, r);
 		delete_unsynced(spool, segment);
 	}
 }
@@ -181,8 +170,8 @@ tail_sync(struct spool *spool)
 	return 0;
 }
 
-static uint64_t
-stored_length(const struct spool_op *op, bool encrypted)
+uint64_t
+tail_stored_length(const struct spool_op *op, bool encrypted)
 {
 	struct record_header header = op->header;
 
@@ -198,23 +187,23 @@ add_part(struct spool *spool, const void *bytes, size_t len)
 		spool->parts[spool->part_count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }
 
-static int
-add_clear(struct spool *spool, struct spool_op *op)
+int
+tail_add_clear(struct spool *spool, struct spool_op *op)
 {
 	static const char zeroes[RECORD_ALIGN];
 
 	if (op->unsummed)
 		op->header.body_crc = text_crc32(0, op->body.data, op->body.len);
 	record_header_write(&op->header, op->encoded.data);
+	tail_index_add(spool, op->encoded.data, op);
 	add_part(spool, op->encoded.data, op->encoded.len);
 	add_part(spool, op->body.data, op->body.len);
 	add_part(spool, zeroes, op->length - op->encoded.len - op->body.len);
 	return 0;
 }
 
-/* An error: the op is still the caller's, and the segment is given up. */
-static int
-stamp(struct spool *spool, struct spool_op *op)
+int
+tail_stamp(struct spool *spool, struct spool_op *op)
 {
 	struct segment *tail = spool->tail;
 	int r;
@@ -222,10 +211,10 @@ stamp(struct spool *spool, struct spool_op *op)
 	op->header.epoch = tail->epoch;
 	op->header.sequence = spool->next_sequence++;
 	op->offset = tail->end;
-	op->length = stored_length(op, spool->tail_cipher != NULL);
+	op->length = tail_stored_length(op, spool->tail_cipher != NULL);
 	if (spool->part_count == 0)
 		spool->parts_at = tail->end;
-	r = spool->tail_cipher ? tail_cipher_record(spool, op) : add_clear(spool, op);
+	r = spool->tail_cipher ? tail_cipher_record(spool, op) : tail_add_clear(spool, op);
 	if (r < 0) {
 		abandon(spool, r);
 		return r;
@@ -238,217 +227,15 @@ stamp(struct spool *spool, struct spool_op *op)
 	return 0;
 }
 
-/* ---- beginning the next segment ---- */
+/* ---- from outside ---- */
 
-static int
-fill_header(struct spool *spool, uint64_t size, struct segment_header *ret)
-{
-	*ret = (struct segment_header){
-		.number = spool->next_number,
-		.size = size,
-		.first_sequence = spool->next_sequence,
-		.records_at = SEGMENT_RECORDS_AT,
-		.begun_us = clock_wall_us(),
-	};
-	memcpy(ret->id_floor, spool->greatest_id, ITEM_ID_SIZE);
-	return getentropy(&ret->epoch, sizeof(ret->epoch)) < 0 ? -errno : 0;
-}
-
-static int
-fill_file(struct spool *spool, int fd, const struct segment_header *header)
-{
-	const struct segment_io *io = spool->io;
-	int r = io->allocate(io->arg, fd, header->size);
-
-	if (r == 0)
-		r = segment_header_store(io, fd, header);
-	return r == 0 ? io->sync(io->arg, fd) : r;
-}
-
-/* A new file gets its name when its header is on disk, so a name means a header. */
-static int
-create(struct spool *spool, const struct segment_header *header, uint64_t slot)
-{
-	const struct segment_io *io = spool->io;
-	char path[SPOOL_PATH], temporary[SPOOL_PATH + 8];
-	int fd, r;
-
-	spool_segment_path(spool, slot, path);
-	snprintf(temporary, sizeof(temporary), "%.*s.new", (int)(strlen(path) - 4), path);
-	fd = io->open(io->arg, temporary, O_RDWR | O_CREAT | O_TRUNC);
-	if (fd < 0)
-		return fd;
-	r = fill_file(spool, fd, header);
-	if (r == 0)
-		r = io->rename(io->arg, temporary, path);
-	if (r == 0)
-		r = io->sync_folder(io->arg, spool->directory);
-	if (r < 0) {
-		io->close(io->arg, fd);
-		io->remove(io->arg, temporary);
-		io->remove(io->arg, path);
-		return r;
-	}
-	return fd;
-}
-
-/* The header of a file used again is synced with the first records. */
-static int
-reuse(struct spool *spool, const struct segment_header *header, uint64_t slot, bool *ret_gone)
-{
-	const struct segment_io *io = spool->io;
-	char path[SPOOL_PATH];
-	int fd, r;
-
-	spool_segment_path(spool, slot, path);
-	fd = io->open(io->arg, path, O_RDWR);
-	if (fd < 0)
-		return fd;
-	r = segment_header_store(io, fd, header);
-	if (r < 0) {
-		io->close(io->arg, fd);
-		*ret_gone = io->remove(io->arg, path) == 0 &&
-			    io->sync_folder(io->arg, spool->directory) == 0;
-		return r;
-	}
-	*ret_gone = true;
-	return fd;
-}
-
+/* `indexed`: with the index behind it; the first record of a segment goes before one. */
 static bool
-space_for(struct spool *spool, uint64_t size)
-{
-	uint64_t left;
-
-	return spool->io->free_bytes(spool->io->arg, spool->directory, &left) < 0 ||
-	       (left >= size && left - size >= spool->reserve);
-}
-
-static uint64_t
-size_for(const struct spool *spool, uint64_t length)
-{
-	uint64_t need = SEGMENT_RECORDS_AT + length;
-
-	if (need + mark_room(spool->segment_size) <= spool->segment_size)
-		return spool->segment_size;
-	return (need + need / 63 + 2 * 4096) & ~(uint64_t)4095;
-}
-
-/* The header, with a key of its own where there are keys to wrap it. */
-static int
-fill_cipher_header(struct spool *spool, uint64_t size, struct segment_header *header,
-    unsigned *ret_turn, struct cipher **ret)
-{
-	struct keyring *keys = spool_keys_hold(spool, ret_turn);
-	int r = fill_header(spool, size, header);
-
-	*ret = NULL;
-	if (r == 0 && keys)
-		r = segment_header_cipher(header, keys, ret);
-	keyring_release(&keys);
-	return r;
-}
-
-/* Finds a file for the next segment and writes its header. */
-static int
-obtain(
-    struct spool *spool, const struct segment_header *header, bool for_append, struct segment **ret)
-{
-	uint64_t size = header->size, slot;
-	struct segment *old = size == spool->segment_size ? reclaim_first(spool) : NULL, *segment;
-	bool gone = false;
-	int r;
-
-	if (old) {
-		slot = old->slot;
-		r = reuse(spool, header, slot, &gone);
-		/* Else it is still a segment of old, and first in the order of those that leave. */
-		if (gone)
-			reclaim_taken(spool, old);
-	} else {
-		if (for_append && !space_for(spool, size))
-			return -ENOSPC;
-		slot = spool->next_slot++;
-		r = create(spool, header, slot);
-	}
-	if (r < 0)
-		return r;
-	segment = g_new0(struct segment, 1);
-	*segment = (struct segment){ .slot = slot,
-		.number = header->number,
-		.epoch = header->epoch,
-		.size = size,
-		.records_at = header->records_at,
-		.end = header->records_at,
-		.about = UINT64_MAX,
-		.wrap = header->wrap,
-		.unusable = size != spool->segment_size };
-	*ret = segment;
-	return r;
-}
-
-static void
-write_refused(struct spool *spool)
-{
-	struct spool_op *op = spool_op_new(RECORD_ABORT);
-	struct field_writer writer = { &op->encoded, 0 };
-
-	op->about = spool->refused_at;
-	for (guint i = 0; i < spool->refused->len; i++)
-		record_put_id(&writer, g_ptr_array_index(spool->refused, i));
-	if (spool_op_finish(op, &writer, pn_slice(NULL, 0)) < 0 ||
-	    spool->tail->end + stored_length(op, true) > spool->tail->size ||
-	    stamp(spool, op) < 0) {
-		spool_op_free(op);
-		return;
-	}
-	if (tail_sync(spool) == 0)
-		g_ptr_array_set_size(spool->refused, 0);
-}
-
-/* The old tail, synced, stays if there is no room for another. */
-static int
-begin(struct spool *spool, uint64_t length, bool for_append)
-{
-	struct segment_header header;
-	struct segment *segment;
-	struct cipher *cipher;
-	unsigned turn;
-	int fd;
-
-	if (spool->failures >= MOST_FAILURES)
-		return -EIO;
-	if (clock_monotonic_ms() < spool->retry_at_ms)
-		return spool->retry_error;
-	/* A failure has been answered to those it concerned; this record goes into the next. */
-	(void)tail_sync(spool);
-	fd = fill_cipher_header(spool, size_for(spool, length), &header, &turn, &cipher);
-	fd = fd < 0 ? fd : obtain(spool, &header, for_append, &segment);
-	if (fd < 0) {
-		cipher_free(&cipher);
-		not_before(spool, fd);
-		return fd;
-	}
-	tail_close(spool);
-	spool->tail = segment;
-	spool->tail_fd = fd;
-	spool->tail_cipher = cipher;
-	spool->tail_turn = turn;
-	spool->tail_dirty = true;
-	spool->next_number++;
-	spool->reclaim_due = spool->compact_due = true;
-	spool_segment_insert(spool, segment);
-	if (spool->refused->len > 0)
-		write_refused(spool);
-	return spool->tail ? 0 : -EIO;
-}
-
-static bool
-fits(const struct spool *spool, const struct spool_op *op)
+fits(const struct spool *spool, const struct spool_op *op, bool indexed)
 {
 	const struct segment *tail = spool->tail;
 	bool message = spool_op_has_message(op);
-	uint64_t room = message ? mark_room(tail->size) : 0;
+	uint64_t room = message ? tail_mark_room(tail->size) : 0;
 
 	/* A segment made for one large message is not kept by small ones. */
 	if (message && tail->unusable && tail->end > tail->records_at)
@@ -456,7 +243,25 @@ fits(const struct spool *spool, const struct spool_op *op)
 	/* Other keys are for the next message on. */
 	if (message && spool->tail_turn != atomic_load(&spool->keys_turn))
 		return false;
-	return tail->end + stored_length(op, spool->tail_cipher != NULL) + room <= tail->size;
+	if (indexed && tail->end > tail->records_at)
+		room += tail_index_room(spool, op);
+	return tail->end + tail_stored_length(op, spool->tail_cipher != NULL) + room <= tail->size;
+}
+
+/* A tail that has room for it. */
+static int
+make_room(struct spool *spool, const struct spool_op *op)
+{
+	int r;
+
+	if (spool->tail && fits(spool, op, true))
+		return 0;
+	r = tail_begin(spool, tail_stored_length(op, true), spool_op_has_message(op));
+	if (r == 0 || !spool->tail || !fits(spool, op, false))
+		return r;
+	/* No other segment is to be had: rather what is to be said than an index. */
+	tail_index_drop(spool);
+	return 0;
 }
 
 int
@@ -465,18 +270,16 @@ tail_write(struct spool *spool, struct spool_op *op)
 	int r;
 
 	for (;;) {
-		if (!spool->tail || !fits(spool, op)) {
-			r = begin(spool, stored_length(op, true), spool_op_has_message(op));
-			if (r < 0)
-				return r;
-		}
+		r = make_room(spool, op);
+		if (r < 0)
+			return r;
 		if (spool->part_count + 3 <= SPOOL_PARTS &&
-		    (!spool->tail_cipher || tail_cipher_room(spool, stored_length(op, true))))
+		    (!spool->tail_cipher || tail_cipher_room(spool, tail_stored_length(op, true))))
 			break;
 		/* If this fails the tail is gone, and the loop ends at MOST_FAILURES. */
 		(void)tail_flush(spool);
 	}
-	return stamp(spool, op);
+	return tail_stamp(spool, op);
 }
 
 void
@@ -484,7 +287,7 @@ tail_settle(struct spool *spool)
 {
 	/* Beginning a segment writes them. */
 	if (spool->refused->len > 0 && !spool->tail)
-		(void)begin(spool, 0, false);
+		(void)tail_begin(spool, 0, false);
 }
 
 void

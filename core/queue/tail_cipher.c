@@ -7,7 +7,7 @@
  * that no message is in memory twice. Must never write a byte in clear.
  */
 #include <core/base/text.h>
-#include <core/queue/spool_core.h>
+#include <core/queue/tail.h>
 #include <errno.h>
 
 #define AT_ONCE (1024u * 1024) /* of the buffer */
@@ -111,6 +111,7 @@ tail_cipher_record(struct spool *spool, const struct spool_op *op)
 	if (r < 0)
 		return r;
 	record_header_write(&header, to);
+	tail_index_add(spool, to, op);
 	if (!large) {
 		memset(to + front + header.body_len, 0, op->length - front - header.body_len);
 		used = op->length;

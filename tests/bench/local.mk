@@ -22,7 +22,7 @@ bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver chain-benc
 	/usr/bin/env python3 $(srcdir)/tests/bench/modules.py --builddir '$(abs_top_builddir)'
 	$(MAKE) waiting-bench
 
-# Prints what the spool alone can do, in clear and encrypted.
+# Prints what the spool alone can do: in clear, without indexes, encrypted.
 check_PROGRAMS += tests/bench/spool-bench
 tests_bench_spool_bench_SOURCES = tests/bench/spool_bench.c
 .PHONY: spool-bench
@@ -45,7 +45,8 @@ chain-bench: tests/bench/chain-bench tests/modules/idle.la tests/modules/slow.la
 # A spool with many messages that wait, for tests and measurements.
 check_PROGRAMS += tests/bench/spoolgen
 tests_bench_spoolgen_SOURCES = tests/bench/spoolgen.c
-# Prints what waiting messages cost a start, in memory, and those that come beside them.
+# Prints what waiting messages cost a start, by the index checkpoint and without it, in memory, and
+# those that come beside them.
 WAITING = 200000
 .PHONY: waiting-bench
 waiting-bench: tests/bench/spoolgen tests/bench/spool-bench
@@ -54,4 +55,8 @@ waiting-bench: tests/bench/spoolgen tests/bench/spool-bench
 	tests/bench/spoolgen fill tests/bench/waiting.d $(WAITING)
 	tests/bench/spoolgen load tests/bench/waiting.d
 	tests/bench/spool-bench tests/bench/waiting.d
+	rm -rf tests/bench/waiting.d
+	tests/bench/spoolgen fill tests/bench/waiting.d $(WAITING) 10240
+	tests/bench/spoolgen load tests/bench/waiting.d whole
+	tests/bench/spoolgen load tests/bench/waiting.d
 	rm -rf tests/bench/waiting.d

@@ -5,7 +5,7 @@
  *	spool-bench [folder [loops [producers per loop [bytes [messages]]]]]
  *
  * Each producer appends one message, waits for the answer, marks it delivered and finishes it, as
- * the queue does. Once in clear and once encrypted, in turn; not a test.
+ * the queue does. In clear, without the indexes at the ends of segments, and encrypted, in turn.
  */
 #include <core/base/clock.h>
 #include <core/config/keyring.h>
@@ -186,6 +186,13 @@ print(const char *what, const struct result *result)
 }
 
 static void
+compare(const char *what, const struct result *with, const struct result *without)
+{
+	printf("%s costs %.1f us of CPU a message; messages/s %+.1f %%\n", what,
+	    with->cpu_us - without->cpu_us, (with->per_second / without->per_second - 1) * 100);
+}
+
+static void
 make_body(size_t size)
 {
 	if (mail_bytes_new(size, &body) < 0)
@@ -202,7 +209,7 @@ main(int argc, char **argv)
 		.segment_size = 64u << 20,
 		.gather_us = 3000,
 	};
-	struct result clear = { 0 }, encrypted = { 0 };
+	struct result clear = { 0 }, unindexed = { 0 }, encrypted = { 0 };
 	struct keyring *keys = NULL;
 	struct pn_error err = { 0 };
 	long loops = number(argc, argv, 2, 2, MOST_LOOPS), size;
@@ -216,15 +223,19 @@ main(int argc, char **argv)
 	for (int i = 0; i < ROUNDS; i++) {
 		settings.keys = NULL;
 		keep_best(&clear, measure(&settings, loops));
+		settings.no_index = true;
+		keep_best(&unindexed, measure(&settings, loops));
+		settings.no_index = false;
 		settings.keys = keys;
 		keep_best(&encrypted, measure(&settings, loops));
 	}
 	printf("%ld loops, %ld producers each, %ld bytes, the best of %d rounds\n", loops,
 	    producers, size, ROUNDS);
 	print("in clear", &clear);
+	print("without indexes", &unindexed);
 	print("encrypted", &encrypted);
-	printf("encryption costs %.1f us of CPU a message; messages/s %+.1f %%\n",
-	    encrypted.cpu_us - clear.cpu_us, (encrypted.per_second / clear.per_second - 1) * 100);
+	compare("the index checkpoint", &clear, &unindexed);
+	compare("encryption", &encrypted, &clear);
 	keyring_release(&keys);
 	mail_bytes_release(&body);
 	return 0;

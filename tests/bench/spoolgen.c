@@ -5,11 +5,13 @@
  *
  *	spoolgen fill FOLDER MESSAGES [BYTES [SECONDS]]
  *		each with BYTES (2048) and due in SECONDS (36000) from now or up to as much later
- *	spoolgen load FOLDER
- *		says how long it takes until a queue has them all, and the memory for each
+ *	spoolgen load FOLDER [whole]
+ *		says how long it takes until a queue has them all, what is read, and the memory for
+ *		each; whole: not by the indexes at the ends of segments
  */
 #include <core/base/clock.h>
 #include <core/queue/queue.h>
+#include <core/queue/segment_io.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdatomic.h>
@@ -127,7 +129,16 @@ fill(long count, long seconds)
 /* ---- load ---- */
 
 static struct queue *queue;
-static uint64_t items;
+static uint64_t items, bytes_read;
+
+static ssize_t
+counted_read(void *arg, int fd, void *bytes, size_t len, uint64_t offset)
+{
+	ssize_t n = segment_io_system.read(arg, fd, bytes, len, offset);
+
+	bytes_read += n > 0 ? (uint64_t)n : 0;
+	return n;
+}
 
 static void
 restore(void *arg, struct item *item)
@@ -150,9 +161,11 @@ resident_bytes(void)
 }
 
 static int
-load(const struct spool_settings *settings)
+load(struct spool_settings *settings)
 {
+	struct segment_io io = segment_io_system;
 	struct spool_recovery recovery = { .item = restore };
+	struct spool_figures figures;
 	struct queue_parts parts = { 0 };
 	struct rusage usage;
 	struct pn_error err;
@@ -161,6 +174,8 @@ load(const struct spool_settings *settings)
 
 	if (loop_new(&parts.loop, &err) < 0 || queue_new(&parts, &queue, &err) < 0)
 		return 1;
+	io.read = counted_read;
+	settings->io = &io;
 	before = resident_bytes();
 	from = clock_wall_us();
 	if (spool_open(settings, &recovery, &spool, &err) < 0) {
@@ -170,11 +185,13 @@ load(const struct spool_settings *settings)
 	from = clock_wall_us() - from;
 	after = resident_bytes();
 	getrusage(RUSAGE_SELF, &usage);
-	printf("load: %" PRIu64 " messages in %.2f s, %.2f s of CPU, %.0f bytes of memory each, "
-	       "%.0f at most\n",
+	spool_figures(spool, &figures);
+	printf("load: %" PRIu64 " messages in %.2f s, %.2f s of CPU, %.1f MB read (%" PRIu64
+	       " segments by index, %" PRIu64 " whole), %.0f bytes of memory each, %.0f at most\n",
 	    items, (double)from / 1e6,
 	    (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
 		(double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6,
+	    (double)bytes_read / 1e6, figures.indexed, figures.scanned,
 	    (after - before) / (double)items,
 	    ((double)usage.ru_maxrss * 1024 - before) / (double)items);
 	return 0;
@@ -189,11 +206,12 @@ main(int argc, char **argv)
 	size_t size;
 
 	settings.directory = argc > 2 ? argv[2] : "";
-	if (argc == 3 && strcmp(argv[1], "load") == 0)
+	settings.no_index = argc == 4 && strcmp(argv[3], "whole") == 0;
+	if (argc == 3 + settings.no_index && strcmp(argv[1], "load") == 0)
 		return load(&settings);
 	if (argc < 4 || argc > 6 || strcmp(argv[1], "fill") != 0) {
 		fprintf(stderr, "usage: spoolgen fill FOLDER MESSAGES [BYTES [SECONDS]]\n"
-				"       spoolgen load FOLDER\n");
+				"       spoolgen load FOLDER [whole]\n");
 		return 2;
 	}
 	size = (size_t)number(argc, argv, 4, 2048);

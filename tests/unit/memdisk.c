@@ -200,6 +200,7 @@ mem_read(void *arg, int fd, void *bytes, size_t len, uint64_t offset)
 	if (offset < from->len) {
 		n = (ssize_t)MIN(len, from->len - offset);
 		memcpy(bytes, from->data + offset, (size_t)n);
+		disk->read_bytes += (uint64_t)n;
 	}
 	pthread_mutex_unlock(&disk->lock);
 	return n;

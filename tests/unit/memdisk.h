@@ -55,6 +55,7 @@ struct memdisk {
 	bool stay_broken;
 	bool short_writes; /* of a part of the bytes, to be continued */
 	uint64_t free_bytes;
+	uint64_t read_bytes; /* so far */
 };
 
 struct memdisk *memdisk_new(void);

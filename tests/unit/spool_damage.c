@@ -57,6 +57,10 @@ START_TEST(a_damaged_body_is_set_aside_when_read)
 	ck_assert_int_eq(spool_read(kit.spool, item, &bytes), -EBADMSG);
 	ck_assert_ptr_null(bytes);
 	ck_assert_uint_eq(memdisk_count(disk, KIT_FOLDER "/corrupt/1-"), 1);
+	/* Named, and once. */
+	ck_assert_int_eq(spool_read(kit.spool, item, &bytes), -EBADMSG);
+	ck_assert_uint_eq(kit.whats->len, 1);
+	ck_assert_ptr_nonnull(strstr(g_ptr_array_index(kit.whats, 0), item->id));
 	g_free(path);
 	item_free(&item);
 }

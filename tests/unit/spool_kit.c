@@ -46,7 +46,10 @@ kit_open(struct kit *kit, const struct segment_io *io, const char *folder, uint6
 		.reserve = reserve,
 		.gather_us = 100,
 		.io = io,
-		.keys = kit_keys(kit->keys ? kit->keys : KIT_KEYS) };
+		.keys = kit_keys(kit->keys ? kit->keys : KIT_KEYS),
+		.no_index = kit->no_index,
+		.damaged = on_damaged,
+		.arg = kit };
 	struct spool_recovery recovery = { on_item, on_damaged, kit };
 	int r;
 

@@ -11,13 +11,14 @@
 
 #define KIT_FOLDER "spool"
 
-/* What a recovery handed out. */
+/* What a recovery handed out, and what else was told to be damaged. */
 struct kit {
 	struct spool *spool;
 	GPtrArray *items; /* of struct item */
 	GPtrArray *asides, *whats;
 	struct pn_error err;
 	const char *keys; /* text of a keyring; NULL: KIT_KEYS */
+	bool no_index;
 };
 
 /* Some tests are built a second time with keys: the same must hold with encryption. */
