@@ -51,6 +51,27 @@ static const struct pn_option back_off_options[] = {
 	PN_OPT_END
 };
 
+/* The fallbacks are courier_limits_standard: RFC 5321 section 4.5.3.2. */
+#define TIMEOUTS struct config_timeouts
+static const struct pn_option timeout_options[] = { PN_OPT_DURATION("connect", TIMEOUTS, connect,
+							"30s", 10, 3600000, 0,
+							"A connection to one of its addresses."),
+	PN_OPT_DURATION("greeting", TIMEOUTS, greeting, "5m", 10, 3600000, 0, "The greeting."),
+	PN_OPT_DURATION("hello", TIMEOUTS, hello, "5m", 10, 3600000, 0,
+	    "The reply to EHLO, HELO, LHLO, STARTTLS and AUTH."),
+	PN_OPT_DURATION("handshake", TIMEOUTS, handshake, "1m", 10, 3600000, 0, "TLS."),
+	PN_OPT_DURATION(
+	    "mail", TIMEOUTS, mail, "5m", 10, 3600000, 0, "The reply to MAIL and RSET."),
+	PN_OPT_DURATION("rcpt", TIMEOUTS, rcpt, "5m", 10, 3600000, 0, "The reply to each RCPT."),
+	PN_OPT_DURATION("data", TIMEOUTS, data, "2m", 10, 3600000, 0, "The reply to DATA."),
+	PN_OPT_DURATION("block", TIMEOUTS, block, "3m", 10, 3600000, 0,
+	    "While a message is sent: that some of it is taken."),
+	PN_OPT_DURATION("final", TIMEOUTS, final, "10m", 10, 3600000, 0,
+	    "The reply to the whole message. Shorter ones make duplicates: a host that has taken a "
+	    "message and is slow to say so gets it again."),
+	PN_OPT_DURATION("quit", TIMEOUTS, quit, "5s", 10, 3600000, 0, "The reply to QUIT."),
+	PN_OPT_END };
+
 #define DESTINATION struct config_destination
 static const struct pn_option destination_options[] = {
 	PN_OPT_STRINGS("host", DESTINATION, host, NULL, 0,
@@ -68,6 +89,8 @@ static const struct pn_option destination_options[] = {
 	    "Age at which a session gets no further message; 0: relay.queue.connection_age."),
 	PN_OPT_GROUP("back_off", DESTINATION, back_off, BACK_OFF, back_off_options, 0,
 	    "How long the host is left alone when it fails."),
+	PN_OPT_GROUP("timeouts", DESTINATION, timeouts, TIMEOUTS, timeout_options, 0,
+	    "How long is waited for the host, at each step of a session."),
 	PN_OPT_STRINGS("source", DESTINATION, source, NULL, 0,
 	    "Addresses of this machine to send from: one IPv4, one IPv6, or one of each; left out, "
 	    "the system chooses."),

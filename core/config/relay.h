@@ -112,6 +112,11 @@ struct config_route {
 
 /* What a next hop may be asked for; 0: as relay.queue says, or no limit. */
 enum config_slow { CONFIG_SLOW_UNREACHABLE, CONFIG_SLOW_THROTTLED, CONFIG_SLOW_DEFERRALS };
+/* How long a next hop may take, ms; 0: as RFC 5321 section 4.5.3.2 wants it. */
+struct config_timeouts {
+	int64_t connect, greeting, hello, handshake, mail, rcpt, data, block, final, quit;
+};
+
 struct config_destination {
 	struct pn_strings host; /* names, "*.example.com", addresses, networks; empty: all */
 	int64_t connections, messages_per_connection;
@@ -124,6 +129,7 @@ struct config_destination {
 		int64_t first, most; /* ms */
 		int on;              /* enum config_slow */
 	} back_off;
+	struct config_timeouts timeouts;
 	struct pn_strings source; /* at most one address of each family */
 	int prefer;               /* enum address_prefer */
 };

@@ -284,7 +284,7 @@ open_one(struct destination *destination)
 		.loop = queue->parts.loop,
 		.resolver = queue->parts.resolver,
 		.target = target_of(destination),
-		.limits = &courier_limits_standard,
+		.limits = &destination->limits.timeouts,
 		.relay_name = queue->settings.relay_name,
 		.idle_ms = destination->limits.idle,
 		.events = &events,

@@ -296,6 +296,25 @@ either(int64_t own, int64_t general)
 	return own > 0 ? own : general;
 }
 
+static struct courier_limits
+timeouts_of(const struct config_timeouts *own)
+{
+	const struct courier_limits *rfc = &courier_limits_standard;
+
+	return (struct courier_limits){
+		.connect = either(own->connect, rfc->connect),
+		.greeting = either(own->greeting, rfc->greeting),
+		.hello = either(own->hello, rfc->hello),
+		.handshake = either(own->handshake, rfc->handshake),
+		.mail = either(own->mail, rfc->mail),
+		.rcpt = either(own->rcpt, rfc->rcpt),
+		.data = either(own->data, rfc->data),
+		.block = either(own->block, rfc->block),
+		.final = either(own->final, rfc->final),
+		.quit = either(own->quit, rfc->quit),
+	};
+}
+
 static void
 set_limits(struct destination *destination)
 {
@@ -318,6 +337,7 @@ set_limits(struct destination *destination)
 		.first = own->back_off.first,
 		.most = own->back_off.most,
 		.slow = (enum config_slow)own->back_off.on,
+		.timeouts = timeouts_of(&own->timeouts),
 	};
 	destination->turn_us = destination->open_ms = 0; /* the rate may have changed */
 	if (destination->shape)

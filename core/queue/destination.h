@@ -15,6 +15,7 @@ struct destination_limits {
 	int64_t idle, age;     /* ms */
 	int64_t first, most;   /* of back-off, ms */
 	enum config_slow slow; /* what is a failure */
+	struct courier_limits timeouts;
 };
 
 struct destination {

@@ -70,6 +70,7 @@ courier_say(struct courier *courier, const char *format, ...)
 	va_end(args);
 	if (courier->state == COURIER_ENDED || courier->state == COURIER_PAUSED)
 		return;
+	courier->spoke = true;
 	if (len < 0 || (size_t)len >= sizeof(line) ||
 	    stream_write(&courier->stream, line, (size_t)len) < 0)
 		courier_break(courier, "451 4.3.0", "a command does not fit");
@@ -227,6 +228,41 @@ connected(struct courier *courier)
 		courier_on_connected(courier);
 }
 
+/*
+ * A reply that was there before its command was: the next hop has answered something twice, and
+ * whom any further reply is about nobody knows. A message may be refused before all of it is read.
+ */
+static bool
+is_out_of_turn(const struct courier *courier)
+{
+	const struct reply *reply = &courier->parser.reply;
+
+	return courier->ahead && courier->state != COURIER_QUIT &&
+	       (courier->state != COURIER_FINAL || reply->code / 100 < 4);
+}
+
+static void
+take_reply(struct courier *courier)
+{
+	const struct reply *reply = &courier->parser.reply;
+
+	/* 421 may stand in for any reply (RFC 5321 section 3.8); the peer closes. */
+	if (reply->code == 421 && courier->state != COURIER_QUIT) {
+		courier_break_on(courier, reply);
+		return;
+	}
+	if (is_out_of_turn(courier)) {
+		courier_break(courier, "451 4.5.0", "%d came before %s was asked for", reply->code,
+		    awaited[courier->state]);
+		return;
+	}
+	courier->answered = true;
+	courier->spoke = false;
+	handlers[courier->state](courier, reply);
+	courier->ahead = courier->spoke && handlers[courier->state] &&
+			 stream_peek(&courier->stream).len > 0;
+}
+
 static void
 on_input(struct stream *stream)
 {
@@ -245,13 +281,7 @@ on_input(struct stream *stream)
 		}
 		if (r == 0)
 			return;
-		/* 421 may stand in for any reply (RFC 5321 section 3.8); the peer closes. */
-		if (courier->parser.reply.code == 421 && courier->state != COURIER_QUIT) {
-			courier_break_on(courier, &courier->parser.reply);
-			return;
-		}
-		courier->answered = true;
-		handlers[courier->state](courier, &courier->parser.reply);
+		take_reply(courier);
 	}
 }
 
@@ -351,6 +381,7 @@ connect_next(struct courier *courier)
 	reply_parser_free(&courier->parser);
 	reply_parser_init(&courier->parser);
 	courier->tls = (struct tls_facts){ 0 };
+	courier->ahead = false;
 	courier->offers = 0;
 	courier->state = COURIER_CONNECTING;
 	r = stream_connect(&courier->stream, courier->parts.loop, address,

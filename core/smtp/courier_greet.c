@@ -143,6 +143,7 @@ say_secret(struct courier *courier, const char *prefix, struct pn_slice bytes)
 		r = text_base64_encode(bytes, &line);
 	if (r == 0)
 		r = buf_add(&line, "\r\n", 2);
+	courier->spoke = true;
 	if (r == 0)
 		r = stream_write(&courier->stream, line.data, line.len);
 	buf_wipe(&line);

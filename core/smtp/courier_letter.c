@@ -108,6 +108,7 @@ write_range(struct courier *courier, struct pn_slice range, bool holds)
 {
 	struct mail_bytes *bytes = courier->letter->bytes;
 
+	courier->spoke = true;
 	if (!holds)
 		return stream_write_ref(&courier->stream, range, NULL, NULL);
 	return stream_write_ref(&courier->stream, range, release_bytes, mail_bytes_hold(bytes));

@@ -84,6 +84,8 @@ struct courier {
 	bool quitting;    /* QUIT as soon as no letter is under way */
 	bool needs_reset; /* the last transaction was left open */
 	bool was_ready;
+	bool spoke;       /* something was said since the last reply */
+	bool ahead;       /* then the next reply was there already: it answers nothing */
 	bool local_fault; /* the last connection came to nothing through no fault of the host's */
 	size_t unsent;    /* at the last deadline: what has gone since is progress */
 	char remote[ADDRESS_TEXT + 280];
