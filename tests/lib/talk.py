@@ -14,7 +14,7 @@ import pathlib
 import re
 
 TALKS = pathlib.Path(__file__).resolve().parent.parent / "talk"
-HEADING = re.compile(r"=== (?:([0-9A-Z.]+) )?([a-z0-9-]+): (\S.*)")
+HEADING = re.compile(r"=== (?:([0-9A-Z.]+) )?([a-z][a-z0-9-]*): (\S.*)")
 
 
 @dataclasses.dataclass

@@ -41,6 +41,13 @@ class Pages(Ctl):
             self.assertEqual(done.stdout, "", page)
 
 
+class Standards(unittest.TestCase):
+    def test_each_clause_has_its_tests(self):
+        """docs/standards.md: no clause without a test or a reason, no script without a clause, nothing stale."""
+        done = subprocess.run([sys.executable, TREE / "docs" / "standards.py", "--check"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+
+
 def read_yaml(folder):
     """All files of a folder as one configuration; `!file` and `!env` are texts to a schema."""
     class Loader(yaml.SafeLoader):
