@@ -4,7 +4,7 @@
  *
  * Exit codes, the same for every command: EXIT_OK; EXIT_REFUSED, the thing asked for cannot be done
  * or is wrong, with the reason on standard error; EXIT_USAGE, the words are off; EXIT_ABSENT, no
- * relay is running and the command needs one.
+ * relay is running and the command needs one; EXIT_LATE, not done within the time that was given.
  */
 #ifndef CORE_CTL_COMMANDS_H
 #define CORE_CTL_COMMANDS_H
@@ -14,7 +14,7 @@
 #include <core/policy/generation.h>
 #include <core/store/db.h>
 
-enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3 };
+enum { EXIT_OK = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2, EXIT_ABSENT = 3, EXIT_LATE = 4 };
 
 struct ctl {
 	const char *folder, *modules;
@@ -37,7 +37,8 @@ struct ctl_command {
 };
 
 extern const struct ctl_command ctl_config_commands[], ctl_docs_commands[], ctl_live_commands[],
-    ctl_settings_commands[], ctl_user_commands[], ctl_explain_commands[], ctl_queue_commands[];
+    ctl_settings_commands[], ctl_user_commands[], ctl_explain_commands[], ctl_queue_commands[],
+    ctl_drain_commands[];
 extern const struct ctl_command *const ctl_tables[]; /* all of them; NULL-ended */
 
 /* Reads and checks the configuration; diagnostics go to standard error. EXIT_OK or EXIT_REFUSED. */

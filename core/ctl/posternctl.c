@@ -14,7 +14,7 @@
 
 const struct ctl_command *const ctl_tables[] = { ctl_config_commands, ctl_docs_commands,
 	ctl_live_commands, ctl_queue_commands, ctl_settings_commands, ctl_user_commands,
-	ctl_explain_commands, NULL };
+	ctl_explain_commands, ctl_drain_commands, NULL };
 
 static const char options_help[] =
     "Usage: posternctl [-c FOLDER] [-m FOLDERS] [--json] COMMAND [ARGUMENT ...]\n"
@@ -29,7 +29,8 @@ static const char options_help[] =
 
 static const char codes_help[] =
     "\nModules of the pipeline add commands of their own (module auth: user passwd ADDRESS).\n"
-    "Exit status: 0 done, 1 refused or wrong, 2 usage, 3 no relay is running.\n";
+    "Exit status: 0 done, 1 refused or wrong, 2 usage, 3 no relay is running, 4 not done in "
+    "time.\n";
 
 static void
 print_usage(FILE *out)

@@ -17,7 +17,7 @@
  * Greater with each change that the other end would not understand, save CHANNEL_RESULT's `why`;
  * the memory of crash.h is part of it.
  */
-#define CHANNEL_VERSION 2
+#define CHANNEL_VERSION 3
 #define CHANNEL_MOST    (64u * 1024 * 1024)
 #define CHANNEL_FDS     64
 
@@ -48,6 +48,8 @@ enum channel_type {
 	CHANNEL_WORN, /* text: why this relay wants another in its place */
 	/* checker to master */
 	CHANNEL_BLOBS, /* what modules compiled: handed on to the relay as it is */
+	/* both ways between master and relay */
+	CHANNEL_CLOSED, /* "1": new mail is not to be taken, see relay_drain.c; "0": it is again */
 };
 
 struct channel_frame {

@@ -53,6 +53,8 @@ relay_says(struct master *master)
 	} else if (frame.type == CHANNEL_RELOAD || frame.type == CHANNEL_UPGRADE) {
 		reload_begin(
 		    master, frame.type == CHANNEL_RELOAD ? WISH_RELOAD : WISH_UPGRADE, true);
+	} else if (frame.type == CHANNEL_CLOSED) {
+		master->closed = strcmp(frame.bytes.data, "1") == 0;
 	} else if (frame.type == CHANNEL_WORN) {
 		replace_worn(master, frame.bytes.data);
 	} else if (frame.type == CHANNEL_REFUSED && master->taking == WISH_RELOAD) {

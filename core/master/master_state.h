@@ -40,6 +40,8 @@ struct master {
 	int64_t coming_until_ms, leaving_until_ms;
 	int signals, state; /* state: the folder's lock */
 	bool ready, stopping;
+	bool closed;                    /* no new mail is taken, by whatever relay serves */
+	bool coming_closed;             /* what the one that comes was told */
 	int64_t started_ms, restart_ms; /* of `relay`; restart_ms 0: no restart due */
 	unsigned failures;
 	int64_t stop_until_ms;

@@ -367,6 +367,8 @@ on_channel(struct loop_io *io, uint32_t events)
 		take_config(relay, &frame);
 	else if (frame.type == CHANNEL_LEAVE)
 		leave(relay);
+	else if (frame.type == CHANNEL_CLOSED)
+		relay_drain_set(relay, strcmp(frame.bytes.data, "1") == 0);
 	else if (frame.type == CHANNEL_CODE)
 		take_code(relay, frame.bytes.data);
 	else if (frame.type == CHANNEL_OUTCOME)
@@ -457,8 +459,10 @@ make_parts(struct relay *relay, struct pn_error *err)
 		r = resolver_new(relay->jobs, &relay->resolver);
 	if (r == 0)
 		r = server_shared_new(&relay->shared);
-	if (r == 0)
+	if (r == 0) {
+		server_shared_close(relay->shared, relay->closed);
 		r = recent_start((size_t)config->trace_memory);
+	}
 	return r;
 }
 
@@ -525,6 +529,7 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	r = settled_new(generation, relay->capability, frame, &settled, err);
 	if (r == 0) {
 		relay->settled = settled_hold(settled);
+		relay->closed = json_is_true(json_object_get(head.json, "closed"));
 		r = start_mail(relay, settled, err);
 	}
 	if (r == 0)

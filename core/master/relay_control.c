@@ -134,6 +134,7 @@ ask_status(struct lane *lane, json_t *ret)
 	queue_figures(lane_queue(lane), &queue);
 	server_figures(lane_server(lane), &server);
 	set(ret, "sessions", server.open);
+	set(ret, "transactions", server.transactions);
 	set(ret, "connections", server.connections);
 	set(ret, "connections_refused", server.connections_refused);
 	set(ret, "auth_succeeded", server.auth_succeeded);
@@ -185,6 +186,7 @@ finish_status(struct survey *survey)
 	set(survey->answer, "spool_live_bytes", spool.live_bytes);
 	set(survey->answer, "spool_sync_failures", spool.sync_failures);
 	json_object_set_new(survey->answer, "spool_loading", json_boolean(survey->loading));
+	json_object_set_new(survey->answer, "draining", json_boolean(relay->closed));
 	set(survey->answer, "message_memory", mail_bytes_in_use());
 	set(survey->answer, "generation", generation_number(relay->generation));
 	set(survey->answer, "stuck_hooks", jobs_lost(relay->jobs));
@@ -329,6 +331,8 @@ const struct control_command relay_commands[] = {
 	{ "queue release", relay_queue_run },
 	{ "queue retry", relay_queue_run },
 	{ "queue delete", relay_queue_run },
+	{ "drain", relay_drain_run },
+	{ "resume", relay_drain_run },
 	{ "trace", run_trace },
 	{ "reload", run_reload },
 	{ "upgrade", run_upgrade },

@@ -27,6 +27,8 @@ static const struct pn_metric_about deliveries = { PN_METRIC_HEAD, PN_METRIC_COU
 	"deliveries_total",
 	"Recipients delivered, failed for good or planned again, attempts put off until later.",
 	"result" };
+static const struct pn_metric_about draining = { PN_METRIC_HEAD, PN_METRIC_GAUGE, "draining",
+	"1 while posternctl drain keeps new mail out, else 0." };
 static const struct pn_metric_about spool_commits = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
 	"spool_commits_total", "Synced writes of the spool." };
 static const struct pn_metric_about spool_sync_failures = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
@@ -65,6 +67,7 @@ static const struct {
 	{ "deferred", &deliveries, "deferred" },
 	{ "replanned", &deliveries, "replanned" },
 	{ "failed", &deliveries, "failed" },
+	{ "draining", &draining, NULL },
 	{ "spool_commits", &spool_commits, NULL },
 	{ "spool_sync_failures", &spool_sync_failures, NULL },
 	{ "spool_segments", &spool_segments, NULL },
@@ -80,7 +83,8 @@ take_over(const json_t *status)
 {
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct pn_metric *metric = metric_own(rows[i].about, rows[i].label, NULL);
-		double value = (double)json_integer_value(json_object_get(status, rows[i].figure));
+		const json_t *figure = json_object_get(status, rows[i].figure);
+		double value = json_is_true(figure) ? 1 : (double)json_integer_value(figure);
 
 		pn_metric_set(metric, value);
 		metric_set_counter(metric, value);

@@ -41,6 +41,7 @@ struct relay {
 	struct relay_overrides *overrides; /* see relay_overrides.c */
 	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
+	bool closed;            /* no new mail is taken: posternctl drain */
 	atomic_size_t occupied; /* lanes that have sessions, during a drain */
 	int64_t drained_by_ms;
 };
@@ -78,6 +79,12 @@ void relay_queue_run(void *relay, struct control_request *request, json_t *body)
 /* Serves them where the newest configuration says; what is served there already goes on. */
 int relay_pages_configure(struct relay *relay, struct pn_error *err);
 void relay_pages_close(struct relay *relay);
+
+/* ---- relay_drain.c ---- */
+/* The commands "drain" and "resume". */
+void relay_drain_run(void *relay, struct control_request *request, json_t *body);
+/* Without a word to anybody. */
+void relay_drain_set(struct relay *relay, bool closed);
 
 /* ---- relay_control.c ---- */
 extern const struct control_command relay_commands[];

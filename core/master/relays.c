@@ -35,9 +35,9 @@ config_json(const struct master *master, const struct checker_answer *answer, si
 
 	for (size_t i = 0; i < answer->listener_count; i++)
 		json_array_append_new(names, json_string(answer->listeners[i].name));
-	config = json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I}", "folder", master->folder, "modules",
-	    master->modules, "state", answer->state_directory, "user", answer->user, "listeners",
-	    names, "blobs", (json_int_t)answer->blobs.len);
+	config = json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I, s:b}", "folder", master->folder,
+	    "modules", master->modules, "state", answer->state_directory, "user", answer->user,
+	    "listeners", names, "blobs", (json_int_t)answer->blobs.len, "closed", master->closed);
 	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
 	*ret_len = text ? strlen(text) + 1 : 0;
@@ -142,6 +142,7 @@ relays_replace(struct master *master, const char *why, struct pn_error *err)
 		return r;
 	log_event(PN_LOG_NOTICE, "relay-to-be-replaced", "reason", why, NULL);
 	master->coming_until_ms = clock_monotonic_ms() + COMING_MS;
+	master->coming_closed = master->closed;
 	if (crashes_hand_over(&master->crashes, &master->coming) == 0 &&
 	    relays_send_config(&master->coming, master, answer,
 		upgrade ? &master->next_sockets : &master->sockets) == 0)
@@ -169,6 +170,9 @@ relays_arrived(struct master *master)
 	master->restart_ms = 0;
 	master->failures = 0;
 	master->leaving_until_ms = master->started_ms + MASTER_STOP_MS;
+	if (master->coming_closed != master->closed)
+		channel_send(master->relay.fd, CHANNEL_CLOSED,
+		    pn_slice_of(master->closed ? "1" : "0"), NULL, 0);
 	if (master->leaving.pid > 0 &&
 	    channel_send(master->leaving.fd, CHANNEL_LEAVE, pn_slice("", 0), NULL, 0) < 0)
 		kill(master->leaving.pid, SIGTERM);

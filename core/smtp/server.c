@@ -281,8 +281,8 @@ server_forget(struct server *server, const struct address *peer)
 	tell_drained(server);
 }
 
-static void
-drain_sessions(struct server *server)
+void
+server_look(struct server *server)
 {
 	struct session *next;
 
@@ -290,6 +290,12 @@ drain_sessions(struct server *server)
 		next = session_next(session);
 		session_drain(session);
 	}
+}
+
+static void
+drain_sessions(struct server *server)
+{
+	server_look(server);
 	tell_drained(server);
 }
 
@@ -345,6 +351,7 @@ server_figures(const struct server *server, struct server_figures *ret)
 {
 	*ret = (struct server_figures){
 		.open = server->open,
+		.transactions = server->transactions,
 		.connections = server->connections,
 		.connections_refused = server->connections_refused,
 		.messages = server->messages,

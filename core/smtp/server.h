@@ -21,6 +21,12 @@ struct server_shared;
 /* Any thread; must outlive the servers that use it. */
 int server_shared_new(struct server_shared **ret);
 void server_shared_free(struct server_shared **shared);
+/*
+ * From now on no new mail is taken (or is again): who connects, and who is between two
+ * transactions, is told 421; transactions go on to their end. Sessions that wait for their client
+ * notice with server_look(), which each server's own thread has to call.
+ */
+void server_shared_close(struct server_shared *shared, bool closed);
 
 struct server_parts {
 	struct loop *loop;
@@ -42,6 +48,8 @@ int server_configure(struct server *server, struct generation *generation, SSL_C
  * One that may not connect is answered and closed.
  */
 void server_accept(struct server *server, const char *listener, int fd, const struct address *peer);
+/* What is shared has changed: tells those whom it concerns. */
+void server_look(struct server *server);
 /*
  * No new sessions; messages in flight are finished, 421 at the next command boundary. With grace
  * nobody is told before a first transaction or within one until so many milliseconds have passed.
@@ -52,7 +60,7 @@ void server_drain(struct server *server, int64_t grace_ms, void (*done)(void *ar
 void server_free(struct server **server);
 
 struct server_figures {
-	uint64_t open; /* sessions now */
+	uint64_t open, transactions; /* sessions now; those between MAIL and its end */
 	uint64_t connections, connections_refused;
 	uint64_t messages, messages_refused, recipients_refused;
 	uint64_t auth_succeeded, auth_failed;

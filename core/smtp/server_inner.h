@@ -34,7 +34,7 @@ struct server {
 	/* Read and written by policy threads too. */
 	atomic_bool draining; /* 421 at every command boundary */
 	atomic_bool leaving;  /* at those between transactions */
-	_Atomic uint64_t open, connections, connections_refused;
+	_Atomic uint64_t open, transactions, connections, connections_refused;
 	_Atomic uint64_t messages, messages_refused, recipients_refused;
 	_Atomic uint64_t auth_succeeded, auth_failed;
 };

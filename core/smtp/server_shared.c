@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * server_shared.c - connections counted over all loops, in all and per address.
+ * server_shared.c - what all loops' servers have in common: connections counted in all and per
+ * address, and whether new mail is taken.
  *
  * Called by server.c when a connection comes and goes. An address is in the table only while it has
  * connections.
@@ -9,12 +10,14 @@
 #include <errno.h>
 #include <glib.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 struct server_shared {
 	pthread_mutex_t lock;
 	GHashTable *addresses; /* text -> number */
 	int64_t connections;
+	atomic_bool closed;
 };
 
 int
@@ -39,6 +42,18 @@ server_shared_free(struct server_shared **shared)
 	pthread_mutex_destroy(&(*shared)->lock);
 	free(*shared);
 	*shared = NULL;
+}
+
+void
+server_shared_close(struct server_shared *shared, bool closed)
+{
+	atomic_store(&shared->closed, closed);
+}
+
+bool
+server_shared_is_closed(const struct server_shared *shared)
+{
+	return atomic_load_explicit(&shared->closed, memory_order_relaxed);
 }
 
 int

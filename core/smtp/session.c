@@ -6,6 +6,7 @@
  * touch nothing of the loop's: what only the loop may do is a step that is returned.
  */
 #include <core/smtp/reply.h>
+#include <core/smtp/server_shared.h>
 #include <core/smtp/session_inner.h>
 #include <stdlib.h>
 
@@ -116,13 +117,17 @@ ask_chain(struct session *session, bool may_block)
 	return session->ruled(session, &ruling);
 }
 
-/* While the server only leaves, nobody goes before the first transaction or within one. */
+/*
+ * Nobody goes within a transaction while no new mail is taken; and while the server only leaves,
+ * for another that serves, nobody goes before the first one either.
+ */
 static bool
 has_to_go(const struct session *session)
 {
 	const struct server *server = session->server;
 
 	return atomic_load_explicit(&server->draining, memory_order_relaxed) ||
+	       (!session->begun && server_shared_is_closed(server->parts.shared)) ||
 	       (session->served && !session->begun && session->mode == MODE_COMMAND &&
 		   atomic_load_explicit(&server->leaving, memory_order_relaxed));
 }

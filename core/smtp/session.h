@@ -32,8 +32,8 @@ struct session_client {
 int session_open(struct server *server, struct generation *generation,
     const struct config_listener *listener, int fd, const struct session_client *client);
 /*
- * The server drains or leaves: says 421 at the next command boundary that this ends, at once where
- * nothing is under way.
+ * The server drains, leaves or takes no new mail: says 421 at the next command boundary that this
+ * ends, at once where nothing is under way.
  */
 void session_drain(struct session *session);
 /* Ends at once: no reply, no hook. Only when no policy thread and no queue can know of it. */

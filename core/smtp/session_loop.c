@@ -7,6 +7,7 @@
  * on stepping, and what it ended with is settled here. While the session is away nothing on the
  * loop may look at it but `away`; it comes back when the hook's time is up at the latest.
  */
+#include <core/smtp/server_shared.h>
 #include <core/smtp/session_inner.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -92,7 +93,11 @@ flush(struct session *session)
 static int64_t
 linger_ms(const struct session *session)
 {
-	return atomic_load(&session->server->draining) ? FINISH_DRAIN_MS : FINISH_MS;
+	const struct server *server = session->server;
+
+	return atomic_load(&server->draining) || server_shared_is_closed(server->parts.shared)
+		   ? FINISH_DRAIN_MS
+		   : FINISH_MS;
 }
 
 /* Nothing is left to do but sending what was written. The stream calls `lost` at the end. */

@@ -21,6 +21,8 @@ session_reset(struct session *session)
 	mail_bytes_release(&session->scanner.bytes);
 	txn_reset(session->txn, session->generation);
 	session->served |= session->begun;
+	if (session->begun)
+		atomic_fetch_sub(&session->server->transactions, 1);
 	session->begun = session->chunking = false;
 	session->mode = MODE_COMMAND;
 }
@@ -172,6 +174,7 @@ begin(struct session *session, const struct command_mail *mail, const char *send
 	session->size_hint = mail->size;
 	session->chunking = session->chunk_failed = false;
 	session->begun = true;
+	atomic_fetch_add(&session->server->transactions, 1);
 }
 
 enum session_step
