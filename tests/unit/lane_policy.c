@@ -257,15 +257,23 @@ START_TEST(faults_of_ticks_are_logged)
 }
 END_TEST
 
-/* The first is left behind; while it has not returned no other one begins. */
+static bool
+was_kept_back(int times)
+{
+	return count_of("error=\"the one before has not returned yet\"") >= times;
+}
+
+/*
+ * The first is left behind; while it has not returned no other one begins. On a busy machine one of
+ * them may find no thread in time.
+ */
 START_TEST(never_two_ticks_at_once)
 {
 	configure("  - sealer: { timeout: 20ms, concurrency: 5 }\n", "", true);
 	hangs = true;
 	lane_policy_tick(policy, TICK_MS);
-	run_until(was_said, 4);
+	run_until(was_kept_back, 3);
 	ck_assert_int_eq(count_of("error=\"did not answer in time\""), 1);
-	ck_assert_int_ge(count_of("error=\"the one before has not returned yet\""), 3);
 	ck_assert_uint_eq(jobs_lost(jobs), 1);
 	ck_assert_int_eq(heard, 1);
 	let_go();
