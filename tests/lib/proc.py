@@ -12,6 +12,8 @@ import subprocess
 import time
 
 TICK = os.sysconf("SC_CLK_TCK")
+# Nobody waits less before he says that something does not happen: a busy machine is no failure.
+PATIENCE_SECONDS = 60
 
 
 class CannotRun(Exception):
@@ -51,7 +53,9 @@ def wait_listening(port, process=None, seconds=20, host="127.0.0.1"):
 
 
 def wait_until(condition, seconds, what):
-    """Polls until `condition()` is true; its value comes back."""
+    """Polls until `condition()` is true; its value comes back. More seconds than PATIENCE_SECONDS are
+    for what takes its time on an idle machine, too."""
+    seconds = max(seconds, PATIENCE_SECONDS)
     end = time.monotonic() + seconds
     while True:
         value = condition()

@@ -23,7 +23,7 @@ class Sink:
         self.process = subprocess.Popen([_program(builddir, "sink"), *options],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self.pending = b""
-        self.port = self._read(10)["port"]
+        self.port = self._read(60)["port"]
 
     def _read(self, seconds):
         """The next line of its output, None if there is none in that time."""
@@ -46,7 +46,7 @@ class Sink:
     def report(self):
         """Counters: messages, recipients, bytes, connections, faulted, first, last."""
         self._say("report")
-        return self._read(10)
+        return self._read(60)
 
     def wait(self, messages, seconds):
         """The counters when that many messages have come, or those of the end of the wait."""
@@ -63,7 +63,7 @@ class Sink:
     def stop(self):
         """Ends it; the last counters."""
         self.process.stdin.close()
-        last = self._read(10)
+        last = self._read(60)
         proc.end(self.process, 5)
         self.process.stdout.close()
         return last
@@ -116,5 +116,5 @@ class Idle:
 
     def close(self):
         """Closes them; how many stood until now."""
-        out, _ = self.process.communicate(timeout=30)
+        out, _ = self.process.communicate(timeout=60)
         return json.loads(out)["idle"]

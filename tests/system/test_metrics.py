@@ -54,7 +54,7 @@ class Metrics(RelayCase):
         self.assertEqual(after["postern_queue_messages", ("state", "waiting")], 0)
         stage = (("entry", "counter"), ("module", "counter"), ("stage", "message"))
         self.assertEqual(after[("postern_hook_seconds_count", *stage)], 2)
-        self.assertLess(after[("postern_hook_seconds_sum", *stage)], 2)
+        self.assertLess(after[("postern_hook_seconds_sum", *stage)], 60)    # not milliseconds
         self.assertEqual(after[("postern_hook_faults_total", *stage)], 0)
         mine = (("entry", "counter"), ("said", "\"quoted\\\" \N{REPLACEMENT CHARACTER}"),
                 ("sender", "a@clinic.example"))

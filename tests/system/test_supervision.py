@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 
 from tests.lib import proc
 from tests.lib.case import TREE, RelayCase
@@ -36,11 +35,11 @@ class Supervision(RelayCase):
     def start(self, **more):
         return self.relay({"plain": OPEN}, **more).start()
 
-    def stop_in_time(self, relay, seconds):
-        began = time.monotonic()
+    def stop_in_time(self, relay):
+        """Before the master's deadline."""
         relay.process.terminate()
-        self.assertEqual(relay.process.wait(seconds + 40), 0)
-        self.assertLess(time.monotonic() - began, seconds, relay.log()[-2000:])
+        self.assertEqual(relay.process.wait(90), 0)
+        self.assertNotIn("not everything ended in time", relay.log())
         relay.process = None
 
     def test_stop_right_behind_a_reload(self):
@@ -52,8 +51,7 @@ class Supervision(RelayCase):
         relay.process.terminate()       # SIGHUP is taken first, to its end
         proc.wait_until(lambda: "stopping" in relay.log(), 10, "the master stops")
         os.kill(pid, signal.SIGCONT)
-        self.stop_in_time(relay, 15)
-        self.assertNotIn("not everything ended in time", relay.log())
+        self.stop_in_time(relay)
 
     def test_settings_that_a_reload_cannot_change(self):
         relay = self.start()
@@ -96,4 +94,4 @@ class Supervision(RelayCase):
         self.addCleanup(peer.socket.close)
         self.assertEqual(peer.reply()[0], "220")
         self.assertRegex(relay.log(), r"relay-died how=.*signal 9")
-        self.stop_in_time(relay, 15)
+        self.stop_in_time(relay)

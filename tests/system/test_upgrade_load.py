@@ -19,7 +19,7 @@ KINDS = {"single": {"sessions": 10, "per_connection": 1, "rate": 150},
          "many": {"sessions": 16, "per_connection": 1000},
          "tls": {"sessions": 4, "per_connection": 20, "starttls": True}}
 # A new connection's greeting; what a test machine does meanwhile is not ours.
-GREETING_SECONDS = 3
+GREETING_SECONDS = rounds(20, 3)
 
 
 def lines(path):

@@ -18,9 +18,15 @@ from tests.lib.traffic import Load, Sink
 TORTURE = True
 WAITING = rounds(50_000, 1_000_000)
 MESSAGES = rounds(1500, 5000)
-# What a test machine does meanwhile is not ours: the hard figures are those of `make torture`.
-ACCEPT_SECONDS, LOADED_SECONDS, SHARE = rounds(5, 1), 30, rounds(0.5, 0.8)
-FIRST_DOMAIN = "d7.example.net"
+# What a machine does beside the test is not ours: bounds are on the relay's own processor time, and
+# on the clock only where nobody could take the difference for a busy machine.
+LOADED_CPU_SECONDS, SHARE = 30, rounds(0.5, 0.8)
+ANSWER_SECONDS, PATIENCE_SECONDS = 20, 600
+# What spoolgen gives them: every thousandth a domain, every 97th a user.
+FILTERS = ((["--domain", "d7.example.net"], len(range(7, WAITING, 1000))),
+           (["--user", "user5@example.org"], len(range(5, WAITING, 97))),
+           (["--domain", "d7.example.net", "--user", "user5@example.org"],
+            sum(i % 97 == 5 for i in range(7, WAITING, 1000))))
 TEXT = "From: ada@clinic.example\r\nSubject: x\r\n\r\nhello\r\n"
 
 
@@ -50,19 +56,24 @@ class Waiting(RelayCase):
             for path in [folder] + [os.path.join(folder, name) for name in names]:
                 os.chown(path, owner.st_uid, owner.st_gid)
 
+    def cpu(self):
+        return proc.cpu_seconds(self.server.child("relay"))
+
     def rate(self):
-        """Messages a second that get from a client to the next hop: the median of three runs."""
-        rates = []
+        """Messages that get from a client to the next hop, by the second and by the second of the relay's
+        processor time: the median of three runs."""
+        rates, by_cpu = [], []
         for _ in range(3):
             self.sink.reset()
-            began = time.monotonic()
+            began, cpu = time.monotonic(), self.cpu()
             load = Load(self.builddir, self.server.port("plain"), sessions=20, messages=MESSAGES,
                         per_connection=100, size=10240)
             figures = load.finish()
             self.assertEqual(figures["accepted"], MESSAGES, figures)
             self.assertEqual(self.sink.wait(MESSAGES, 120)["messages"], MESSAGES)
             rates.append(MESSAGES / (time.monotonic() - began))
-        return statistics.median(rates)
+            by_cpu.append(MESSAGES / (self.cpu() - cpu))
+        return statistics.median(rates), statistics.median(by_cpu)
 
     def accept_one(self):
         """Seconds from now on until a message has its 250."""
@@ -73,51 +84,76 @@ class Waiting(RelayCase):
                     client.sendmail("ada@clinic.example", ["bo@partner.example"], TEXT)
                     return time.monotonic() - began
             except (OSError, smtplib.SMTPException):
-                self.assertLess(time.monotonic() - began, 30)
+                self.assertLess(time.monotonic() - began, PATIENCE_SECONDS)
                 time.sleep(0.01)
 
-    def listed_beside_mail(self):
-        """`queue list` by a filter while greetings are waited for: its seconds, and the longest wait."""
+    def list(self, words, count):
+        """`queue list` by a filter while greetings are waited for: the longest wait."""
         waits = []
         words = [self.server.programs.posternctl, "-c", self.server.conf, "-m", self.server.programs.modules,
-                 "--json", "queue", "list", "--domain", FIRST_DOMAIN]
-        began = time.monotonic()
+                 "--json", "queue", "list", *words]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as listing:
-            for _ in range(20):
+            for _ in range(10):
                 asked = time.monotonic()
                 with socket.create_connection(("127.0.0.1", self.server.port("plain")), 30) as peer:
                     self.assertTrue(peer.recv(3))
                 waits.append(time.monotonic() - asked)
-            rows = json.loads(listing.communicate(timeout=120)[0])
-        self.assertEqual(len(rows), WAITING // 1000)
-        return time.monotonic() - began, max(waits)
+            rows = json.loads(listing.communicate(timeout=PATIENCE_SECONDS)[0])
+        self.assertEqual(len(rows), count)
+        return max(waits)
+
+    def list_beside_mail(self):
+        """While mail flows and goes on flowing: seconds for all lists, and the longest wait for a greeting."""
+        self.sink.reset()
+        load = Load(self.builddir, self.server.port("plain"), sessions=5, messages=100000000, size=2048,
+                    per_connection=100)
+        self.addCleanup(proc.end, load.process)
+        self.assertGreater(self.sink.wait(50, PATIENCE_SECONDS)["messages"], 0)
+        began, waits, flowed = time.monotonic(), [], []
+        for words, count in FILTERS:
+            before = self.sink.report()["messages"]
+            waits.append(self.list(words, count))
+            flowed.append(self.sink.report()["messages"] - before)
+        seconds = time.monotonic() - began
+        load.stop()
+        figures = load.finish(PATIENCE_SECONDS)
+        self.assertEqual(figures["failed"], 0, figures)
+        self.assertGreater(min(flowed), 0, "mail stood still beside a list")
+        self.assertGreaterEqual(self.sink.wait(figures["accepted"], PATIENCE_SECONDS)["messages"],
+                                figures["accepted"])
+        return seconds, max(waits)
 
     def test_start_memory_list_and_throughput(self):
         self.server.start()
-        alone = self.rate()
+        alone, alone_by_cpu = self.rate()
         empty = resident(self.server.child("relay"))
         self.server.stop()
         self.fill()
         began = time.monotonic()
         # start() waits for what comes after the first message as well.
-        self.server.start()
+        self.server.start(PATIENCE_SECONDS)
         accepted = self.accept_one()
+        loading = self.server.status()["spool_loading"]
         started = time.monotonic() - began
-        proc.wait_until(lambda: not self.server.status()["spool_loading"], LOADED_SECONDS,
+        proc.wait_until(lambda: not self.server.status()["spool_loading"], PATIENCE_SECONDS,
                         f"{WAITING} messages are loaded")
-        loaded = time.monotonic() - began
+        loaded, loaded_cpu = time.monotonic() - began, self.cpu()
         each = (resident(self.server.child("relay")) - empty) / WAITING
         self.assertGreaterEqual(self.server.status()["waiting"], WAITING)
-        listed, greeting = self.listed_beside_mail()
-        beside = self.rate()
-        print(f"{WAITING} waiting: first 250 after {started:.2f} s, all loaded after {loaded:.1f} s, "
-              f"{each:.0f} bytes of memory each; list of a domain {listed:.2f} s, greeting beside it "
-              f"{greeting:.3f} s; {beside:.0f} messages/s, without them {alone:.0f}", flush=True)
-        self.assertLess(accepted, ACCEPT_SECONDS)
-        self.assertLess(loaded, LOADED_SECONDS)
+        listed, greeting = self.list_beside_mail()
+        beside, beside_by_cpu = self.rate()
+        print(f"{WAITING} waiting: first 250 after {started:.2f} s, all loaded after {loaded:.1f} s and "
+              f"{loaded_cpu:.1f} s of processor time, {each:.0f} bytes of memory each; {len(FILTERS)} lists "
+              f"{listed:.2f} s, greeting beside them {greeting:.3f} s; {beside:.0f} messages/s, without them "
+              f"{alone:.0f}; {beside_by_cpu:.0f} for a second of processor time, without {alone_by_cpu:.0f}",
+              flush=True)
+        self.assertLess(accepted, ANSWER_SECONDS)
+        if WAITING == 1_000_000:    # fewer are loaded sooner than anybody can ask
+            self.assertTrue(loading, "the first 250 did not wait for what is loaded")
+        self.assertLess(loaded_cpu, LOADED_CPU_SECONDS)
         self.assertLess(each, 2048)
-        self.assertLess(greeting, ACCEPT_SECONDS)
-        self.assertGreaterEqual(beside, SHARE * alone)
+        self.assertLess(greeting, ANSWER_SECONDS)
+        self.assertGreaterEqual(beside_by_cpu, SHARE * alone_by_cpu)
 
 
 class SmallDisk(RelayCase):
