@@ -112,8 +112,9 @@ find_header(struct scan *scan, uint64_t offset)
 	return scan->size;
 }
 
+/* What cannot be read now is not damaged: whoever wants to send it tries again, and names it. */
 static bool
-body_matches(struct scan *scan, const struct scan_record *record)
+body_is_damaged(struct scan *scan, const struct scan_record *record)
 {
 	const struct record_header *header = &record->header;
 	uint64_t at = record->offset + header->header_len + header->head_len;
@@ -129,7 +130,7 @@ body_matches(struct scan *scan, const struct scan_record *record)
 		crc = text_crc32(crc, bytes, len);
 		at += len;
 	}
-	return crc == header->body_crc;
+	return crc != header->body_crc;
 }
 
 /* The head in clear, and lengths to match. */
@@ -164,7 +165,7 @@ read_record(struct scan *scan, struct scan_record *record)
 	/* At once where it fits. Else the body first: reading it moves the window from the head. */
 	if (record->length <= WINDOW)
 		(void)bytes_at(scan, record->offset, (size_t)record->length);
-	record->body_damaged = !body_matches(scan, record);
+	record->body_damaged = body_is_damaged(scan, record);
 	bytes = bytes_at(scan, at, header->head_len);
 	if (!bytes || text_crc32(0, bytes, header->head_len) != header->head_crc) {
 		handler->damaged(

@@ -3,7 +3,8 @@
  * faults.c - a preloaded library: a disk that fails, a clock that jumps, for as long as a file
  * stands in the folder that POSTERN_TEST_FAULTS names.
  *
- * sync: fdatasync is EIO; full: a write at an offset, as the spool's are, is ENOSPC; clock:
+ * sync: fdatasync is EIO; full: a write at an offset, as the spool's are, is ENOSPC; read: so is
+ * EIO what is read of a segment of the spool, all of it or from one offset up to another; clock:
  * seconds, as text, that the wall clock is ahead of the true one.
  */
 #include <dlfcn.h>
@@ -74,6 +75,51 @@ pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 		return -1;
 	}
 	return pwritev_next(fd, parts, count, offset);
+}
+
+static int
+is_segment(int fd)
+{
+	char link[64], path[4096];
+	ssize_t len;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, path, sizeof(path));
+	return len > 4 && memcmp(path + len - 4, ".seg", 4) == 0;
+}
+
+/* The file may name the offsets: from, and up to but not including. */
+static int
+cannot_read(size_t count, off_t offset)
+{
+	char text[64] = "", *end;
+	long long from, to;
+	int fd = open_fault("read");
+	ssize_t len;
+
+	if (fd < 0)
+		return 0;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (len <= 0)
+		return 1;
+	from = strtoll(text, &end, 10);
+	to = strtoll(end, NULL, 10);
+	return (long long)offset < to && (long long)offset + (long long)count > from;
+}
+
+typedef ssize_t pread_fn(int fd, void *bytes, size_t count, off_t offset);
+
+SHOWN ssize_t
+pread(int fd, void *bytes, size_t count, off_t offset)
+{
+	NEXT(pread_fn *, pread);
+
+	if (cannot_read(count, offset) && is_segment(fd)) {
+		errno = EIO;
+		return -1;
+	}
+	return pread_next(fd, bytes, count, offset);
 }
 
 typedef int accept4_fn(int fd, __SOCKADDR_ARG address, socklen_t *len, int flags);

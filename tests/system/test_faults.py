@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults under load: a disk that does not sync or is full, a clock that jumps, no descriptors, no memory.
+"""Faults under load: a disk that does not sync, is full or cannot be read, a clock that jumps, no descriptors,
+no memory.
 What got its 250 arrives, and none of these faults makes anything arrive twice (SPEC R4)."""
 import os
 import time
 
-from tests.lib import proc, reliability
+from tests.lib import faults, proc, reliability
 from tests.lib.case import RelayCase, rounds
 from tests.lib.traffic import Load, Sink
 
@@ -21,31 +22,21 @@ def lines(path):
 class Faults(RelayCase):
     def setUp(self):
         super().setUp()
-        self.ids, self.acked, self.faults = (os.path.join(self.directory, name) for name in ("ids", "acked", "faults"))
-        os.mkdir(self.faults)
-        os.chmod(self.faults, 0o755)
-        self.sink = Sink(self.builddir, "--ids", self.ids)
+        self.ids, self.acked = (os.path.join(self.directory, name) for name in ("ids", "acked"))
+        self.faults = faults.Faults(self.directory, self.builddir)
+
+    def serve(self, refused=(), **limits):
+        """refused: what the next hop refuses, in the sink's words."""
+        self.sink = Sink(self.builddir, "--ids", self.ids, *refused)
         self.addCleanup(self.sink.process.stdout.close)
         self.addCleanup(proc.end, self.sink.process)
         self.addCleanup(self.sink.process.stdin.close)
 
-    def serve(self, **limits):
         self.server = self.relay({"plain": {"tls": "none", "auth": "off"}},
                                  [{"to": "smarthost", "host": f"127.0.0.1:{self.sink.port}", "tls": "none"}],
                                  relay={"queue": {"retry_first": "100ms", "retry_most": "1s"}, "limits": limits})
-        self.server.environment.update(
-            LD_PRELOAD=os.path.join(self.builddir, "tests/shims/.libs/faults.so"), POSTERN_TEST_FAULTS=self.faults,
-            ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0")
+        self.faults.preload(self.server)
         self.server.start()
-
-    def put(self, name, text=""):
-        path = os.path.join(self.faults, name)
-        with open(path + ".new", "w", encoding="ascii") as file:
-            file.write(text)
-        os.rename(path + ".new", path)
-
-    def end(self, name):
-        os.unlink(os.path.join(self.faults, name))
 
     def suffer(self, name, begin, finish, **options):
         """Load, and the fault again and again; then all that was acknowledged has arrived, once."""
@@ -71,23 +62,29 @@ class Faults(RelayCase):
 
     def test_the_disk_does_not_sync(self):
         self.serve()
-        got = self.suffer("sync fails (EIO)", lambda _: self.put("sync"), lambda _: self.end("sync"))
+        got = self.suffer("sync fails (EIO)", lambda _: self.faults.put("sync"), lambda _: self.faults.end("sync"))
         self.assertTrue(any("451 4.3.0" in reason for reason in got["reasons"]), got)
+
+    def test_the_disk_cannot_be_read(self):
+        """Of what is tried again, every third at first: it stays, is named, and goes when it can be read."""
+        self.serve(refused=("--fault", "dot:3:451"))
+        self.suffer("reads fail (EIO)", lambda _: self.faults.put("read"), lambda _: self.faults.end("read"))
+        self.assertIn("451 4.3.0 the message could not be read back", self.server.log())
 
     def test_the_disk_is_full(self):
         self.serve()
-        got = self.suffer("disk full (ENOSPC)", lambda _: self.put("full"), lambda _: self.end("full"))
+        got = self.suffer("disk full (ENOSPC)", lambda _: self.faults.put("full"), lambda _: self.faults.end("full"))
         self.assertTrue(any("452 4.3.1" in reason for reason in got["reasons"]), got)
 
     def test_the_clock_jumps(self):
         """A day forward, back again, two hours back."""
         self.serve()
-        self.suffer("clock jumps", lambda number: self.put("clock", str((86400, -7200)[number % 2])),
-                    lambda _: self.end("clock"))
+        self.suffer("clock jumps", lambda number: self.faults.put("clock", str((86400, -7200)[number % 2])),
+                    lambda _: self.faults.end("clock"))
 
     def test_no_descriptors(self):
         self.serve()
-        self.suffer("out of descriptors", lambda _: self.put("descriptors"), lambda _: self.end("descriptors"),
+        self.suffer("out of descriptors", lambda _: self.faults.put("descriptors"), lambda _: self.faults.end("descriptors"),
                     sessions=30, per_connection=3)
         self.assertIn("accept-paused", self.server.log())
 

@@ -9,6 +9,7 @@ import struct
 
 from tests.lib import proc
 from tests.lib.case import RelayCase
+from tests.lib.faults import Faults
 from tests.lib.nexthop import NextHop
 
 COUNT = 7
@@ -136,6 +137,27 @@ class Damage(RelayCase):
 
     def test_byte_of_a_header(self):
         self.run_case(lambda record: record.flip(record.offset + 26), 3, "records are damaged")
+
+    def test_what_cannot_be_read_for_a_while(self):
+        """A bad block in a body: the start goes on, the others flow, that one is kept, named and tried again."""
+        disk = Faults(self.directory, self.builddir)
+        relay = self.new_relay(self.silent.getsockname()[1])
+        disk.preload(relay)
+        relay.start()
+        self.submit(relay)
+        relay.kill_master()
+        record = [each for path in sorted(pathlib.Path(relay.state, "spool").glob("*.seg")) for each in messages(path)][3]
+        disk.put("read", f"{record.body} {record.body + 1}")
+        self.restart(relay)
+        rest = [number for number in range(COUNT) if number != 3]
+        self.assertEqual(self.subjects(len(rest)), rest, relay.log()[-3000:])
+        unread = "the message could not be read back"
+        proc.wait_until(lambda: unread in relay.ctl("queue", "show", "--recipient", "r3@partner.example").stdout, 20,
+                        "queue show names it")
+        self.assertEqual(self.named(relay), [])
+        disk.end("read")
+        self.assertEqual(self.subjects(COUNT), list(range(COUNT)))
+        self.idle(relay)
 
     def test_undamaged(self):
         """Stopped with mail that was tried: all of it is still there."""

@@ -91,7 +91,7 @@ class Waiting(RelayCase):
         """`queue list` by a filter while greetings are waited for: the longest wait."""
         waits = []
         words = [self.server.programs.posternctl, "-c", self.server.conf, "-m", self.server.programs.modules,
-                 "--json", "queue", "list", *words]
+                 "--json", "queue", "list", *words, "--limit", str(WAITING)]
         with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as listing:
             for _ in range(10):
                 asked = time.monotonic()
