@@ -117,7 +117,8 @@ add_session(struct trace *trace, const struct mail_fixups *how, const struct mai
 
 /* The recipient as the client named it, where there is one alone: Bcc must not show. */
 static const char *
-only_recipient(const struct mail_facts *facts, const struct mail_envelope *envelope)
+only_recipient(
+    const struct mail_facts *facts, const struct mail_envelope *envelope, struct arena *arena)
 {
 	char checked[MAIL_ADDRESS_SIZE];
 	const char *address;
@@ -125,15 +126,20 @@ only_recipient(const struct mail_facts *facts, const struct mail_envelope *envel
 	if (envelope->count != 1)
 		return NULL;
 	address = envelope->recipients[0].original;
-	return mail_address_check(pn_slice_of(address), facts->smtputf8, checked) == 0 ? address
-										       : NULL;
+	if (mail_address_check(pn_slice_of(address), facts->smtputf8, checked) < 0)
+		return NULL;
+	/* In A-labels, lest the message needs SMTPUTF8 for its trace alone. */
+	if (mail_address_is_utf8(address) && mail_address_canonical(address, checked) == 0 &&
+	    !mail_address_is_utf8(checked))
+		return arena_text(arena, checked);
+	return address;
 }
 
 static int
 write_trace(const struct mail_fixups *how, const struct mail_facts *facts,
     const struct mail_envelope *envelope, struct arena *arena, struct buf *out)
 {
-	const char *recipient = only_recipient(facts, envelope);
+	const char *recipient = only_recipient(facts, envelope, arena);
 	size_t column = strlen("Received:");
 	char date[CLOCK_DATE_SIZE];
 	struct trace trace = { 0 };

@@ -70,6 +70,12 @@ void mail_parts_release(struct mail_parts **parts);
  */
 int mail_parts_scan(struct pn_slice bytes, size_t most);
 
+/*
+ * Could the header of a part behind the message's own have a byte that is not ASCII? By the lines
+ * behind boundaries alone; true where that is not to be told.
+ */
+bool mail_parts_header_is_utf8(struct pn_slice bytes);
+
 static inline struct pn_slice
 mail_part_body(const struct pn_part *part)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * part_scan.c - how many parts a message can have at most, by its boundary lines alone.
+ * part_scan.c - what boundary lines alone say: how many parts a message can have at most, and what
+ * stands behind them.
  *
  * Called before GMime sees a message: 300,000 parts would cost it 600 MB. Must never count less
  * than a parser would find; a text full of lines that begin with "--" is not to be refused for
@@ -168,4 +169,53 @@ mail_parts_scan(struct pn_slice bytes, size_t most)
 	for (at = 0, count = 0; count <= most && next_dashes(bytes, &at, &line);)
 		count += is_one(&declared, line);
 	return count <= most ? 0 : -EOVERFLOW;
+}
+
+/* The lines from `at` to the empty one; `message`: another header stands behind it. */
+static bool
+header_is_utf8(struct pn_slice bytes, size_t *at, bool *message)
+{
+	*message = false;
+	while (*at < bytes.len) {
+		const char *line = bytes.data + *at;
+		const char *lf = memchr(line, '\n', bytes.len - *at);
+		size_t len = lf ? (size_t)(lf - line) + 1 : bytes.len - *at;
+
+		*at += len;
+		if (len <= 2 && (*line == '\r' || *line == '\n'))
+			return false;
+		for (size_t i = 0; i < len; i++)
+			if (line[i] & 0x80)
+				return true;
+		for (size_t i = 0; i + 8 <= len; i++)
+			*message |= text_is(pn_slice(line + i, 8), "message/");
+	}
+	return false;
+}
+
+static bool
+headers_are_utf8(struct pn_slice bytes, size_t at)
+{
+	bool message = true;
+
+	while (message)
+		if (header_is_utf8(bytes, &at, &message))
+			return true;
+	return false;
+}
+
+bool
+mail_parts_header_is_utf8(struct pn_slice bytes)
+{
+	struct declared declared = { 0 };
+	struct pn_slice line;
+	size_t at = 0;
+	bool sure = collect(bytes, &declared);
+
+	if (headers_are_utf8(bytes, 0))
+		return true;
+	while (next_dashes(bytes, &at, &line))
+		if ((!sure || is_one(&declared, line)) && headers_are_utf8(bytes, at))
+			return true;
+	return false;
 }

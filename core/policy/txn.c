@@ -6,6 +6,7 @@
  * session's memory in an item.
  */
 #include <core/base/clock.h>
+#include <core/mail/part.h>
 #include <core/policy/plans.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -194,20 +195,6 @@ any_eightbit(const char *data, size_t len)
 	return (seen & high) != 0;
 }
 
-static bool
-envelope_needs_utf8(const struct mail_envelope *envelope)
-{
-	if (any_eightbit(envelope->sender, strlen(envelope->sender)))
-		return true;
-	for (size_t i = 0; i < envelope->count; i++) {
-		const char *address = envelope->recipients[i].address;
-
-		if (any_eightbit(address, strlen(address)))
-			return true;
-	}
-	return false;
-}
-
 static void
 copy_facts(struct mail_facts *ret, const struct mail_facts *from, struct arena *arena)
 {
@@ -264,10 +251,14 @@ judge_bytes(const struct pn_txn *txn, struct mail_bytes *bytes, size_t header_si
 {
 	bool header = any_eightbit(bytes->data, header_size);
 
-	/* Raw eight-bit fields of a client that did not speak SMTPUTF8 go on as they came. */
-	ret->needs_utf8 = (header && txn->facts.smtputf8) || envelope_needs_utf8(&txn->envelope);
 	ret->has_eightbit = header ||
 			    any_eightbit(bytes->data + header_size, bytes->len - header_size);
+	/*
+	 * Raw eight-bit fields of a client that did not speak SMTPUTF8 go on as they came. What
+	 * addresses need is seen when they are sent, a letter at a time.
+	 */
+	ret->needs_utf8 = txn->facts.smtputf8 && ret->has_eightbit &&
+			  (header || mail_parts_header_is_utf8(pn_slice(bytes->data, bytes->len)));
 }
 
 static struct mail_rendering

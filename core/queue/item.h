@@ -102,7 +102,7 @@ struct item {
 	size_t effect_count;
 	struct item_effect *effects;
 	bool effects_done;
-	bool needs_utf8; /* an address or a header is not ASCII, not: the client said SMTPUTF8 */
+	bool needs_utf8; /* a header field is not ASCII, not: the client said SMTPUTF8 */
 	bool has_eightbit;
 	/*
 	 * A replan: what this record takes over, in the moment it is durable. Recovery applies it

@@ -55,6 +55,7 @@ struct courier_letter {
 	const uint32_t *indices;
 	size_t count;
 	struct courier_result *results; /* `count` of them, zeroed by the owner */
+	/* needs_utf8: for its header fields; what addresses need is seen in them. */
 	bool needs_utf8, has_eightbit, binary;
 	bool may_convert; /* the owner can make seven bits of it: see `unfit` */
 	/*

@@ -5,12 +5,15 @@
  * Called by courier_letter.c. Must never put a byte on the line that could end it, nor a parameter
  * that was not offered.
  */
+#include <core/mail/address.h>
 #include <core/smtp/courier_parts.h>
 #include <stdio.h>
 
+#define NO_UTF8 "553 5.6.7 SMTPUTF8 is needed and the next hop does not offer it"
+
 /* Nothing that ends a line or a path; the grammar was checked when the message came in. */
-bool
-courier_address_is_sound(const char *address)
+static bool
+is_sound(const char *address)
 {
 	bool quoted = false;
 
@@ -37,10 +40,58 @@ is_word(const char *text, bool utf8)
 	return true;
 }
 
+/*
+ * As it stands on the line: a domain is the same in A-labels (RFC 5890 section 2.3.2.1), so only a
+ * local part that is not ASCII needs SMTPUTF8 (RFC 6531 section 3.2).
+ */
+static const char *
+on_the_wire(const struct courier_letter *letter, const char *address)
+{
+	const char *at = strrchr(address, '@');
+	char ascii[MAIL_ADDRESS_SIZE];
+
+	if (!at || !mail_address_is_utf8(at) || mail_address_canonical(address, ascii) < 0 ||
+	    mail_address_is_utf8(ascii))
+		return address;
+	return arena_text(letter->arena, ascii);
+}
+
 static const char *
 sender_of(const struct courier_letter *letter)
 {
-	return letter->sender ? letter->sender : letter->envelope->sender;
+	return on_the_wire(letter, letter->sender ? letter->sender : letter->envelope->sender);
+}
+
+static const char *
+recipient_of(const struct courier_letter *letter, size_t index)
+{
+	return on_the_wire(letter, letter->envelope->recipients[letter->indices[index]].address);
+}
+
+/* STANDARDS 6531.4: what the client said is nothing to the next hop. */
+static bool
+needs_utf8(const struct courier_letter *letter)
+{
+	if (letter->needs_utf8 || mail_address_is_utf8(sender_of(letter)))
+		return true;
+	for (size_t i = 0; i < letter->count; i++)
+		if (letter->results[i].outcome == COURIER_OPEN &&
+		    letter->results[i].stage == COURIER_ASKED &&
+		    mail_address_is_utf8(recipient_of(letter, i)))
+			return true;
+	return false;
+}
+
+const char *
+courier_address_fault(
+    const struct courier *courier, struct courier_letter *letter, const char *address)
+{
+	if (!is_sound(address))
+		return "553 5.1.3 the address cannot be sent";
+	if (!(courier->offers & COURIER_OFFERS_SMTPUTF8) &&
+	    mail_address_is_utf8(on_the_wire(letter, address)))
+		return NO_UTF8;
+	return NULL;
 }
 
 /* The first one is what partners' administrators know and look for; the others name the level. */
@@ -78,15 +129,16 @@ const char *
 courier_objection(const struct courier *courier, const struct courier_letter *letter)
 {
 	/* RFC 6531 section 3.2, RFC 1870 section 6. */
-	if (letter->needs_utf8 && !(courier->offers & COURIER_OFFERS_SMTPUTF8))
-		return "553 5.6.7 SMTPUTF8 is needed and the next hop does not offer it";
+	if (!(courier->offers & COURIER_OFFERS_SMTPUTF8) &&
+	    (letter->needs_utf8 || mail_address_is_utf8(sender_of(letter))))
+		return NO_UTF8;
 	if (!letter->may_convert && courier_is_unfit(courier, letter))
 		return letter->binary
 			   ? "554 5.6.3 BINARYMIME is needed and the next hop does not offer it"
 			   : "554 5.6.3 8BITMIME is needed and the next hop does not offer it";
 	if (courier->size_most > 0 && letter->len > courier->size_most)
 		return "552 5.3.4 larger than the next hop's limit";
-	if (!courier_address_is_sound(sender_of(letter)))
+	if (!is_sound(sender_of(letter)))
 		return "553 5.1.7 the sender's address cannot be sent";
 	return NULL;
 }
@@ -106,6 +158,7 @@ courier_say_mail(struct courier *courier)
 	char size[32] = "";
 	const char *body = "";
 
+	courier->utf8 = needs_utf8(letter);
 	if (courier->offers & COURIER_OFFERS_SIZE)
 		snprintf(size, sizeof(size), " SIZE=%zu", letter->len);
 	if (letter->binary)
@@ -114,9 +167,8 @@ courier_say_mail(struct courier *courier)
 		body = " BODY=8BITMIME";
 	/* AUTH=<>: we vouch for nobody else's login (RFC 4954 section 5). */
 	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s\r\n", sender_of(letter), size, body,
-	    letter->needs_utf8 ? " SMTPUTF8" : "", dsn ? ret[envelope->ret] : "",
-	    envid ? " ENVID=" : "", envid ? envelope->envid : "",
-	    courier->parts.target->user ? " AUTH=<>" : "");
+	    courier->utf8 ? " SMTPUTF8" : "", dsn ? ret[envelope->ret] : "", envid ? " ENVID=" : "",
+	    envid ? envelope->envid : "", courier->parts.target->user ? " AUTH=<>" : "");
 }
 
 static void
@@ -142,11 +194,11 @@ courier_say_rcpt(struct courier *courier, size_t index)
 	const struct mail_recipient *recipient = &letter->envelope
 						      ->recipients[letter->indices[index]];
 	bool dsn = (courier->offers & COURIER_OFFERS_DSN) != 0;
-	bool orcpt = dsn && recipient->orcpt && is_word(recipient->orcpt, letter->needs_utf8);
+	bool orcpt = dsn && recipient->orcpt && is_word(recipient->orcpt, courier->utf8);
 	char notify[48] = "";
 
 	if (dsn)
 		notify_words(recipient->notify, notify, sizeof(notify));
-	courier_say(courier, "RCPT TO:<%s>%s%s%s\r\n", recipient->address, notify,
+	courier_say(courier, "RCPT TO:<%s>%s%s%s\r\n", recipient_of(letter, index), notify,
 	    orcpt ? " ORCPT=" : "", orcpt ? recipient->orcpt : "");
 }

@@ -489,11 +489,12 @@ settle_ahead(const struct courier *courier, struct courier_letter *letter)
 	for (size_t i = 0; i < letter->count; i++) {
 		struct courier_result *result = &letter->results[i];
 		uint32_t index = letter->indices[i];
+		const char *fault = courier_address_fault(
+		    courier, letter, letter->envelope->recipients[index].address);
 
-		if (result->outcome == COURIER_OPEN &&
-		    !courier_address_is_sound(letter->envelope->recipients[index].address)) {
+		if (result->outcome == COURIER_OPEN && fault) {
 			result->outcome = COURIER_FAILED;
-			result->reply = "553 5.1.3 the address cannot be sent";
+			result->reply = fault;
 		}
 	}
 }

@@ -96,6 +96,7 @@ struct courier {
 	size_t at;              /* the recipient whose RCPT is answered next */
 	size_t accepted;        /* recipients in this transaction that RCPT said 2yz to */
 	bool answered;          /* a reply to this letter was read */
+	bool utf8;              /* MAIL said SMTPUTF8 */
 	bool chunked;           /* BDAT, not DATA */
 	bool body_written;      /* BDAT and the body went together with MAIL and RCPT */
 	const char *mail_reply; /* MAIL was refused with it, and so is everyone */
@@ -159,7 +160,9 @@ const char *courier_objection(const struct courier *courier, const struct courie
 bool courier_is_unfit(const struct courier *courier, const struct courier_letter *letter);
 /* What TLS here does not show and the letter demands, as a reply in its arena; NULL: nothing. */
 const char *courier_weakness(const struct courier *courier, const struct courier_letter *letter);
-bool courier_address_is_sound(const char *address);
+/* What stands in the way of an address on a line of this connection, as a reply; NULL: nothing. */
+const char *courier_address_fault(
+    const struct courier *courier, struct courier_letter *letter, const char *address);
 void courier_say_mail(struct courier *courier);
 void courier_say_rcpt(struct courier *courier, size_t index);
 

@@ -660,6 +660,56 @@ START_TEST(no_such_host)
 }
 END_TEST
 
+/* RFC 6531 section 3.2, RFC 5890 section 2.3.2.1: by what this letter's addresses are. */
+static const struct {
+	const char *script[24];
+	const char *sender, *second;
+	const char *outcomes;
+} utf8_addresses[] = {
+	{ { HELLO, BARE, "C MAIL FROM:<a@xn--bcher-kva.example>\r\n", OK, TO(0), OK,
+	      "C RCPT TO:<b@xn--bcher-kva.example>\r\n", OK, "C DATA", GO, "D", OK, BYE, NULL },
+	    "a@B\xc3\xbc"
+	    "cher.example",
+	    "b@b\xc3\xbc"
+	    "cher.example",
+	    "DD" },
+	{ { HELLO, BARE, "C MAIL FROM:<a@s.example>\r\n", OK, TO(0), OK, "C DATA", GO, "D", OK, BYE,
+	      NULL },
+	    "a@s.example", "\xc3\xbc@r.example", "DF" },
+	{ { HELLO, BARE, BYE, NULL }, "\xc3\xbc@s.example", "b@r.example", "FF" },
+	{ { HELLO, "S 250-hop\r\n250-8BITMIME\r\n250 SMTPUTF8",
+	      "C MAIL FROM:<a@s.example> SMTPUTF8\r\n", OK, TO(0), OK,
+	      "C RCPT TO:<\xc3\xbc@r.example>\r\n", OK, "C DATA", GO, "D", OK, BYE, NULL },
+	    "a@s.example", "\xc3\xbc@r.example", "DD" },
+	{ { HELLO, "S 250-hop\r\n250-8BITMIME\r\n250 SMTPUTF8", "C MAIL FROM:<a@s.example>\r\n", OK,
+	      TO(0), OK, "C RCPT TO:<b@xn--bcher-kva.example>\r\n", OK, "C DATA", GO, "D", OK, BYE,
+	      NULL },
+	    "a@s.example",
+	    "b@b\xc3\xbc"
+	    "cher.example",
+	    "DD" },
+};
+
+START_TEST(utf8_address)
+{
+	struct next_hop *hop = next_hop_new(utf8_addresses[_i].script, false, NULL);
+	const char *fault;
+	struct talk talk;
+
+	talk_begin(&talk, 2, 1, MESSAGE);
+	talk.envelope.sender = arena_text(&talk.arena, utf8_addresses[_i].sender);
+	talk.envelope.recipients[1].address = arena_text(&talk.arena, utf8_addresses[_i].second);
+	talk_run(&talk, next_hop_port(hop));
+	fault = next_hop_end(hop);
+	ck_assert_msg(!fault, "%s", fault);
+	ck_assert_str_eq(talk.outcomes, utf8_addresses[_i].outcomes);
+	if (strchr(talk.outcomes, 'F'))
+		ck_assert_ptr_nonnull(strstr(talk.last_reply, "553 5.6.7"));
+	next_hop_free(&hop);
+	talk_end(&talk);
+}
+END_TEST
+
 static const struct {
 	const char *host, *names; /* whom we ask, whom the certificate is for */
 	bool trusted, good;
@@ -861,6 +911,8 @@ main(void)
 	tcase_add_loop_test(tc, early_refusal, 0, 2);
 	tcase_add_test(tc, next_address);
 	tcase_add_test(tc, no_such_host);
+	tcase_add_loop_test(
+	    tc, utf8_address, 0, (int)(sizeof(utf8_addresses) / sizeof(*utf8_addresses)));
 	tcase_add_loop_test(tc, verified_name, 0, (int)(sizeof(verified) / sizeof(*verified)));
 	tcase_add_loop_test(tc, demand, 0, (int)(sizeof(demands) / sizeof(*demands)));
 	tcase_add_test(tc, parameters);
