@@ -57,7 +57,10 @@ read_records(struct recovery *rec, struct cipher *cipher, uint64_t size, const c
 	}
 	if (r < 0)
 		recovery_report(rec, path,
-		    "the index at its end is damaged: the whole segment was read instead");
+		    r == -EBADMSG
+			? "the index at its end is damaged: the whole segment was read instead"
+			: "the index at its end cannot be read: the whole segment was read "
+			  "instead");
 	rec->spool->figures.scanned++;
 	return scan_segment(
 	    io, rec->fd, rec->segment, cipher, MIN(size, rec->segment->size), &handler);

@@ -3,15 +3,17 @@
  * spool.c - fuzz target: recovery of the spool from whatever a segment may hold.
  *
  * The first byte chooses: 0 the input is the file; 1 it is the heads of records, wrapped so that
- * every CRC is right; 2 it is changes to a valid segment. What comes back is read, marked and
- * finished, and the spool opened again, which must then be empty.
+ * every CRC is right; 2 it is changes to a valid segment; 3 it is an index at the segment's end,
+ * under right CRCs as well. What comes back is read, marked and finished, and the spool opened
+ * again, which must then be empty.
  */
 #include "tests/unit/memdisk.h"
 
 #include <core/base/text.h>
 #include <core/queue/record.h>
-#include <core/queue/segment.h>
+#include <core/queue/segment_index.h>
 #include <core/queue/spool.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #define FOLDER "spool"
@@ -116,13 +118,82 @@ change(char *image, const uint8_t *data, size_t size)
 		image[(data[0] | data[1] << 8) % SIZE] ^= (char)data[2];
 }
 
+/* Entries as: type, flags (2), length of the body (2), length of the head (2), head. */
+static uint64_t
+put_entries(struct buf *index, const uint8_t *data, size_t size)
+{
+	uint64_t length = 0;
+
+	while (size >= 7) {
+		size_t len = (size_t)(data[5] | data[6] << 8);
+		struct record_header header = { .type = data[0],
+			.flags = (uint16_t)(data[1] | data[2] << 8),
+			.header_len = RECORD_HEADER,
+			.body_len = (uint64_t)(data[3] | data[4] << 8),
+			.epoch = EPOCH };
+		char bytes[RECORD_HEADER];
+
+		len = len > size - 7 ? size - 7 : len;
+		header.head_len = (uint32_t)len;
+		record_header_write(&header, bytes);
+		if (segment_index_add(index, bytes, pn_slice(data + 7, len)) < 0)
+			break;
+		length += record_length(&header);
+		data += 7 + len;
+		size -= 7 + len;
+	}
+	return length;
+}
+
+/* Of the records that are there, up to `end`. */
+static void
+put_own_entries(struct buf *index, const char *image, size_t end)
+{
+	struct record_header header;
+
+	for (size_t at = 8192; at < end; at += (size_t)record_length(&header))
+		if (record_header_read(pn_slice(image + at, SIZE - at), EPOCH, &header) < 0 ||
+		    segment_index_add(index, image + at,
+			pn_slice(image + at + RECORD_HEADER, header.head_len)) < 0)
+			abort();
+}
+
+/*
+ * The first byte: bit 0: behind the messages that are there, whose records end at `at`; bit 1: the
+ * input is the index itself and not its entries; bit 2: the next two bytes are where the trailer
+ * says it is.
+ */
+static void
+put_index(char *image, size_t at, const uint8_t *data, size_t size)
+{
+	struct buf index = BUF_INIT(SIZE);
+	uint64_t said;
+
+	if (size < 4)
+		return;
+	said = (uint64_t)(data[1] | data[2] << 8);
+	if (data[0] & 1)
+		put_own_entries(&index, image, at);
+	else
+		at = 8192;
+	if (!(data[0] & 2))
+		at += (size_t)put_entries(&index, data + 3, size - 3);
+	else if (buf_add(&index, data + 3, size - 3) < 0)
+		at = SIZE;
+	if (at < SIZE && index.len > 0)
+		(void)put_record(
+		    image, at, RECORD_CHECKPOINT, 0, pn_slice("", 0), buf_slice(&index));
+	segment_index_trailer(EPOCH, data[0] & 4 ? said : at, image + SIZE - SEGMENT_INDEX_TRAILER);
+	buf_free(&index);
+}
+
 static void
 put_input(struct memdisk *disk, const uint8_t *data, size_t size)
 {
 	static char image[SIZE];
 	size_t at = 8192;
 
-	if (size == 0 || data[0] % 3 == 0) {
+	if (size == 0 || data[0] % 4 == 0) {
 		memdisk_put(disk, FILE_1, data + (size > 0), size - (size > 0));
 		return;
 	}
@@ -130,8 +201,10 @@ put_input(struct memdisk *disk, const uint8_t *data, size_t size)
 	put_header(image);
 	at = put_message(image, at, "0F3K9Z0000001", NULL);
 	at = put_message(image, at, "0F3K9Z0000002", "0F3K9Z0000001");
-	if (data[0] % 3 == 1)
+	if (data[0] % 4 == 1)
 		put_records(image, at, data + 1, size - 1);
+	else if (data[0] % 4 == 3)
+		put_index(image, at, data + 1, size - 1);
 	else
 		change(image, data + 1, size - 1);
 	memdisk_put(disk, FILE_1, image, sizeof(image));
@@ -143,14 +216,16 @@ on_item(void *arg, struct item *item)
 	g_ptr_array_add(arg, item);
 }
 
+/* `unchecked`: an index may have said what is not so; else recovery had looked at it. */
 static void
-use(struct spool *spool, struct item *item)
+use(struct spool *spool, struct item *item, bool unchecked)
 {
 	struct mail_bytes *bytes = NULL;
 	uint32_t index = 0;
+	int r = spool_read(spool, item, &bytes);
 
-	if (spool_read(spool, item, &bytes) < 0)
-		abort(); /* recovery had checked it */
+	if (r < 0 && !(unchecked && r == -EBADMSG))
+		abort();
 	mail_bytes_release(&bytes);
 	if (item->envelope.count > 0)
 		spool_mark(spool, item, &index, 1);
@@ -167,6 +242,7 @@ open_once(struct memdisk *disk, guint *ret_items)
 	};
 	GPtrArray *items = g_ptr_array_new();
 	struct spool_recovery recovery = { .item = on_item, .arg = items };
+	struct spool_figures figures;
 	struct spool *spool;
 	struct pn_error err;
 	int r;
@@ -174,8 +250,9 @@ open_once(struct memdisk *disk, guint *ret_items)
 	r = spool_open(&settings, &recovery, &spool, &err);
 	*ret_items = items->len;
 	if (r == 0) {
+		spool_figures(spool, &figures);
 		for (guint i = 0; i < items->len; i++)
-			use(spool, g_ptr_array_index(items, i));
+			use(spool, g_ptr_array_index(items, i), figures.indexed > 0);
 		spool_close(&spool);
 	}
 	g_ptr_array_unref(items);

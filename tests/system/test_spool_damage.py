@@ -66,11 +66,11 @@ class Damage(RelayCase):
         return [{"to": "smarthost", "host": f"127.0.0.1:{port}", "tls": "none"}]
 
     @staticmethod
-    def submit(relay):
+    def submit(relay, count=COUNT, lines=200):
         with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
-            for number in range(COUNT):
+            for number in range(count):
                 client.sendmail("a@clinic.example", [f"r{number}@partner.example"],
-                                f"Subject: number {number}\r\n\r\n" + f"line of {number}\r\n" * 200)
+                                f"Subject: number {number}\r\n\r\n" + f"line of {number}\r\n" * lines)
 
     def restart(self, relay):
         """With a next hop that works."""
@@ -158,6 +158,46 @@ class Damage(RelayCase):
         disk.end("read")
         self.assertEqual(self.subjects(COUNT), list(range(COUNT)))
         self.idle(relay)
+
+    def full_segment(self):
+        """Messages of 60 kB for a segment of 1 MiB and a half; the records of the full one."""
+        relay, count = self.new_relay(self.silent.getsockname()[1]), 24
+        relay.start()
+        self.submit(relay, count, 5500)
+        relay.kill_master()
+        first, second = sorted(pathlib.Path(relay.state, "spool").glob("*.seg"))
+        self.assertEqual(len(messages(first)) + len(messages(second)), count)
+        self.assertIn(b"PNINDEX\n", first.read_bytes()[-32:])
+        return relay, count, messages(first)
+
+    def test_byte_of_a_body_behind_an_index(self):
+        """A start does not read it: it is set aside and named when it is to be sent, and its sender is told."""
+        relay, count, records = self.full_segment()
+        records[3].flip((records[3].body + records[3].end) // 2)
+        self.restart(relay)
+        self.hop.wait(count)
+        self.idle(relay)
+        reports = [data for sender, _, data in self.hop.messages if sender.startswith("<>")]
+        self.assertEqual(len(reports), 1, [sender for sender, _, _ in self.hop.messages])
+        self.assertIn(b"r3@partner.example", reports[0])
+        self.assertIn(b"damaged in the spool", reports[0])
+        subjects = {int(found[1]) for _, _, data in self.hop.messages
+                    if (found := re.search(rb"^Subject: number (\d+)", data, re.M))}
+        self.assertEqual(subjects, set(range(count)) - {3})
+        kept = self.named(relay)
+        self.assertEqual(len(kept), 1, relay.log()[-3000:])
+        self.assertIn(b"Subject: number 3", pathlib.Path(kept[0]).read_bytes())
+        self.assertIn("1 segments were read by their index, 1 whole", relay.log())
+        relay.stop()
+
+    def test_byte_of_an_index(self):
+        relay, count, records = self.full_segment()
+        records[-1].flip((records[-1].end + 15) // 16 * 16 + 100)
+        self.restart(relay)
+        self.assertEqual(self.subjects(count), list(range(count)))
+        self.assertIn("the index at its end is damaged", relay.log())
+        self.assertIn("0 segments were read by their index, 2 whole", relay.log())
+        relay.stop()
 
     def test_undamaged(self):
         """Stopped with mail that was tried: all of it is still there."""
