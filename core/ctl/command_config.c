@@ -5,6 +5,7 @@
  * Must write nothing.
  */
 #include <core/ctl/commands.h>
+#include <core/master/permissions.h>
 #include <core/policy/effective.h>
 #include <core/policy/stage.h>
 #include <core/store/overrides.h>
@@ -82,6 +83,32 @@ out:
 	arena_free(&arena);
 }
 
+static void
+print_fault(void *arg, const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+/* What a start would refuse, as far as who asks may look. */
+static int
+check_permissions(const struct ctl *ctl, struct pn_error *err)
+{
+	const struct config_relay *relay = &generation_core(ctl->generation)->relay;
+	const struct permissions what = { .folder = ctl->folder,
+		.modules = ctl->modules,
+		.state = relay->state_directory,
+		.run = relay->run_directory,
+		.user = relay->user,
+		.fault = print_fault };
+	size_t faults = permissions_check(&what);
+
+	if (faults == 0)
+		return EXIT_OK;
+	pn_error_set(err, -EPERM, "%s: %zu fault%s in permissions", ctl->folder, faults,
+	    faults == 1 ? "" : "s");
+	return EXIT_REFUSED;
+}
+
 static int
 run_check(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
@@ -92,6 +119,9 @@ run_check(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	code = ctl_open_generation(ctl, err);
 	if (code == EXIT_OK) {
 		warn_of_stored(ctl);
+		code = check_permissions(ctl, err);
+	}
+	if (code == EXIT_OK) {
 		pn_console_row(&ctl->console);
 		pn_console_field(&ctl->console, "configuration", ctl->folder);
 		pn_console_field(&ctl->console, "result", "good");
@@ -132,8 +162,9 @@ run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 
 const struct ctl_command ctl_config_commands[] = {
 	{ "check", "[FOLDER]",
-	    "Check a configuration; says file, line and column of every mistake.", 0, 1,
-	    run_check },
+	    "Check a configuration; says file, line and column of every mistake, and which "
+	    "folders and files are open to people whom they must be closed to.",
+	    0, 1, run_check },
 	{ "order", "", "Show which entry runs at which stage, in order.", 0, 0, run_order },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

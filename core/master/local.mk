@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 	core/master/lane.c core/master/lane.h \
 	core/master/lane_policy.c core/master/lane_policy.h \
 	core/master/master.c core/master/master.h core/master/master_state.h \
+	core/master/permissions.c core/master/permissions.h \
 	core/master/privileges.c core/master/privileges.h \
 	core/master/relay.c core/master/relay.h \
 	core/master/relay_control.c core/master/relay_state.h \

@@ -10,6 +10,7 @@
 #include <core/base/log.h>
 #include <core/master/master.h>
 #include <core/master/master_state.h>
+#include <core/master/permissions.h>
 #include <core/master/privileges.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -198,6 +199,30 @@ claim_state(struct master *master, struct pn_error *err)
 	return pn_error_set(err, -errno, "%s: cannot lock: %s", path, strerror(errno));
 }
 
+static void
+tell_fault(void *arg, const char *text)
+{
+	fprintf(stderr, "%s\n", text);
+}
+
+/* Before anything is made, opened or trusted. */
+static int
+check_permissions(const struct master *master, struct pn_error *err)
+{
+	const struct permissions what = { .folder = master->folder,
+		.modules = master->modules,
+		.state = master->answer.state_directory,
+		.run = master->answer.run_directory,
+		.user = master->answer.user,
+		.fault = tell_fault };
+	size_t faults = permissions_check(&what);
+
+	if (faults == 0)
+		return 0;
+	return pn_error_set(
+	    err, -EPERM, "%zu fault%s in permissions", faults, faults == 1 ? "" : "s");
+}
+
 static int
 prepare(struct master *master, struct pn_error *err)
 {
@@ -219,7 +244,10 @@ prepare(struct master *master, struct pn_error *err)
 	watch_set(&master->watch, &master->answer, master->folder, master->read_us);
 	log_setup("master", (enum pn_level)master->answer.log_level,
 	    (enum log_format)master->answer.log_format);
-	r = privileges_folder(master->answer.state_directory, master->answer.user, 0700, err);
+	r = check_permissions(master, err);
+	if (r == 0)
+		r = privileges_folder(
+		    master->answer.state_directory, master->answer.user, 0700, err);
 	if (r == 0)
 		r = claim_state(master, err);
 	if (r == 0)
