@@ -57,6 +57,5 @@ waiting-bench: tests/bench/spoolgen tests/bench/spool-bench
 	tests/bench/spool-bench tests/bench/waiting.d
 	rm -rf tests/bench/waiting.d
 	tests/bench/spoolgen fill tests/bench/waiting.d $(WAITING) 10240
-	tests/bench/spoolgen load tests/bench/waiting.d whole
-	tests/bench/spoolgen load tests/bench/waiting.d
+	tests/bench/spoolgen compare tests/bench/waiting.d
 	rm -rf tests/bench/waiting.d

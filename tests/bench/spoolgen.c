@@ -8,10 +8,13 @@
  *	spoolgen load FOLDER [whole]
  *		says how long it takes until a queue has them all, what is read, and the memory for
  *		each; whole: not by the indexes at the ends of segments
+ *	spoolgen compare FOLDER
+ *		reads it with and without the indexes, in turn, from the disk
  */
 #include <core/base/clock.h>
 #include <core/queue/queue.h>
 #include <core/queue/segment_io.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <stdatomic.h>
@@ -147,6 +150,17 @@ restore(void *arg, struct item *item)
 	queue_restore(queue, item);
 }
 
+/* Its bytes come from the disk: what the kernel has of them, and need not write, it forgets. */
+static int
+cold_open(void *arg, const char *path, int flags)
+{
+	int fd = segment_io_system.open(arg, path, flags);
+
+	if (fd >= 0)
+		(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	return fd;
+}
+
 static double
 resident_bytes(void)
 {
@@ -197,6 +211,57 @@ load(struct spool_settings *settings)
 	return 0;
 }
 
+/* ---- compare ---- */
+
+#define ROUNDS 3
+
+static void
+forget(void *arg, struct item *item)
+{
+	items++;
+	item_free(&item);
+}
+
+static double
+seconds_to_read(struct spool_settings *settings, bool whole)
+{
+	struct spool_recovery recovery = { .item = forget };
+	struct pn_error err;
+	int64_t from = clock_wall_us();
+
+	settings->no_index = whole;
+	items = bytes_read = 0;
+	if (spool_open(settings, &recovery, &spool, &err) < 0) {
+		fprintf(stderr, "spoolgen: %s\n", err.text);
+		exit(1);
+	}
+	from = clock_wall_us() - from;
+	spool_close(&spool);
+	return (double)from / 1e6;
+}
+
+/* The best round of each: others had company. */
+static int
+compare(struct spool_settings *settings)
+{
+	struct segment_io io = segment_io_system;
+	double best[2] = { 1e9, 1e9 }, now, bytes[2];
+
+	io.read = counted_read;
+	io.open = cold_open;
+	settings->io = &io;
+	for (int i = 0; i < 2 * ROUNDS; i++) {
+		now = seconds_to_read(settings, i % 2);
+		best[i % 2] = now < best[i % 2] ? now : best[i % 2];
+		bytes[i % 2] = (double)bytes_read;
+	}
+	printf("a start with %" PRIu64 " messages reads %.1f MB in %.2f s by index, %.1f MB in "
+	       "%.2f s without: %.1f times the bytes, %.1f times the time\n",
+	    items, bytes[0] / 1e6, best[0], bytes[1] / 1e6, best[1], bytes[1] / bytes[0],
+	    best[1] / best[0]);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -209,9 +274,12 @@ main(int argc, char **argv)
 	settings.no_index = argc == 4 && strcmp(argv[3], "whole") == 0;
 	if (argc == 3 + settings.no_index && strcmp(argv[1], "load") == 0)
 		return load(&settings);
+	if (argc == 3 && strcmp(argv[1], "compare") == 0)
+		return compare(&settings);
 	if (argc < 4 || argc > 6 || strcmp(argv[1], "fill") != 0) {
 		fprintf(stderr, "usage: spoolgen fill FOLDER MESSAGES [BYTES [SECONDS]]\n"
-				"       spoolgen load FOLDER [whole]\n");
+				"       spoolgen load FOLDER [whole]\n"
+				"       spoolgen compare FOLDER\n");
 		return 2;
 	}
 	size = (size_t)number(argc, argv, 4, 2048);
