@@ -6,12 +6,13 @@ core_libcore_a_SOURCES += \
 	core/ctl/recent.c core/ctl/recent.h
 
 bin_PROGRAMS += posternctl
-posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/command_config.c core/ctl/command_explain.c \
+posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/archive.c core/ctl/archive.h \
+	core/ctl/backup.h core/ctl/command_backup.c core/ctl/command_restore.c core/ctl/command_config.c core/ctl/command_explain.c \
 	core/ctl/explain.h core/ctl/explain_message.c core/ctl/explain_show.c \
 	core/ctl/known.c core/ctl/known.h core/ctl/progress.c core/ctl/progress.h \
 	core/ctl/command_docs.c core/ctl/command_drain.c core/ctl/command_live.c core/ctl/command_queue.c core/ctl/command_settings.c \
 	core/ctl/command_user.c
-posternctl_LDADD = $(CORE_LIBS)
+posternctl_LDADD = $(CORE_LIBS) $(ARCHIVE_LIBS)
 posternctl_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternctl_DEPENDENCIES = core/libcore.a
 

@@ -440,3 +440,63 @@ sqlite_script(struct db *db, const char *sql, struct pn_error *err)
 
 	return execute(db, sql, &connection, err);
 }
+
+/* ---- copies ---------------------------------------------------------------------------------- */
+
+#define COPY_PAGES 1024
+
+static int
+copy_pages(sqlite3_backup *copy, void (*progress)(void *arg, int64_t done, int64_t of), void *arg)
+{
+	int code;
+
+	do {
+		code = sqlite3_backup_step(copy, COPY_PAGES);
+		progress(arg, sqlite3_backup_pagecount(copy) - sqlite3_backup_remaining(copy),
+		    sqlite3_backup_pagecount(copy));
+	} while (code == SQLITE_OK);
+	return code;
+}
+
+/* `code` is SQLite's last word on it, where the connections have none. */
+static int
+copy_into(struct connection *from, sqlite3 *to, const char *path,
+    void (*progress)(void *arg, int64_t done, int64_t of), void *arg, struct pn_error *err)
+{
+	sqlite3_backup *copy = sqlite3_backup_init(to, "main", from->handle, "main");
+	int code = SQLITE_ERROR, last;
+
+	if (copy) {
+		code = copy_pages(copy, progress, arg);
+		last = sqlite3_backup_finish(copy);
+		if (code == SQLITE_DONE)
+			code = last;
+	}
+	if (copy && code == SQLITE_OK)
+		return 0;
+	return pn_error_set(err, errno_of(code) < 0 ? errno_of(code) : -EIO, "%s: %s", path,
+	    copy ? sqlite3_errstr(code) : sqlite3_errmsg(to));
+}
+
+/* What this connection reads stays what it is from its first look on: steps need no lock. */
+int
+db_copy(struct db *db, const char *to, void (*progress)(void *arg, int64_t done, int64_t of),
+    void *arg, struct pn_error *err)
+{
+	static const char begin[] = "BEGIN; SELECT COUNT(*) FROM sqlite_master";
+	struct connection *connection;
+	sqlite3 *handle = NULL;
+	int r = execute(db, begin, &connection, err);
+
+	if (r < 0)
+		return r;
+	if (sqlite3_open_v2(to, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL) !=
+	    SQLITE_OK)
+		r = pn_error_set(
+		    err, -EIO, "%s: %s", to, handle ? sqlite3_errmsg(handle) : "out of memory");
+	else
+		r = copy_into(connection, handle, to, progress, arg, err);
+	sqlite3_close(handle);
+	sqlite3_exec(connection->handle, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
