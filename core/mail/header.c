@@ -11,6 +11,7 @@
 #include <core/base/text.h>
 #include <core/mail/message.h>
 #include <errno.h>
+#include <stdlib.h>
 
 #define FIELDS_FIRST 48u /* most mail has fewer; they are gathered on the stack */
 #define LINE_MOST    998u
@@ -187,14 +188,44 @@ mail_header_value_valid(const char *value)
 	}
 }
 
+/* `before`: the byte in front, 0 at the beginning. A CR at the very end is left to the caller. */
+static bool
+has_bare(struct pn_slice bytes, char *before)
+{
+	for (size_t i = 0; i < bytes.len; i++) {
+		if ((bytes.data[i] == '\n') != (*before == '\r'))
+			return true;
+		*before = bytes.data[i];
+	}
+	return false;
+}
+
 bool
 mail_bare_newline(struct pn_slice bytes)
 {
-	for (size_t i = 0; i < bytes.len; i++) {
-		if (bytes.data[i] == '\r' && (i + 1 == bytes.len || bytes.data[i + 1] != '\n'))
-			return true;
-		if (bytes.data[i] == '\n' && (i == 0 || bytes.data[i - 1] != '\r'))
-			return true;
+	char before = 0;
+
+	return has_bare(bytes, &before) || before == '\r';
+}
+
+int
+mail_bytes_bare_newline(const struct mail_bytes *bytes)
+{
+	size_t size = mail_bytes_size(bytes), part;
+	bool bare = false;
+	char before = 0, *window;
+	int r = 0;
+
+	if (!bytes->rest)
+		return mail_bare_newline(mail_bytes_front(bytes));
+	window = malloc(MAIL_WINDOW);
+	if (!window)
+		return -ENOMEM;
+	for (size_t at = 0; r == 0 && !bare && at < size; at += part) {
+		part = size - at < MAIL_WINDOW ? size - at : MAIL_WINDOW;
+		r = mail_bytes_read(bytes, at, window, part);
+		bare = r == 0 && has_bare(pn_slice(window, part), &before);
 	}
-	return false;
+	free(window);
+	return r < 0 ? r : bare || before == '\r';
 }

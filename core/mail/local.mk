@@ -11,6 +11,8 @@ core_libcore_a_SOURCES += \
 	core/mail/fixups.c core/mail/fixups.h \
 	core/mail/header.c \
 	core/mail/message.c core/mail/message.h \
+	core/mail/message_edit.c \
+	core/mail/overflow.c core/mail/overflow.h \
 	core/mail/part_edit.c \
 	core/mail/part_fields.c core/mail/part_fields.h \
 	core/mail/part_lines.c core/mail/part_lines.h \
@@ -23,11 +25,12 @@ core_libcore_a_SOURCES += \
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \
-	tests/unit/mail_message tests/unit/mail_part
+	tests/unit/mail_message tests/unit/mail_overflow tests/unit/mail_part
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
 tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
 tests_unit_mail_fixups_SOURCES = tests/unit/mail_fixups.c
 tests_unit_mail_message_SOURCES = tests/unit/mail_message.c
+tests_unit_mail_overflow_SOURCES = tests/unit/mail_overflow.c
 tests_unit_mail_part_SOURCES = tests/unit/mail_part.c
 endif
 

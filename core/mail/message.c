@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * message.c - the bytes of a message, counted by reference and against the memory budget, and the
- * splices that make new bytes out of old ones. Header fields are header.c's.
+ * message.c - the bytes of a message, counted by reference and against the memory budget; of a
+ * large one the greater part is overflow.c's. Header fields are header.c's, edits message_edit.c's.
  *
  * Called by sessions (which fill), the chain (which edits), spool and couriers (which read), on
  * several threads. Must never change a byte that somebody else can see.
@@ -12,13 +12,12 @@
 
 #define LEAST_CAPACITY 1024u
 #define SPARE_KEPT     4096u /* less than that is not worth a realloc */
-#define EDITS_CAPACITY 8u
 
 static struct {
 	size_t most, used;
 } budget;
 
-/* ---- bytes ---------------------------------------------------------------------------------- */
+/* ---- the budget ------------------------------------------------------------------------------ */
 
 void
 mail_bytes_budget(size_t most)
@@ -71,6 +70,8 @@ grow(struct mail_bytes *bytes, size_t capacity)
 	return 0;
 }
 
+/* ---- bytes ---------------------------------------------------------------------------------- */
+
 int
 mail_bytes_new(size_t capacity, struct mail_bytes **ret)
 {
@@ -90,13 +91,26 @@ mail_bytes_new(size_t capacity, struct mail_bytes **ret)
 }
 
 int
-mail_bytes_append(struct mail_bytes *bytes, const void *data, size_t len, size_t most)
+mail_bytes_new_message(size_t capacity, unsigned how, struct mail_bytes **ret)
+{
+	bool overflows = mail_overflow_is_configured();
+	int r = mail_bytes_new(
+	    overflows && capacity > MAIL_IN_MEMORY ? MAIL_IN_MEMORY : capacity, ret);
+
+	if (r < 0 || !overflows)
+		return r;
+	(*ret)->overflow_at = MAIL_IN_MEMORY;
+	(*ret)->lazy = (how & MAIL_BYTES_LAZY) != 0;
+	(*ret)->stays = (how & MAIL_BYTES_STAYS) != 0;
+	return 0;
+}
+
+static int
+append_in_memory(struct mail_bytes *bytes, const void *data, size_t len, size_t most)
 {
 	size_t capacity;
 	int r;
 
-	if (bytes->len > most || len > most - bytes->len)
-		return -E2BIG;
 	if (len > bytes->capacity - bytes->len) {
 		capacity = bytes->capacity > SIZE_MAX / 2 ? SIZE_MAX : bytes->capacity * 2;
 		if (capacity < LEAST_CAPACITY)
@@ -115,12 +129,108 @@ mail_bytes_append(struct mail_bytes *bytes, const void *data, size_t len, size_t
 	return 0;
 }
 
+/* Behind the empty line that ends the header; 0: it is not there yet. */
+static size_t
+find_body(const struct mail_bytes *bytes)
+{
+	const char *end;
+
+	if (bytes->len >= 2 && memcmp(bytes->data, "\r\n", 2) == 0)
+		return 2;
+	end = memmem(bytes->data, bytes->len, "\r\n\r\n", 4);
+	return end ? (size_t)(end - bytes->data) + 4 : 0;
+}
+
+/* All but the header and a little more is to leave memory from now on. */
+static int
+overflow(struct mail_bytes *bytes)
+{
+	size_t kept = find_body(bytes);
+	int r;
+
+	if (kept == 0 && bytes->len < mail_overflow_header_most()) {
+		bytes->overflow_at = bytes->len * 2;
+		return 0;
+	}
+	/* A header that is larger still is refused. */
+	kept = kept == 0 ? bytes->len : kept < MAIL_KEPT ? MAIL_KEPT : kept;
+	r = mail_overflow_new(bytes->stays, &bytes->rest);
+	if (r == 0)
+		r = mail_overflow_add(bytes->rest, pn_slice(bytes->data + kept, bytes->len - kept));
+	if (r < 0) {
+		mail_overflow_release(&bytes->rest);
+		return r;
+	}
+	bytes->len = kept;
+	mail_bytes_trim(bytes);
+	return bytes->lazy ? 0 : mail_bytes_settle(bytes);
+}
+
+int
+mail_bytes_append(struct mail_bytes *bytes, const void *data, size_t len, size_t most)
+{
+	size_t size = mail_bytes_size(bytes);
+	int r;
+
+	if (size > most || len > most - size)
+		return -E2BIG;
+	if (!bytes->rest) {
+		r = append_in_memory(bytes, data, len, most);
+		return r == 0 && bytes->overflow_at > 0 && bytes->len > bytes->overflow_at
+			   ? overflow(bytes)
+			   : r;
+	}
+	r = mail_overflow_add(bytes->rest, pn_slice(data, len));
+	return r == 0 && !bytes->lazy && mail_bytes_is_due(bytes, false) ? mail_bytes_settle(bytes)
+									 : r;
+}
+
+int
+mail_bytes_append_part(
+    struct mail_bytes *bytes, const struct mail_bytes *from, size_t offset, size_t len)
+{
+	size_t here = offset < from->len ? from->len - offset : 0;
+	char *window;
+	int r;
+
+	if (here > len)
+		here = len;
+	r = mail_bytes_append(bytes, from->data + offset, here, SIZE_MAX);
+	if (r < 0 || here == len)
+		return r;
+	window = malloc(MAIL_WINDOW);
+	if (!window)
+		return -ENOMEM;
+	for (size_t at = here, part; r == 0 && at < len; at += part) {
+		part = len - at < MAIL_WINDOW ? len - at : MAIL_WINDOW;
+		r = mail_bytes_read(from, offset + at, window, part);
+		if (r == 0)
+			r = mail_bytes_append(bytes, window, part, SIZE_MAX);
+	}
+	free(window);
+	return r;
+}
+
+bool
+mail_bytes_is_due(const struct mail_bytes *bytes, bool all)
+{
+	return bytes->rest && mail_overflow_pending(bytes->rest) >= (all ? MAIL_KEPT : MAIL_WINDOW);
+}
+
+int
+mail_bytes_settle(struct mail_bytes *bytes)
+{
+	return bytes->rest ? mail_overflow_write(bytes->rest) : 0;
+}
+
 void
 mail_bytes_trim(struct mail_bytes *bytes)
 {
 	size_t spare = bytes->capacity - bytes->len;
 	char *data;
 
+	if (bytes->rest)
+		mail_overflow_trim(bytes->rest);
 	if (spare < SPARE_KEPT || bytes->len == 0)
 		return;
 	data = realloc(bytes->data, bytes->len);
@@ -146,145 +256,83 @@ mail_bytes_release(struct mail_bytes **bytes)
 	*bytes = NULL;
 	if (!old || __atomic_sub_fetch(&old->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
+	mail_overflow_release(&old->rest);
 	budget_give(old->capacity);
 	free(old->data);
 	free(old);
 }
 
-/* ---- edits ---------------------------------------------------------------------------------- */
-
-static bool
-is_insert(const struct mail_splice *splice)
-{
-	return splice->length == 0;
-}
-
-/* Where `offset` comes in: behind all that begin before it, and an insert before a replacement. */
-static size_t
-find_place(const struct mail_edits *edits, size_t offset, size_t length)
-{
-	size_t at = edits->count;
-
-	while (at > 0) {
-		const struct mail_splice *before = &edits->splices[at - 1];
-
-		if (before->offset < offset)
-			break;
-		if (before->offset == offset && (is_insert(before) || length > 0))
-			break;
-		at--;
-	}
-	return at;
-}
-
-/* An insert touches a replaced range only strictly inside it; two replacements may not meet. */
-static bool
-overlaps(const struct mail_edits *edits, size_t at, size_t offset, size_t length)
-{
-	if (at > 0) {
-		const struct mail_splice *before = &edits->splices[at - 1];
-
-		if (before->offset + before->length > offset)
-			return true;
-	}
-	/* What comes behind begins at or after `offset`. */
-	return at < edits->count && offset + length > edits->splices[at].offset;
-}
-
-static void
-reserve(struct mail_edits *edits, struct arena *arena)
-{
-	struct mail_splice *more;
-
-	if (edits->count < edits->capacity)
-		return;
-	edits->capacity = edits->capacity ? edits->capacity * 2 : EDITS_CAPACITY;
-	more = arena_alloc(arena, edits->capacity * sizeof(*more));
-	if (edits->count > 0)
-		memcpy(more, edits->splices, edits->count * sizeof(*more));
-	edits->splices = more;
-}
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int
-mail_edits_add(struct mail_edits *edits, struct arena *arena, size_t offset, size_t length,
-    struct pn_slice bytes)
+mail_bytes_read(const struct mail_bytes *bytes, size_t offset, char *to, size_t len)
 {
-	struct mail_splice *splice;
-	size_t at;
+	size_t here = offset < bytes->len ? bytes->len - offset : 0;
 
-	if (offset > SIZE_MAX - length)
-		return -EINVAL;
-	if (length == 0 && bytes.len == 0)
+	if (here > len)
+		here = len;
+	if (here > 0)
+		memcpy(to, bytes->data + offset, here);
+	if (here == len)
 		return 0;
-	at = find_place(edits, offset, length);
-	if (overlaps(edits, at, offset, length))
-		return -EINVAL;
-	reserve(edits, arena);
-	splice = &edits->splices[at];
-	memmove(splice + 1, splice, (edits->count - at) * sizeof(*splice));
-	*splice = (struct mail_splice){
-		.offset = offset,
-		.length = length,
-		.bytes = pn_slice(arena_slice(arena, bytes), bytes.len),
-		.order = (uint32_t)edits->count,
-	};
-	edits->count++;
-	return 0;
-}
-
-/* Size of the outcome; -EINVAL where a splice lies outside. */
-static int
-measure(const struct mail_edits *edits, size_t len, size_t most, size_t *ret)
-{
-	size_t taken = 0, added = 0;
-
-	for (size_t i = 0; i < edits->count; i++) {
-		const struct mail_splice *splice = &edits->splices[i];
-
-		if (splice->offset > len || splice->length > len - splice->offset)
-			return -EINVAL;
-		if (splice->bytes.len > SIZE_MAX - added)
-			return -E2BIG;
-		taken += splice->length; /* never overlapping, so never more than len */
-		added += splice->bytes.len;
-	}
-	if (added > most || len - taken > most - added)
-		return -E2BIG;
-	*ret = len - taken + added;
-	return 0;
-}
-
-static void
-put(struct mail_bytes *to, const char *data, size_t len)
-{
-	if (len == 0)
-		return;
-	memcpy(to->data + to->len, data, len);
-	to->len += len;
+	return mail_overflow_read(bytes->rest, offset + here - bytes->len, to + here, len - here);
 }
 
 int
-mail_edits_apply(
-    const struct mail_edits *edits, struct pn_slice from, size_t most, struct mail_bytes **ret)
+mail_bytes_whole(struct mail_bytes *bytes, struct mail_bytes **ret)
 {
-	struct mail_bytes *to;
-	size_t len, done = 0;
+	size_t size = mail_bytes_size(bytes);
+	struct mail_bytes *whole;
 	int r;
 
-	r = measure(edits, from.len, most, &len);
-	if (r < 0)
-		return r;
-	r = mail_bytes_new(len, &to);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < edits->count; i++) {
-		const struct mail_splice *splice = &edits->splices[i];
-
-		put(to, from.data + done, splice->offset - done);
-		put(to, splice->bytes.data, splice->bytes.len);
-		done = splice->offset + splice->length;
+	if (!bytes->rest) {
+		*ret = mail_bytes_hold(bytes);
+		return 0;
 	}
-	put(to, from.data + done, from.len - done);
-	*ret = to;
+	r = mail_bytes_new(size, &whole);
+	if (r < 0)
+		return r;
+	r = mail_bytes_read(bytes, 0, whole->data, size);
+	if (r < 0) {
+		mail_bytes_release(&whole);
+		return r;
+	}
+	whole->len = size;
+	*ret = whole;
 	return 0;
+}
+
+size_t
+mail_bytes_need(uint64_t size)
+{
+	uint64_t most = mail_overflow_is_configured() ? MAIL_IN_MEMORY : SIZE_MAX;
+
+	return (size_t)(size < most ? size : most);
+}
+
+/* Eight bytes a step: this looks at every byte of every message. */
+bool
+mail_any_eightbit(struct pn_slice bytes)
+{
+	const uint64_t high = 0x8080808080808080u;
+	uint64_t seen = 0, word;
+	size_t i = 0;
+
+	for (; i + 32 <= bytes.len && !(seen & high); i += 32)
+		for (size_t k = 0; k < 32; k += 8) {
+			memcpy(&word, bytes.data + i + k, 8);
+			seen |= word;
+		}
+	for (; i < bytes.len; i++)
+		seen |= (uint64_t)(unsigned char)bytes.data[i];
+	return (seen & high) != 0;
+}
+
+bool
+mail_bytes_has_eightbit(const struct mail_bytes *bytes, size_t offset)
+{
+	if (bytes->rest && mail_overflow_has_eightbit(bytes->rest))
+		return true;
+	return offset < bytes->len &&
+	       mail_any_eightbit(pn_slice(bytes->data + offset, bytes->len - offset));
 }

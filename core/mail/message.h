@@ -10,7 +10,14 @@
 #define CORE_MAIL_MESSAGE_H
 
 #include <core/base/arena.h>
+#include <core/mail/overflow.h>
 #include <postern/txn.h>
+
+/* Of a message that may overflow this much is gathered in memory, and so much of it stays there. */
+#define MAIL_IN_MEMORY ((size_t)1024 * 1024)
+#define MAIL_KEPT      ((size_t)64 * 1024)
+/* It is read and written so much at a time. */
+#define MAIL_WINDOW ((size_t)256 * 1024)
 
 /*
  * Every live mail_bytes counts against the process's memory budget. mail_bytes_budget sets it (0:
@@ -19,20 +26,67 @@
 void mail_bytes_budget(size_t most);
 size_t mail_bytes_in_use(void);
 
+/*
+ * What overflow.h has of it counts only as far as it is in memory.
+ */
 struct mail_bytes {
-	char *data;
+	char *data; /* the front of a large message: its header, and MAIL_KEPT at least */
 	size_t len, capacity;
-	uint32_t references; /* atomic */
+	uint32_t references;        /* atomic */
+	struct mail_overflow *rest; /* held; behind `data`. NULL: that is all of it */
+	/* of an owner who fills it */
+	size_t overflow_at; /* from this length on the rest leaves memory; 0: never */
+	bool stays, lazy;
 };
 
 /* A new one with room for `capacity`, one reference, to be filled by its only owner. */
 int mail_bytes_new(size_t capacity, struct mail_bytes **ret);
-/* Owner only: appends, growing by doubling up to `most` bytes (-E2BIG) and the budget (-ENOMEM). */
+/*
+ * The same for a whole message, which overflows when it grows large. `LAZY`: nothing is written
+ * before mail_bytes_settle(), so that appending does not block. `STAYS`: of a message that is on
+ * disk already; where there is no room for the overflow it stays in memory.
+ */
+#define MAIL_BYTES_LAZY  0x1u
+#define MAIL_BYTES_STAYS 0x2u
+int mail_bytes_new_message(size_t capacity, unsigned how, struct mail_bytes **ret);
+/*
+ * Owner only: appends, growing by doubling up to `most` bytes (-E2BIG) and the budget (-ENOMEM).
+ * Of a message that overflows also -ENOSPC, -EIO and whatever says why there is no file.
+ */
 int mail_bytes_append(struct mail_bytes *bytes, const void *data, size_t len, size_t most);
+/* Appends a part of another one, window by window. */
+int mail_bytes_append_part(
+    struct mail_bytes *bytes, const struct mail_bytes *from, size_t offset, size_t len);
+/* LAZY: enough waits to be written; `all`: anything that can be. */
+bool mail_bytes_is_due(const struct mail_bytes *bytes, bool all);
+/* LAZY, owner only: writes it. Blocks. Errors as mail_bytes_append(). */
+int mail_bytes_settle(struct mail_bytes *bytes);
 /* Owner only: gives spare capacity back. */
 void mail_bytes_trim(struct mail_bytes *bytes);
 struct mail_bytes *mail_bytes_hold(struct mail_bytes *bytes);
 void mail_bytes_release(struct mail_bytes **bytes);
+
+/* All of it. */
+static inline size_t
+mail_bytes_size(const struct mail_bytes *bytes)
+{
+	return bytes->len + (bytes->rest ? mail_overflow_len(bytes->rest) : 0);
+}
+/* What is in memory: the header at least, of a message. */
+static inline struct pn_slice
+mail_bytes_front(const struct mail_bytes *bytes)
+{
+	return pn_slice(bytes->data, bytes->len);
+}
+/* A window of it, which is there. Blocks where it overflowed. -EIO, -ENOMEM. */
+int mail_bytes_read(const struct mail_bytes *bytes, size_t offset, char *to, size_t len);
+/* All of it in memory, held: the same where it is. Blocks. -ENOMEM (the budget), -EIO. */
+int mail_bytes_whole(struct mail_bytes *bytes, struct mail_bytes **ret);
+/* What MAIL has to find room for, of a message of that size. */
+size_t mail_bytes_need(uint64_t size);
+/* True where a byte is above 127; of what has overflowed it is known. */
+bool mail_any_eightbit(struct pn_slice bytes);
+bool mail_bytes_has_eightbit(const struct mail_bytes *bytes, size_t offset);
 
 /* Where the header fields are. Offsets into the bytes; a field runs to the start of the next. */
 struct mail_field {
@@ -78,9 +132,14 @@ int mail_edits_add(struct mail_edits *edits, struct arena *arena, size_t offset,
 /* New bytes with all splices done, one reference. */
 int mail_edits_apply(
     const struct mail_edits *edits, struct pn_slice from, size_t most, struct mail_bytes **ret);
+/* The same with a message; what has overflowed is shared unless it is edited, which blocks. */
+int mail_bytes_edit(
+    struct mail_bytes *from, const struct mail_edits *edits, struct mail_bytes **ret);
 
 /* True where a CR stands without its LF, or an LF without its CR. */
 bool mail_bare_newline(struct pn_slice bytes);
+/* 1, 0, or an error of mail_bytes_read(). */
+int mail_bytes_bare_newline(const struct mail_bytes *bytes);
 /* "Name: value" fit for a header: RFC 5322 names, no bare CR, LF or NUL, folds begin with blank. */
 bool mail_header_name_valid(const char *name);
 bool mail_header_value_valid(const char *value);

@@ -51,6 +51,12 @@ key_is_needed(void *arg, const char *key)
 	    NULL);
 }
 
+static void
+limit_overflow(const struct config_relay *config)
+{
+	mail_overflow_limits((uint64_t)config->spool.reserve, (size_t)config->limits.header_size);
+}
+
 void
 relay_spool_configure(struct relay *relay)
 {
@@ -59,6 +65,7 @@ relay_spool_configure(struct relay *relay)
 	struct pn_error err = { 0 };
 	int r = read_keys(config, &keys, &err);
 
+	limit_overflow(config);
 	if (r == 0)
 		r = spool_set_keys(relay->spool, keys, key_is_needed, NULL);
 	if (r < 0)
@@ -90,6 +97,10 @@ relay_spool_open(struct relay *relay, struct pn_error *err)
 	while (r == 0 && (r = spool_follow(&settings, &relay->spool, err)) == -EBUSY &&
 	       clock_monotonic_ms() < until)
 		poll(NULL, 0, SPOOL_RETRY_MS);
+	if (r == 0) {
+		limit_overflow(config);
+		r = mail_overflow_configure(directory, err);
+	}
 	keyring_release(&settings.keys);
 	g_free(directory);
 	return r;

@@ -17,10 +17,19 @@
 static int
 tree_of(const struct pn_txn *txn, struct mail_parts **ret, struct pn_error *err)
 {
-	if (!txn->parts || txn->parts->bytes != txn->view)
-		return mail_parts_read(txn->view, ret, err);
-	*ret = mail_parts_hold(txn->parts);
-	return 0;
+	struct mail_bytes *whole;
+	int r;
+
+	if (txn->parts && reading_is_view(txn, txn->parts->bytes)) {
+		*ret = mail_parts_hold(txn->parts);
+		return 0;
+	}
+	r = reading_hold_view(txn, &whole);
+	if (r < 0)
+		return pn_error_set(err, r, "no memory to look at the message");
+	r = mail_parts_read(whole, ret, err);
+	mail_bytes_release(&whole);
+	return r;
 }
 
 int

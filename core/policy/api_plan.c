@@ -148,7 +148,7 @@ pn_group_method(const struct pn_txn *txn)
 static int
 append(struct pn_call *call, const void *data, size_t len)
 {
-	int r = call->rendered ? 0 : mail_bytes_new(0, &call->rendered);
+	int r = call->rendered ? 0 : mail_bytes_new_message(0, 0, &call->rendered);
 
 	return r < 0 ? r : mail_bytes_append(call->rendered, data, len, SIZE_MAX);
 }
@@ -257,7 +257,7 @@ pn_recipient_tls_bits(const struct pn_call *call)
 		.recipient = txn->envelope.recipients[txn->recipient].address,
 		.tags = txn->tags,
 		.tag_count = txn->tag_count,
-		.size = txn->view ? txn->view->len : txn->size,
+		.size = txn->view ? mail_bytes_size(txn->view) : txn->size,
 	};
 	return routes_tls_bits(routes, &subject);
 }

@@ -96,28 +96,29 @@ pn_txn_recipient(const struct pn_txn *txn)
 
 /* ---- the message ----------------------------------------------------------------------------- */
 
+/* The header is always in memory. */
 static struct pn_slice
-slice_of(const struct mail_bytes *bytes)
+front_of(const struct mail_bytes *bytes)
 {
-	return bytes ? pn_slice(bytes->data, bytes->len) : pn_slice(NULL, 0);
+	return bytes ? mail_bytes_front(bytes) : pn_slice(NULL, 0);
 }
 
 size_t
 pn_txn_size(const struct pn_txn *txn)
 {
-	return txn->view ? txn->view->len : txn->size;
+	return txn->view ? mail_bytes_size(txn->view) : txn->size;
 }
 
 struct pn_slice
 pn_txn_bytes(const struct pn_txn *txn)
 {
-	return slice_of(txn->view);
+	return reading_view(txn);
 }
 
 struct pn_slice
 pn_txn_body(const struct pn_txn *txn)
 {
-	struct pn_slice bytes = slice_of(txn->view);
+	struct pn_slice bytes = reading_view(txn);
 
 	if (bytes.len == 0)
 		return bytes;
@@ -127,7 +128,7 @@ pn_txn_body(const struct pn_txn *txn)
 struct pn_slice
 pn_txn_original_bytes(const struct pn_txn *txn)
 {
-	return slice_of(txn->original);
+	return reading_original(txn);
 }
 
 size_t
@@ -151,7 +152,7 @@ read_junk(struct pn_slice bytes, const struct mail_field *field, struct pn_heade
 bool
 pn_header_at(const struct pn_txn *txn, size_t index, struct pn_header *ret)
 {
-	struct pn_slice bytes = slice_of(txn->view);
+	struct pn_slice bytes = front_of(txn->view);
 
 	if (index >= txn->header.count)
 		return false;
@@ -164,7 +165,7 @@ pn_header_at(const struct pn_txn *txn, size_t index, struct pn_header *ret)
 bool
 pn_header_find(const struct pn_txn *txn, const char *name, size_t nth, struct pn_header *ret)
 {
-	int at = mail_header_find(slice_of(txn->view), &txn->header, name, nth);
+	int at = mail_header_find(front_of(txn->view), &txn->header, name, nth);
 
 	return at >= 0 && pn_header_at(txn, (size_t)at, ret);
 }

@@ -52,7 +52,7 @@ call_end(struct pn_call *call)
 		txn->kept = call->kept;
 		txn->drop = call->drop;
 	}
-	if (call->parts && !txn->parts && call->parts->bytes == txn->view) {
+	if (call->parts && !txn->parts && reading_is_view(txn, call->parts->bytes)) {
 		txn->parts = call->parts; /* for the entries that follow */
 		call->parts = NULL;
 	}

@@ -56,6 +56,7 @@ struct pn_call {
 	int32_t kind, serial;
 	int code;
 	const char *enhanced, *text;
+	bool starved; /* the message was too large for the memory there is */
 	bool refused; /* a fault that on_fault has no say in: for now, whatever it is */
 	struct pn_slice challenge;
 	struct provided chosen; /* PN_STAGE_SELECT */

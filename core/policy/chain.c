@@ -42,8 +42,8 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 		.original_sender = txn->id[0] ? txn->envelope.original_sender : NULL,
 		.tags = txn->tags,
 		.tag_count = txn->tag_count,
-		.size = txn->view ? txn->view->len : txn->size,
-		.bytes = txn->view ? pn_slice(txn->view->data, txn->view->len) : pn_slice(NULL, 0),
+		.size = txn->view ? mail_bytes_size(txn->view) : txn->size,
+		.bytes = txn->view ? mail_bytes_front(txn->view) : pn_slice(NULL, 0),
 		.header = txn->view ? &txn->header : NULL,
 	};
 
@@ -116,6 +116,13 @@ chain_due(const struct chain_run *run, const struct pn_txn *txn, enum pn_stage s
 	return call_due(chain_entry_next(run, txn), txn, stage, run->began_ms);
 }
 
+/* What overflowed is read from a disk. */
+static bool
+is_quick(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stage)
+{
+	return (entry->hook_flags[stage] & PN_QUICK) && !reading_is_large(txn);
+}
+
 /* The next entry's time runs from now on, also while it waits for a thread. */
 static enum chain_step
 hop(struct chain_run *run)
@@ -143,7 +150,7 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 			continue;
 		if (run->late)
 			step = hook_late(run, entry, txn, stage, ret);
-		else if (!may_block && (run->hop || !(entry->hook_flags[stage] & PN_QUICK)))
+		else if (!may_block && (run->hop || !is_quick(entry, txn, stage)))
 			return hop(run);
 		else
 			step = hook_run(run, entry, txn, stage, may_block, ret);
@@ -155,6 +162,7 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 		run->began_ms = 0;
 		run->late = NULL;
 	}
+	reading_end(txn);
 	if (ret->kind == RULING_REJECT || ret->kind == RULING_DEFER) {
 		if (is_undone(txn, stage))
 			chain_undo(run, txn);

@@ -235,7 +235,7 @@ static uint64_t
 hash_message(const struct pn_txn *txn)
 {
 	const struct mail_bytes *bytes = txn->original;
-	uint64_t sum = hash_text(bytes->len, txn->envelope.original_sender);
+	uint64_t sum = hash_text(mail_bytes_size(bytes), txn->envelope.original_sender);
 
 	return hash(sum, bytes->data, bytes->len < HEAD_MOST ? bytes->len : HEAD_MOST);
 }

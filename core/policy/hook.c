@@ -113,6 +113,12 @@ rule_fault(struct pn_call *call, struct chain_run *run, struct ruling *ret)
 			.enhanced = "5.7.1",
 			.text = "Refused: a policy check failed",
 			.entry = call->entry->config->id };
+	else if (call->starved)
+		*ret = (struct ruling){ .kind = RULING_DEFER,
+			.code = 452,
+			.enhanced = "4.3.1",
+			.text = "Not enough memory for a message of this size, try again later",
+			.entry = call->entry->config->id };
 	else
 		*ret = (struct ruling){ .kind = RULING_DEFER,
 			.code = auth ? 454 : 451,
@@ -228,6 +234,20 @@ make_settings(struct pn_call *call, struct guard *guard, const struct scope_stac
 	return true;
 }
 
+/* Whatever it meant, it has not seen the message that it asked for. */
+static void
+miss_nothing(struct pn_call *call)
+{
+	int r = reading_error(call->txn);
+
+	if (r == 0)
+		return;
+	call->refused = true;
+	call->starved = true;
+	set_fault(call, arena_printf(&call->arena,
+			    "the message could not be brought into memory: %s", strerror(-r)));
+}
+
 /*
  * Calls the hook; what it meant is in call->kind, and what it staged stands if it passed. False:
  * the transaction is not ours any more.
@@ -256,6 +276,7 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 	if (!leave(guard))
 		return false;
 	judge(call, verdict);
+	miss_nothing(call);
 	now_us = clock_monotonic_us();
 	account(call, run, began_us, now_us);
 	if (call->kind != VERDICT_FAULT && now_us / 1000 >= call->due_ms)

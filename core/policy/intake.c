@@ -33,6 +33,12 @@ intake_bytes(int fault, struct ruling *ret)
 	case -E2BIG:
 		refuse(ret, 552, "5.3.4", "The message is larger than the limit");
 		return;
+	case -ENOSPC:
+		refuse(ret, 452, "4.3.1", "The disk is full, try again later");
+		return;
+	case -EIO:
+		refuse(ret, 452, "4.3.1", "The message could not be stored, try again later");
+		return;
 	default:
 		refuse(ret, 452, "4.3.1", "Not enough memory, try again later");
 		return;
@@ -55,7 +61,7 @@ intake_message(struct pn_txn *txn, struct mail_bytes *bytes, struct ruling *ret)
 	else if (txn->header.size > (size_t)limits->header_size)
 		refuse(ret, 552, "5.3.4", "The header is larger than the limit");
 	/* RFC 5321 section 6.3 */
-	else if (mail_received_count(pn_slice(bytes->data, bytes->len), &txn->header) >
+	else if (mail_received_count(mail_bytes_front(bytes), &txn->header) >
 		 (size_t)limits->received_fields)
 		refuse(ret, 554, "5.4.6", "Too many hops, this mail is looping");
 }

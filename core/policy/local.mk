@@ -35,6 +35,7 @@ core_libcore_a_SOURCES += \
 	core/policy/plans.c core/policy/plans.h core/policy/plans_inside.h \
 	core/policy/protect.c \
 	core/policy/provider.c core/policy/provider.h \
+	core/policy/reading.c core/policy/reading.h \
 	core/policy/replan.c core/policy/replan.h \
 	core/policy/stage.c core/policy/stage.h \
 	core/policy/slots.c core/policy/slots.h \

@@ -13,8 +13,8 @@ int
 plan_fix(struct pn_txn *txn, const struct mail_fixups *how)
 {
 	struct mail_edits edits = { 0 };
-	int r = mail_fixups_edit(how, &txn->facts, &txn->envelope,
-	    pn_slice(txn->view->data, txn->view->len), &txn->header, &txn->arena, &edits);
+	int r = mail_fixups_edit(how, &txn->facts, &txn->envelope, mail_bytes_front(txn->view),
+	    &txn->header, &txn->arena, &edits);
 
 	return r < 0 ? r : txn_apply(txn, &edits);
 }
@@ -22,10 +22,10 @@ plan_fix(struct pn_txn *txn, const struct mail_fixups *how)
 int
 plan_view(struct pn_txn *txn, struct mail_bytes *bytes)
 {
+	reading_end(txn);
 	mail_bytes_release(&txn->view);
 	txn->view = mail_bytes_hold(bytes);
-	return mail_header_index(
-	    pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &txn->header);
+	return mail_header_index(mail_bytes_front(bytes), SIZE_MAX, &txn->arena, &txn->header);
 }
 
 /* ---- making them ----------------------------------------------------------------------------- */
@@ -65,9 +65,9 @@ copy_trace(struct pn_txn *txn)
 	struct pn_slice field;
 	int r;
 
-	if (mail_received_count(pn_slice(txn->view->data, txn->view->len), &txn->header) > 0)
+	if (mail_received_count(mail_bytes_front(txn->view), &txn->header) > 0)
 		return 0;
-	r = mail_header_index(pn_slice(clear->data, clear->len), SIZE_MAX, &txn->arena, &header);
+	r = mail_header_index(mail_bytes_front(clear), SIZE_MAX, &txn->arena, &header);
 	if (r < 0 || header.count == 0)
 		return r;
 	field = pn_slice(

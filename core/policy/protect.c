@@ -145,9 +145,10 @@ protect_apply(struct pn_call *call)
 	struct plans *plans = call->txn->plans;
 	struct plan_group *group = &plans->groups[plans->at];
 	struct mail_bytes *bytes = call->rendered;
+	int bare = bytes ? mail_bytes_bare_newline(bytes) : 1;
 
-	if (!bytes || mail_bare_newline(pn_slice(bytes->data, bytes->len)))
-		return -EBADMSG;
+	if (bare != 0)
+		return bare < 0 ? bare : -EBADMSG;
 	if (!call->rendered_body) {
 		int r = mail_bytes_append(bytes, "\r\n", 2, SIZE_MAX);
 

@@ -48,12 +48,12 @@ take_clear(struct pn_txn *txn, const struct item *item, uint32_t index)
 	struct mail_bytes *bytes;
 	int r;
 
-	if (clear.len == item->bytes->len)
+	if (clear.len == mail_bytes_size(item->bytes))
 		return txn_set_message(txn, mail_bytes_hold(item->bytes), SIZE_MAX);
-	r = mail_bytes_new(clear.len, &bytes);
+	r = mail_bytes_new_message(clear.len, MAIL_BYTES_STAYS, &bytes);
 	if (r < 0)
 		return r;
-	r = mail_bytes_append(bytes, item->bytes->data + clear.offset, clear.len, clear.len);
+	r = mail_bytes_append_part(bytes, item->bytes, clear.offset, clear.len);
 	if (r == 0)
 		return txn_set_message(txn, bytes, SIZE_MAX);
 	mail_bytes_release(&bytes);
@@ -157,5 +157,5 @@ seal_end(const struct pn_txn *txn, struct item *report)
 
 	mail_bytes_release(&report->bytes);
 	report->bytes = mail_bytes_hold(sealed);
-	report->size = sealed->len;
+	report->size = mail_bytes_size(sealed);
 }

@@ -25,12 +25,17 @@ txn_new(struct generation *generation, const struct mail_facts *facts)
 	txn->facts = *facts;
 	txn->recipient = -1;
 	txn->offers = BUF_INIT(OFFERS_MOST);
+	txn->reading = reading_new();
+	if (!txn->reading)
+		txn_free(&txn);
 	return txn;
 }
 
 static void
 drop_transaction(struct pn_txn *txn)
 {
+	if (txn->reading)
+		reading_end(txn);
 	mail_bytes_release(&txn->original);
 	mail_bytes_release(&txn->view);
 	mail_parts_release(&txn->parts);
@@ -49,6 +54,7 @@ txn_free(struct pn_txn **txn)
 		return;
 	txn_auth_end(old);
 	drop_transaction(old);
+	reading_free(&old->reading);
 	buf_free(&old->offers);
 	generation_release(&old->generation);
 	free(old);
@@ -63,6 +69,9 @@ txn_fork(struct pn_txn *txn)
 	if (!fork)
 		abort(); /* as arena.h */
 	*fork = *txn;
+	fork->reading = reading_new();
+	if (!fork->reading)
+		abort();
 	__atomic_fetch_add(&txn->references, 1, __ATOMIC_RELAXED);
 	fork->references = 1;
 	fork->before = txn;
@@ -100,6 +109,7 @@ txn_reset(struct pn_txn *txn, struct generation *newest)
 		.message_limit = txn->message_limit,
 		.recipient = -1,
 		.offers = txn->offers,
+		.reading = txn->reading,
 	};
 
 	txn_auth_end(txn);
@@ -119,11 +129,11 @@ txn_set_message(struct pn_txn *txn, struct mail_bytes *bytes, size_t most_fields
 {
 	int r;
 
+	reading_end(txn);
 	mail_bytes_release(&txn->original);
 	mail_bytes_release(&txn->view);
 	txn->fingerprint = 0;
-	r = mail_header_index(
-	    pn_slice(bytes->data, bytes->len), most_fields, &txn->arena, &txn->header);
+	r = mail_header_index(mail_bytes_front(bytes), most_fields, &txn->arena, &txn->header);
 	if (r < 0) {
 		mail_bytes_release(&bytes);
 		return r;
@@ -141,17 +151,17 @@ txn_apply(struct pn_txn *txn, const struct mail_edits *edits)
 
 	if (edits->count == 0)
 		return 0;
-	r = mail_edits_apply(edits, pn_slice(txn->view->data, txn->view->len), SIZE_MAX, &bytes);
+	r = mail_bytes_edit(txn->view, edits, &bytes);
 	if (r < 0)
 		return r;
 	/* What policy adds is not what the limit of fields is for. */
-	r = mail_header_index(
-	    pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &txn->header);
+	r = mail_header_index(mail_bytes_front(bytes), SIZE_MAX, &txn->arena, &txn->header);
 	if (r < 0) {
 		mail_bytes_release(&bytes);
 		return r;
 	}
 	mail_parts_release(&txn->parts);
+	reading_end(txn);
 	mail_bytes_release(&txn->view);
 	txn->view = bytes;
 	return 0;
@@ -177,22 +187,18 @@ txn_auth_end(struct pn_txn *txn)
 
 /* ---- as an item ------------------------------------------------------------------------------ */
 
-/* Eight bytes a step: this looks at every byte of every message. */
+/* Where it cannot be looked at, more than what it may need is asked for. */
 static bool
-any_eightbit(const char *data, size_t len)
+parts_need_utf8(struct mail_bytes *bytes)
 {
-	const uint64_t high = 0x8080808080808080u;
-	uint64_t seen = 0, word;
-	size_t i = 0;
+	struct mail_bytes *whole;
+	bool need;
 
-	for (; i + 32 <= len && !(seen & high); i += 32)
-		for (size_t k = 0; k < 32; k += 8) {
-			memcpy(&word, data + i + k, 8);
-			seen |= word;
-		}
-	for (; i < len; i++)
-		seen |= (uint64_t)(unsigned char)data[i];
-	return (seen & high) != 0;
+	if (mail_bytes_whole(bytes, &whole) < 0)
+		return true;
+	need = mail_parts_header_is_utf8(mail_bytes_front(whole));
+	mail_bytes_release(&whole);
+	return need;
 }
 
 static void
@@ -249,27 +255,25 @@ static void
 judge_bytes(const struct pn_txn *txn, struct mail_bytes *bytes, size_t header_size,
     struct mail_rendering *ret)
 {
-	bool header = any_eightbit(bytes->data, header_size);
+	bool header = mail_any_eightbit(pn_slice(bytes->data, header_size));
 
-	ret->has_eightbit = header ||
-			    any_eightbit(bytes->data + header_size, bytes->len - header_size);
+	ret->has_eightbit = header || mail_bytes_has_eightbit(bytes, header_size);
 	/*
 	 * Raw eight-bit fields of a client that did not speak SMTPUTF8 go on as they came. What
 	 * addresses need is seen when they are sent, a letter at a time.
 	 */
 	ret->needs_utf8 = txn->facts.smtputf8 && ret->has_eightbit &&
-			  (header || mail_parts_header_is_utf8(pn_slice(bytes->data, bytes->len)));
+			  (header || parts_need_utf8(bytes));
 }
 
 static struct mail_rendering
 rendering_of(struct pn_txn *txn, struct mail_bytes *bytes)
 {
-	struct mail_rendering ret = { .len = bytes->len };
+	struct mail_rendering ret = { .len = mail_bytes_size(bytes) };
 	struct mail_header header;
 
 	/* A rendering is what policy made of a message that kept to the limits. */
-	if (mail_header_index(pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &header) <
-	    0)
+	if (mail_header_index(mail_bytes_front(bytes), SIZE_MAX, &txn->arena, &header) < 0)
 		header.size = bytes->len;
 	judge_bytes(txn, bytes, header.size, &ret);
 	return ret;
@@ -295,16 +299,16 @@ join_renderings(struct pn_txn *txn, struct item *item)
 		item->renderings[i].binary = group == &plans->clear && txn->facts.binary;
 		item->needs_utf8 |= item->renderings[i].needs_utf8;
 		item->has_eightbit |= item->renderings[i].has_eightbit;
-		len += group->bytes->len;
+		len += item->renderings[i].len;
 	}
 	if (plans->rendering_count == 1) {
 		item->bytes = mail_bytes_hold(plans->renderings[0]->bytes);
 		return 0;
 	}
-	r = mail_bytes_new(len, &item->bytes);
+	r = mail_bytes_new_message(len, 0, &item->bytes);
 	for (size_t i = 0; i < plans->rendering_count && r == 0; i++)
-		r = mail_bytes_append(item->bytes, plans->renderings[i]->bytes->data,
-		    plans->renderings[i]->bytes->len, len);
+		r = mail_bytes_append_part(
+		    item->bytes, plans->renderings[i]->bytes, 0, item->renderings[i].len);
 	return r;
 }
 
@@ -351,7 +355,7 @@ copy_bytes(struct pn_txn *txn, struct item *item)
 		item->has_eightbit = only.has_eightbit;
 	}
 	if (r == 0)
-		item->size = item->bytes->len;
+		item->size = mail_bytes_size(item->bytes);
 	return r;
 }
 
@@ -393,8 +397,7 @@ txn_of_item(struct generation *generation, const struct item *item, struct mail_
 	txn->effects = copy_effects(item->effects, item->effect_count, &txn->arena);
 	if (bytes && item->rendering_count <= 1) { /* several renderings are no message */
 		txn->view = mail_bytes_hold(bytes);
-		mail_header_index(
-		    pn_slice(bytes->data, bytes->len), SIZE_MAX, &txn->arena, &txn->header);
+		mail_header_index(mail_bytes_front(bytes), SIZE_MAX, &txn->arena, &txn->header);
 	}
 	return txn;
 }

@@ -13,6 +13,7 @@
 #include <core/mail/message.h>
 #include <core/mail/part.h>
 #include <core/policy/generation.h>
+#include <core/policy/reading.h>
 #include <core/queue/item.h>
 
 /* One verdict of one entry, kept for the trace. */
@@ -42,6 +43,7 @@ struct pn_txn {
 	struct mail_bytes *original; /* held; NULL before the message is in hand */
 	struct mail_bytes *view;     /* held; the original until something is edited */
 	struct mail_header header;   /* of the view */
+	struct reading *reading;     /* of the two, for hooks; own */
 	uint64_t fingerprint;        /* crash.h; 0: not asked for yet */
 	struct mail_parts *parts;    /* held; of the view, once a hook has asked */
 	size_t size;     /* of the message where only the spool has its bytes (view is NULL) */

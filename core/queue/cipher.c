@@ -252,6 +252,18 @@ cipher_end(struct cipher *cipher, char ret_tag[CIPHER_TAG])
 }
 
 int
+cipher_open_begin(struct cipher *cipher, const struct record_header *header, enum cipher_part part)
+{
+	return start_part(cipher, false, header, part) ? 0 : -EIO;
+}
+
+int
+cipher_open_end(struct cipher *cipher, const char tag[CIPHER_TAG])
+{
+	return finish_opening(cipher->ctx, tag) ? 0 : -EBADMSG;
+}
+
+int
 cipher_open_part(struct cipher *cipher, const struct record_header *header, enum cipher_part part,
     struct pn_slice encrypted, char *ret)
 {

@@ -50,6 +50,13 @@ int cipher_add(struct cipher *cipher, struct pn_slice clear, char *ret);
 int cipher_end(struct cipher *cipher, char ret_tag[CIPHER_TAG]);
 
 /*
+ * Opening one in steps: begin, cipher_add() ..., end. -EBADMSG as below: what was returned before
+ * counts for nothing then.
+ */
+int cipher_open_begin(
+    struct cipher *cipher, const struct record_header *header, enum cipher_part part);
+int cipher_open_end(struct cipher *cipher, const char tag[CIPHER_TAG]);
+/*
  * Opens a whole part: `encrypted` with its tag, `ret` has room for it without; both may be the same
  * bytes. -EBADMSG: it is not what was encrypted, and nothing that is in `ret` may be used.
  */

@@ -14,6 +14,8 @@
 
 #define RESERVE_CHECK_MS 1000
 #define MOST_LOOPS       16
+#define LARGE            (1024u * 1024)     /* a body above that makes others wait */
+#define LARGE_AT_ONCE    (4u * 1024 * 1024) /* and so much of them is synced together */
 
 /* ---- inbox ---- */
 
@@ -244,8 +246,29 @@ write_op(struct spool *spool, struct spool_op *op)
 	spool_op_free(op);
 }
 
+/* What the disk needs long for waits until the others have been answered. */
+static bool
+is_large(const struct spool_op *op)
+{
+	return op->request && op->header.body_len > LARGE;
+}
+
+/* Of those that wait: one, or some that are not so large after all. */
 static void
-commit(struct spool *spool, struct spool_ops *ops)
+take_large(struct spool *spool, struct spool_ops *ret)
+{
+	uint64_t bytes = 0;
+
+	while (spool->large.first && bytes < LARGE_AT_ONCE) {
+		struct spool_op *op = spool_ops_take(&spool->large);
+
+		bytes += op->header.body_len;
+		spool_ops_add(ret, op);
+	}
+}
+
+static void
+commit(struct spool *spool, struct spool_ops *ops, bool large)
 {
 	size_t appends = ops->appends;
 	struct spool_op *op;
@@ -254,7 +277,10 @@ commit(struct spool *spool, struct spool_ops *ops)
 	if (appends > 0)
 		check_reserve(spool);
 	while ((op = spool_ops_take(ops)))
-		write_op(spool, op);
+		if (!large && is_large(op))
+			spool_ops_add(&spool->large, op);
+		else
+			write_op(spool, op);
 	/* Errors were answered to those they concern. */
 	if (spool->stamped.appends > 0 || spool->unsynced.appends > 0)
 		(void)tail_sync(spool);
@@ -271,10 +297,15 @@ run(void *arg)
 	struct spool_ops ops;
 	bool more = true; /* recovery may have left something to reclaim */
 
-	while (take(spool, !more, &ops)) {
-		commit(spool, &ops);
+	while (take(spool, !more, &ops) || spool->large.first) {
+		commit(spool, &ops, false);
 		answer(spool);
-		more = reclaim_run(spool);
+		take_large(spool, &ops);
+		if (ops.first) {
+			commit(spool, &ops, true);
+			answer(spool);
+		}
+		more = reclaim_run(spool) || spool->large.first;
 		more = compact_run(spool) || more;
 	}
 	(void)tail_sync(spool);

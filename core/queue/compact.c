@@ -57,12 +57,7 @@ read_record(const struct spool *spool, const struct source *source, const struct
 		r = read_head(spool->io, source->fd, &place, &header, source->cipher, head);
 	if (r < 0)
 		return r;
-	op->owned = g_try_malloc(header.body_len + 1);
-	if (!op->owned)
-		return -ENOMEM;
-	op->body.data = op->owned;
-	return read_body(
-	    spool->io, source->fd, &place, &header, source->cipher, op->owned, &op->body.len);
+	return read_body(spool->io, source->fd, &place, &header, source->cipher, &op->owned);
 }
 
 static int
@@ -77,7 +72,7 @@ make_copy(const struct spool *spool, const struct source *source, const struct l
 		memcpy(op->id, live->id, ITEM_ID_SIZE);
 		record_put_copy(&writer, buf_slice(&head));
 		live_put_states(live, &writer);
-		r = spool_op_finish(op, &writer, op->body);
+		r = spool_op_finish(op, &writer, spool_op_message(op, op->owned));
 	}
 	buf_free(&head);
 	return r;

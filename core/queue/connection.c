@@ -283,6 +283,7 @@ open_one(struct destination *destination)
 	struct courier_parts parts = {
 		.loop = queue->parts.loop,
 		.resolver = queue->parts.resolver,
+		.jobs = queue->parts.jobs,
 		.target = target_of(destination),
 		.limits = &destination->limits.timeouts,
 		.relay_name = queue->settings.relay_name,

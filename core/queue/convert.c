@@ -20,23 +20,39 @@ struct conversion {
 	int r;
 };
 
-/* The letter's part of the item's bytes, as bytes of their own. */
+/* The letter's part of the item's bytes, as bytes of their own, all of them in memory. */
 static int
 take_body(const struct courier_letter *letter, struct mail_bytes **ret)
 {
-	struct pn_slice body = courier_letter_body(letter);
 	int r;
 
-	if (body.len == letter->bytes->len) {
-		*ret = mail_bytes_hold(letter->bytes);
-		return 0;
-	}
-	r = mail_bytes_new(body.len, ret);
+	if (letter->len == mail_bytes_size(letter->bytes))
+		return mail_bytes_whole(letter->bytes, ret);
+	r = mail_bytes_new(letter->len, ret);
 	if (r < 0)
 		return r;
-	r = mail_bytes_append(*ret, body.data, body.len, body.len);
+	r = mail_bytes_append_part(*ret, letter->bytes, letter->offset, letter->len);
 	if (r < 0)
 		mail_bytes_release(ret);
+	return r;
+}
+
+/* What is large does not stay in memory until it is sent. */
+static int
+let_overflow(struct mail_bytes **bytes)
+{
+	struct mail_bytes *from = *bytes;
+	int r;
+
+	if (from->len <= MAIL_IN_MEMORY)
+		return 0;
+	*bytes = NULL;
+	r = mail_bytes_new_message(from->len, MAIL_BYTES_STAYS, bytes);
+	if (r == 0)
+		r = mail_bytes_append_part(*bytes, from, 0, from->len);
+	if (r < 0)
+		mail_bytes_release(bytes);
+	mail_bytes_release(&from);
 	return r;
 }
 
@@ -51,6 +67,8 @@ work(struct job *job)
 		return;
 	conversion->r = mail_convert_7bit(body, &conversion->converted, &conversion->err);
 	mail_bytes_release(&body);
+	if (conversion->r == 0)
+		conversion->r = let_overflow(&conversion->converted);
 }
 
 static void
@@ -60,7 +78,7 @@ go_on(struct delivery *delivery, struct mail_bytes *converted)
 
 	delivery->converted = converted;
 	letter->offset = 0;
-	letter->len = converted->len;
+	letter->len = mail_bytes_size(converted);
 	letter->has_eightbit = letter->binary = false;
 	log_event(PN_LOG_INFO, "converted", "id", item_log_id(delivery->owner->item), "route",
 	    destination_name(delivery->destination), NULL);

@@ -206,21 +206,40 @@ is_unprotected(const struct item *item, uint32_t index)
 				   item->envelope.recipients[index].want.wanted > 0);
 }
 
+/* Of what has overflowed the front, which is more than is quoted of a large message. */
+static struct pn_slice
+original(const struct item *item, size_t offset, size_t len, struct arena *arena)
+{
+	const struct mail_bytes *bytes = item->bytes;
+	char *front;
+
+	if (offset + len <= bytes->len)
+		return pn_slice(bytes->data + offset, len);
+	if (offset < bytes->len)
+		return pn_slice(bytes->data + offset, bytes->len - offset);
+	len = MIN(len, QUOTE_MOST + 1);
+	front = arena_alloc(arena, len);
+	return mail_bytes_read(bytes, offset, front, len) < 0 ? pn_slice(NULL, 0)
+							      : pn_slice(front, len);
+}
+
 /*
  * What the recipients of this report were to get, and nobody else's rendering. The way back is not
  * what was demanded for them, so of mail with a demand the header alone is quoted, and nothing of
  * mail that could not be protected at all, or was held before that was tried.
  */
 static void
-quote(const struct item *item, uint32_t index, struct dsn_report *ret)
+quote(const struct item *item, uint32_t index, struct item *report, struct dsn_report *ret)
 {
 	const struct mail_plan *plan = &item->recipients[index].plan;
 	struct mail_rendering rendering = item_rendering(item, index);
 
 	/* Without it where the spool's copy is damaged. */
 	if (item->bytes && !plan->unserved && !is_unprotected(item, index))
-		ret->original = pn_slice(item->bytes->data + rendering.offset, rendering.len);
-	ret->quote_most = mail_demand_is_any(&plan->demand) ? 0 : QUOTE_MOST;
+		ret->original = original(item, rendering.offset, rendering.len, &report->arena);
+	ret->quote_most = mail_demand_is_any(&plan->demand) || ret->original.len < rendering.len
+			      ? 0
+			      : QUOTE_MOST;
 }
 
 static int
@@ -241,20 +260,11 @@ write_report(const struct queued *queued, struct item *report)
 	};
 	int r;
 
-	quote(item, g_array_index(told, struct told, 0).index, &facts);
+	quote(item, g_array_index(told, struct told, 0).index, report, &facts);
 	fill_recipients(queued, recipients);
 	r = dsn_write(&facts, &report->bytes, &report->needs_utf8);
 	g_free(recipients);
 	return r;
-}
-
-static bool
-has_eightbit(const struct mail_bytes *bytes)
-{
-	for (size_t i = 0; i < bytes->len; i++)
-		if (bytes->data[i] & 0x80)
-			return true;
-	return false;
 }
 
 static void
@@ -306,8 +316,8 @@ seal(struct queued *queued, struct item *report)
 {
 	const struct queue_parts *parts = &queued->queue->parts;
 
-	report->size = report->bytes->len;
-	report->has_eightbit = has_eightbit(report->bytes);
+	report->size = mail_bytes_size(report->bytes);
+	report->has_eightbit = mail_bytes_has_eightbit(report->bytes, 0);
 	if (!parts->seal) {
 		give(queued, report);
 		return;

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Only what never changes: the rest is the committer's. */
 static bool
@@ -71,20 +72,77 @@ read_head(const struct segment_io *io, int fd, const struct spool_place *place,
 	return r;
 }
 
+/* Body bytes on their way out of a record. */
+struct body {
+	const struct segment_io *io;
+	int fd;
+	uint64_t at, end; /* in the file; without the tag */
+	uint32_t crc;
+	struct cipher *cipher;
+	char *window;
+};
+
+static int
+read_window(struct body *body, struct mail_bytes *to)
+{
+	size_t len = MIN(body->end - body->at, MAIL_WINDOW);
+	int r = segment_io_read_all(body->io, body->fd, body->window, len, body->at);
+
+	if (r < 0)
+		return r;
+	body->crc = text_crc32(body->crc, body->window, len);
+	body->at += len;
+	if (body->cipher)
+		r = cipher_add(body->cipher, pn_slice(body->window, len), body->window);
+	return r < 0 ? r : mail_bytes_append(to, body->window, len, SIZE_MAX);
+}
+
+/* Behind the last byte. */
+static int
+check_body(struct body *body, const struct record_header *header)
+{
+	char tag[CIPHER_TAG];
+	int r = 0;
+
+	if (body->cipher) {
+		r = segment_io_read_all(body->io, body->fd, tag, sizeof(tag), body->end);
+		if (r == 0)
+			body->crc = text_crc32(body->crc, tag, sizeof(tag));
+	}
+	if (r == 0 && body->crc != header->body_crc)
+		r = -EBADMSG;
+	return r == 0 && body->cipher ? cipher_open_end(body->cipher, tag) : r;
+}
+
 int
 read_body(const struct segment_io *io, int fd, const struct spool_place *place,
-    const struct record_header *header, struct cipher *cipher, char *ret, size_t *ret_len)
+    const struct record_header *header, struct cipher *cipher, struct mail_bytes **ret)
 {
-	size_t len = header->body_len;
-	int r = segment_io_read_all(
-	    io, fd, ret, len, place->offset + header->header_len + header->head_len);
+	uint64_t at = place->offset + header->header_len + header->head_len;
+	struct body body = { .io = io, .fd = fd, .at = at, .end = at + header->body_len };
+	struct mail_bytes *bytes = NULL;
+	int r = 0;
 
-	if (r == 0 && text_crc32(0, ret, len) != header->body_crc)
-		r = -EBADMSG;
-	if (r == 0 && cipher && len > 0)
-		r = cipher_open_part(cipher, header, CIPHER_BODY, pn_slice(ret, len), ret);
+	if (cipher && header->body_len > 0) {
+		body.cipher = cipher;
+		body.end -= CIPHER_TAG;
+		r = header->body_len < CIPHER_TAG ? -EBADMSG
+						  : cipher_open_begin(cipher, header, CIPHER_BODY);
+	}
 	if (r == 0)
-		*ret_len = cipher && len > 0 ? len - CIPHER_TAG : len;
+		r = mail_bytes_new_message(body.end - body.at, MAIL_BYTES_STAYS, &bytes);
+	body.window = r == 0 ? malloc(MIN(body.end - body.at + 1, MAIL_WINDOW)) : NULL;
+	if (r == 0 && !body.window)
+		r = -ENOMEM;
+	while (r == 0 && body.at < body.end)
+		r = read_window(&body, bytes);
+	if (r == 0)
+		r = check_body(&body, header);
+	free(body.window);
+	if (r < 0)
+		mail_bytes_release(&bytes);
+	else
+		*ret = bytes;
 	return r;
 }
 
@@ -93,19 +151,9 @@ read_bytes(const struct segment_io *io, int fd, const struct spool_place *place,
     struct cipher *cipher, struct mail_bytes **ret)
 {
 	struct record_header header;
-	struct mail_bytes *body = NULL;
 	int r = read_header(io, fd, place, epoch, &header);
 
-	if (r == 0)
-		r = mail_bytes_new(header.body_len, &body);
-	if (r == 0)
-		r = read_body(io, fd, place, &header, cipher, body->data, &body->len);
-	if (r < 0) {
-		mail_bytes_release(&body);
-		return r;
-	}
-	*ret = body;
-	return 0;
+	return r < 0 ? r : read_body(io, fd, place, &header, cipher, ret);
 }
 
 /* -EBADMSG with the file still open in *ret_fd. */

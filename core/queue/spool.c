@@ -69,8 +69,8 @@ spool_op_finish(struct spool_op *op, const struct field_writer *writer, struct p
 		return -E2BIG;
 	header->head_len = (uint32_t)(op->encoded.len - RECORD_HEADER);
 	header->head_crc = text_crc32(0, op->encoded.data + RECORD_HEADER, header->head_len);
-	header->body_len = body.len;
-	header->body_crc = op->unsummed ? 0 : text_crc32(0, body.data, body.len);
+	header->body_len = op->large ? mail_bytes_size(op->large) : body.len;
+	header->body_crc = op->unsummed || op->large ? 0 : text_crc32(0, body.data, body.len);
 	op->body = body;
 	op->length = record_length(header);
 	if (body.len > 0)
@@ -88,7 +88,7 @@ void
 spool_op_free(struct spool_op *op)
 {
 	buf_free(&op->encoded);
-	g_free(op->owned);
+	mail_bytes_release(&op->owned);
 	g_free(op);
 }
 
@@ -266,13 +266,12 @@ spool_append(struct spool *spool, struct spool_request *request)
 	const struct item *item = request->item;
 	struct spool_op *op = spool_op_new(RECORD_MESSAGE);
 	struct field_writer writer = { &op->encoded, 0 };
-	struct pn_slice body = pn_slice(item->bytes->data, item->bytes->len);
 
 	op->request = request;
 	op->unsummed = atomic_load(&spool->keys_turn) > 0;
 	memcpy(op->id, item->id, ITEM_ID_SIZE);
 	record_put_item(&writer, item);
-	if (spool_op_finish(op, &writer, body) < 0)
+	if (spool_op_finish(op, &writer, spool_op_message(op, item->bytes)) < 0)
 		op->length = 0;
 	committer_give(spool, op);
 }

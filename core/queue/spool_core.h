@@ -26,15 +26,16 @@
 /* Something to be written. Made by whoever asks, freed by the committer. */
 struct spool_op {
 	struct spool_op *next;
-	struct spool_request *request; /* of an append, NULL otherwise */
-	struct buf encoded;            /* room for the header, then the head */
-	struct pn_slice body;          /* the item's, or `owned`; not copied */
-	char *owned;                   /* freed with it */
-	struct record_header header;   /* all but epoch and sequence; in clear */
-	bool unsummed;                 /* the body's CRC is left to who writes it */
-	uint64_t offset, length;       /* in the segment */
-	uint64_t about;                /* see struct segment */
-	char id[ITEM_ID_SIZE];         /* of an append, copy, mark or finish */
+	struct spool_request *request;  /* of an append, NULL otherwise */
+	struct buf encoded;             /* room for the header, then the head */
+	struct pn_slice body;           /* the item's, or of `owned`; not copied */
+	const struct mail_bytes *large; /* instead of it: read window by window */
+	struct mail_bytes *owned;       /* held */
+	struct record_header header;    /* all but epoch and sequence; in clear */
+	bool unsummed;                  /* the body's CRC is left to who writes it */
+	uint64_t offset, length;        /* in the segment */
+	uint64_t about;                 /* see struct segment */
+	char id[ITEM_ID_SIZE];          /* of an append, copy, mark or finish */
 	/* No record: this is to be done on the committer's thread. */
 	void (*run)(struct spool *spool, void *arg);
 	void *run_arg;
@@ -119,6 +120,7 @@ struct spool {
 	struct iovec parts[SPOOL_PARTS];
 	int part_count;
 	uint64_t parts_at;
+	struct spool_ops large;    /* not written yet: small ones go first */
 	struct spool_ops stamped;  /* in `parts` */
 	struct spool_ops unsynced; /* appends written but not synced */
 	struct spool_request *answers, *last_answer;
@@ -148,8 +150,15 @@ spool_op_has_message(const struct spool_op *op)
 
 /* An op with room for its header; the head is to be put into its `encoded`. */
 struct spool_op *spool_op_new(uint8_t type);
-/* Checks the writer, adds body, lengths and CRCs (not the body's if `unsummed`). */
+/* Checks the writer, adds body, lengths and CRCs (not the body's if `unsummed` or `large`). */
 int spool_op_finish(struct spool_op *op, const struct field_writer *writer, struct pn_slice body);
+/* The body of a message for it. */
+static inline struct pn_slice
+spool_op_message(struct spool_op *op, const struct mail_bytes *bytes)
+{
+	op->large = bytes->rest ? bytes : NULL;
+	return mail_bytes_front(bytes);
+}
 void spool_op_free(struct spool_op *op);
 
 /* With settings, and nothing else. */
@@ -209,9 +218,9 @@ int read_header(const struct segment_io *io, int fd, const struct spool_place *p
 /* Appends it. */
 int read_head(const struct segment_io *io, int fd, const struct spool_place *place,
     const struct record_header *header, struct cipher *cipher, struct buf *ret);
-/* Room for as many bytes as the header says; in clear they may be fewer: *ret_len. */
+/* New bytes; what is large overflows, and is never in memory as a whole. Also -ENOMEM. */
 int read_body(const struct segment_io *io, int fd, const struct spool_place *place,
-    const struct record_header *header, struct cipher *cipher, char *ret, size_t *ret_len);
+    const struct record_header *header, struct cipher *cipher, struct mail_bytes **ret);
 
 /* recovery_keys.c: locks what cannot be read; see `locked` of a segment. -ENOMEM. */
 int recovery_lock(struct spool *spool, const struct spool_recovery *calls);

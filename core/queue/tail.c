@@ -191,7 +191,18 @@ int
 tail_add_clear(struct spool *spool, struct spool_op *op)
 {
 	static const char zeroes[RECORD_ALIGN];
+	int r;
 
+	if (op->large) {
+		tail_window_reserve(spool, TAIL_WINDOW);
+		r = tail_window_write(spool, op, &op->header);
+		if (r < 0)
+			return r;
+		record_header_write(&op->header, op->encoded.data);
+		tail_index_add(spool, op->encoded.data, op);
+		add_part(spool, op->encoded.data, op->encoded.len);
+		return 1;
+	}
 	if (op->unsummed)
 		op->header.body_crc = text_crc32(0, op->body.data, op->body.len);
 	record_header_write(&op->header, op->encoded.data);
@@ -215,6 +226,8 @@ tail_stamp(struct spool *spool, struct spool_op *op)
 	if (spool->part_count == 0)
 		spool->parts_at = tail->end;
 	r = spool->tail_cipher ? tail_cipher_record(spool, op) : tail_add_clear(spool, op);
+	if (r == -EBADMSG) /* nothing stands in the log of what could not be read */
+		return -EIO;
 	if (r < 0) {
 		abandon(spool, r);
 		return r;
@@ -274,6 +287,7 @@ tail_write(struct spool *spool, struct spool_op *op)
 		if (r < 0)
 			return r;
 		if (spool->part_count + 3 <= SPOOL_PARTS &&
+		    (!op->large || spool->part_count == 0) &&
 		    (!spool->tail_cipher || tail_cipher_room(spool, tail_stored_length(op, true))))
 			break;
 		/* If this fails the tail is gone, and the loop ends at MOST_FAILURES. */

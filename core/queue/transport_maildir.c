@@ -164,11 +164,31 @@ write_all(int fd, struct iovec *parts, int count)
 	return 0;
 }
 
+/* What has overflowed, window by window. */
+static int
+write_body(int fd, const struct courier_letter *letter)
+{
+	char *window = malloc(MAIL_WINDOW);
+	size_t len;
+	int r = window ? 0 : -ENOMEM;
+
+	for (size_t done = 0; r == 0 && done < letter->len; done += len) {
+		struct iovec part = { window, len = MIN(letter->len - done, MAIL_WINDOW) };
+
+		r = mail_bytes_read(letter->bytes, letter->offset + done, window, len);
+		if (r == 0)
+			r = write_all(fd, &part, 1);
+	}
+	free(window);
+	return r;
+}
+
 /* Return-Path (RFC 5321 section 4.4) and who it is for, then the message as it is. */
 static int
 write_file(const char *path, const struct courier_letter *letter, const char *recipient)
 {
 	char head[2 * MAIL_ADDRESS_SIZE + 64];
+	bool large = letter->bytes->rest != NULL;
 	struct iovec parts[2];
 	int fd, r;
 
@@ -178,8 +198,11 @@ write_file(const char *path, const struct courier_letter *letter, const char *re
 	snprintf(head, sizeof(head), "Return-Path: <%s>\r\nDelivered-To: %s\r\n",
 	    letter->sender ? letter->sender : letter->envelope->sender, recipient);
 	parts[0] = (struct iovec){ head, strlen(head) };
-	parts[1] = (struct iovec){ letter->bytes->data + letter->offset, letter->len };
+	parts[1] = (struct iovec){ large ? NULL : letter->bytes->data + letter->offset,
+		large ? 0 : letter->len };
 	r = write_all(fd, parts, 2);
+	if (r == 0 && large)
+		r = write_body(fd, letter);
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (close(fd) < 0 && r == 0)

@@ -463,6 +463,7 @@ courier_free(struct courier **courier_at)
 	if (!courier)
 		return;
 	*courier_at = NULL;
+	courier_body_end(courier);
 	stream_close(&courier->stream);
 	loop_timer_cancel(courier->parts.loop, &courier->step);
 	reply_parser_free(&courier->parser);

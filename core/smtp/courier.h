@@ -13,6 +13,7 @@
 #include <core/mail/envelope.h>
 #include <core/mail/message.h>
 #include <core/mail/plan.h>
+#include <core/net/jobs.h>
 #include <core/net/resolve.h>
 #include <core/net/tls.h>
 
@@ -84,7 +85,7 @@ struct courier_letter {
 	bool dsn_passed; /* the next hop took over the duty of RFC 3461 */
 };
 
-/* What of the bytes is sent. */
+/* What of the bytes is sent, where all of it is in memory. */
 static inline struct pn_slice
 courier_letter_body(const struct courier_letter *letter)
 {
@@ -122,6 +123,7 @@ extern const struct courier_limits courier_limits_standard;
 struct courier_parts {
 	struct loop *loop;
 	struct resolver *resolver;
+	struct jobs *jobs; /* reads what has overflowed of letters */
 	const struct courier_target *target;
 	const struct courier_limits *limits;
 	const char *relay_name; /* said in EHLO; copied */

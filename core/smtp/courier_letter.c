@@ -11,10 +11,6 @@
 
 /* The least that every server must take in one transaction: RFC 5321 section 4.5.3.1.8. */
 #define RECIPIENTS_MOST 100u
-/* A body that goes out before we know whether any recipient is wanted: this much may be wasted. */
-#define EARLY_MOST (256u * 1024)
-/* Ranges of a stuffed body that are queued at a time. */
-#define RANGES_MOST 64u
 
 static enum courier_outcome
 outcome_of(const struct reply *reply)
@@ -83,86 +79,13 @@ courier_hand_back(struct courier *courier)
 {
 	struct courier_letter *letter = courier->letter;
 
+	courier_body_end(courier);
 	courier->letter = NULL;
 	letter->remote = arena_text(letter->arena, courier->remote);
 	letter->tls = courier->tls;
 	letter->relayed = !courier->parts.target->lmtp;
 	letter->dsn_passed = (courier->offers & COURIER_OFFERS_DSN) != 0;
 	courier->parts.events->finished(courier, letter);
-}
-
-/* ---- body -------------------------------------------------------------------------------------
- */
-
-static void
-release_bytes(void *arg)
-{
-	struct mail_bytes *bytes = arg;
-
-	mail_bytes_release(&bytes);
-}
-
-/* By reference; the last range of a go holds the bytes. */
-static int
-write_range(struct courier *courier, struct pn_slice range, bool holds)
-{
-	struct mail_bytes *bytes = courier->letter->bytes;
-
-	courier->spoke = true;
-	if (!holds)
-		return stream_write_ref(&courier->stream, range, NULL, NULL);
-	return stream_write_ref(&courier->stream, range, release_bytes, mail_bytes_hold(bytes));
-}
-
-static int
-write_ranges(struct courier *courier)
-{
-	struct pn_slice range;
-	int r = 0;
-
-	for (unsigned i = 1; i <= RANGES_MOST && r == 0; i++) {
-		if (!dot_writer_next(&courier->writer, &range))
-			break;
-		r = write_range(courier, range, courier->writer.done || i == RANGES_MOST);
-	}
-	return r;
-}
-
-static void
-expect_final(struct courier *courier)
-{
-	const struct courier_limits *limits = courier->parts.limits;
-
-	courier_expect(courier, COURIER_FINAL,
-	    stream_unsent(&courier->stream) > 0 ? limits->block : limits->final);
-}
-
-void
-courier_body_go_on(struct courier *courier)
-{
-	if (courier->state != COURIER_FINAL || courier->writing)
-		return;
-	courier->writing = true;
-	while (!courier->writer.done && courier->state == COURIER_FINAL &&
-	       stream_unsent(&courier->stream) == 0) {
-		if (write_ranges(courier) < 0)
-			courier_break(courier, "451 4.3.0", "out of memory");
-		courier_flush(courier);
-	}
-	courier->writing = false;
-	if (courier->state == COURIER_FINAL)
-		expect_final(courier);
-}
-
-static void
-say_bdat(struct courier *courier)
-{
-	struct pn_slice body = courier_letter_body(courier->letter);
-
-	courier_say(courier, "BDAT %zu LAST\r\n", body.len);
-	if (courier->letter && body.len > 0 && write_range(courier, body, true) < 0)
-		courier_break(courier, "451 4.3.0", "out of memory");
-	courier->body_written = true;
 }
 
 /* ---- transactions -----------------------------------------------------------------------------
@@ -242,8 +165,8 @@ say_rest_ahead(struct courier *courier)
 		return;
 	if (!courier->chunked)
 		courier_say(courier, "DATA\r\n");
-	else if (letter->len <= EARLY_MOST && !is_lmtp(courier))
-		say_bdat(courier);
+	else if (courier_body_may_be_early(courier) && !is_lmtp(courier))
+		courier_body_chunk(courier);
 }
 
 static void
@@ -331,16 +254,17 @@ static void
 after_rcpt(struct courier *courier)
 {
 	if (courier->body_written) {
-		expect_final(courier);
+		courier_expect_final(courier);
 	} else if (is_pipelined(courier) && !courier->chunked) {
 		courier_expect(courier, COURIER_DATA, courier->parts.limits->data);
 	} else if (courier->accepted == 0) {
 		end_transaction(courier, false);
 	} else if (courier->chunked) {
-		say_bdat(courier);
+		courier_body_chunk(courier);
 		courier_flush(courier);
 		if (courier->letter)
-			expect_final(courier);
+			courier_expect_final(courier);
+		courier_body_go_on(courier);
 	} else {
 		courier_say(courier, "DATA\r\n");
 		courier_expect(courier, COURIER_DATA, courier->parts.limits->data);
@@ -404,9 +328,7 @@ courier_on_data(struct courier *courier, const struct reply *reply)
 	struct courier_letter *letter = courier->letter;
 
 	if (reply->code == 354 && courier->accepted > 0) {
-		dot_writer_begin(&courier->writer, courier_letter_body(letter));
-		courier->state = COURIER_FINAL;
-		courier_body_go_on(courier);
+		courier_body_begin(courier);
 	} else if (reply->code == 354 && is_lmtp(courier)) {
 		break_on_garbage(courier, reply, "DATA for nobody"); /* RFC 2033 section 4.2 */
 	} else if (reply->code == 354) {
@@ -414,7 +336,7 @@ courier_on_data(struct courier *courier, const struct reply *reply)
 		courier_say(courier, ".\r\n");
 		courier_flush(courier);
 		courier->writer.done = true;
-		expect_final(courier);
+		courier_expect_final(courier);
 	} else if (reply->code / 100 == 4 || reply->code / 100 == 5) {
 		settle_stage(
 		    letter, COURIER_ACCEPTED, outcome_of(reply), keep_reply(letter, reply));
@@ -463,7 +385,7 @@ courier_on_final(struct courier *courier, const struct reply *reply)
 		if (early)
 			courier_break(courier, "451 4.4.2", "answered before the message was sent");
 		else
-			expect_final(courier);
+			courier_expect_final(courier);
 		return;
 	}
 	settle_stage(letter, COURIER_ACCEPTED, outcome_of(reply), keep_reply(letter, reply));

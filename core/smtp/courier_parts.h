@@ -7,6 +7,7 @@
  *	courier_greet.c     greeting, EHLO, STARTTLS, AUTH, up to `ready`
  *	courier_envelope.c  MAIL and RCPT lines with their parameters
  *	courier_letter.c    transactions: MAIL to the final reply, results
+ *	courier_body.c      the bytes of a letter
  */
 #ifndef CORE_SMTP_COURIER_PARTS_H
 #define CORE_SMTP_COURIER_PARTS_H
@@ -101,8 +102,11 @@ struct courier {
 	bool body_written;      /* BDAT and the body went together with MAIL and RCPT */
 	const char *mail_reply; /* MAIL was refused with it, and so is everyone */
 	enum courier_outcome mail_outcome;
-	struct dot_writer writer; /* the rest of the body, where it does not fit into one go */
-	bool writing;             /* body_go_on() is on the stack */
+	struct dot_writer writer;      /* the rest of the body, where it does not fit into one go */
+	bool writing;                  /* body_go_on() is on the stack */
+	struct courier_window *window; /* being read; NULL: none */
+	struct mail_bytes *part;       /* the last one; NULL: the letter's bytes are in memory */
+	size_t loaded;                 /* octets of the body up to its end */
 };
 
 /* ---- courier.c ---- */
@@ -172,9 +176,20 @@ void courier_on_mail(struct courier *courier, const struct reply *reply);
 void courier_on_rcpt(struct courier *courier, const struct reply *reply);
 void courier_on_data(struct courier *courier, const struct reply *reply);
 void courier_on_final(struct courier *courier, const struct reply *reply);
-/* What was written has gone: the next part of the body. */
-void courier_body_go_on(struct courier *courier);
 /* Hands the letter, all settled, back to its owner. */
 void courier_hand_back(struct courier *courier);
+
+/* ---- courier_body.c ---- */
+/* 354 was said: the body, stuffed. */
+void courier_body_begin(struct courier *courier);
+/* May BDAT go with the envelope? */
+bool courier_body_may_be_early(const struct courier *courier);
+/* BDAT and the body, or as much of it as is in memory: courier_body_go_on() sends the rest. */
+void courier_body_chunk(struct courier *courier);
+/* What was written has gone: the next part of the body. */
+void courier_body_go_on(struct courier *courier);
+/* The letter is over. */
+void courier_body_end(struct courier *courier);
+void courier_expect_final(struct courier *courier);
 
 #endif

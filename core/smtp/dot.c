@@ -26,17 +26,28 @@ enum state {
 #define FAULT_LINE   0x2u
 #define FAULT_SIZE   0x4u
 #define FAULT_MEMORY 0x8u
+#define FAULT_FULL   0x10u
+#define FAULT_DISK   0x20u
 
 static void
 store(struct dot_scanner *scanner, const char *data, size_t len)
 {
+	int r;
+
 	scanner->size += len;
 	if (scanner->size > scanner->most)
 		scanner->faults |= FAULT_SIZE;
 	if (scanner->faults || !scanner->bytes || len == 0)
 		return;
-	if (mail_bytes_append(scanner->bytes, data, len, scanner->most) < 0)
-		scanner->faults |= FAULT_MEMORY;
+	r = mail_bytes_append(scanner->bytes, data, len, scanner->most);
+	if (r < 0)
+		dot_scanner_fail(scanner, r);
+}
+
+void
+dot_scanner_fail(struct dot_scanner *scanner, int r)
+{
+	scanner->faults |= r == -ENOMEM ? FAULT_MEMORY : r == -ENOSPC ? FAULT_FULL : FAULT_DISK;
 }
 
 static void
@@ -200,7 +211,11 @@ dot_scanner_fault(const struct dot_scanner *scanner)
 		return -EMSGSIZE;
 	if (scanner->faults & FAULT_SIZE)
 		return -E2BIG;
-	return scanner->faults & FAULT_MEMORY ? -ENOMEM : 0;
+	if (scanner->faults & FAULT_MEMORY)
+		return -ENOMEM;
+	if (scanner->faults & FAULT_FULL)
+		return -ENOSPC;
+	return scanner->faults & FAULT_DISK ? -EIO : 0;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------
@@ -213,6 +228,32 @@ dot_writer_begin(struct dot_writer *writer, struct pn_slice message)
 		.rest = message,
 		.ended_line = message.len == 0 || message.data[message.len - 1] == '\n',
 	};
+}
+
+void
+dot_writer_begin_windows(struct dot_writer *writer, bool plain)
+{
+	*writer = (struct dot_writer){ .ended_line = true, .more = true, .plain = plain };
+}
+
+void
+dot_writer_add(struct dot_writer *writer, struct pn_slice window, bool last)
+{
+	writer->rest = window;
+	writer->more = !last;
+	writer->again = false;
+	writer->begun = !writer->ended_line;
+	if (window.len > 0)
+		writer->ended_line = window.data[window.len - 1] == '\n';
+}
+
+static bool
+next_plain(struct dot_writer *writer, struct pn_slice *ret)
+{
+	*ret = writer->rest;
+	writer->rest = pn_slice(NULL, 0);
+	writer->done = !writer->more;
+	return true;
 }
 
 /*
@@ -238,8 +279,10 @@ dot_writer_next(struct dot_writer *writer, struct pn_slice *ret)
 {
 	size_t len, keep;
 
-	if (writer->done)
+	if (writer->done || dot_writer_wants_more(writer))
 		return false;
+	if (writer->plain)
+		return next_plain(writer, ret);
 	if (writer->rest.len == 0) {
 		*ret = pn_slice_of(writer->ended_line ? ".\r\n" : "\r\n.\r\n");
 		writer->done = true;

@@ -33,9 +33,12 @@ bool dot_scanner_feed(struct dot_scanner *scanner, struct pn_slice in, size_t *r
 void dot_scanner_end(struct dot_scanner *scanner);
 /*
  * What was wrong so far; 0: nothing. -EBADMSG: a bare CR or LF. -EMSGSIZE: a line too long. -E2BIG:
- * past `most`. -ENOMEM: memory budget. The first of these that applies; nothing is stored after it.
+ * past `most`. -ENOMEM: memory budget. -ENOSPC, -EIO: what overflows could not be written. The
+ * first of these that applies; nothing is stored after it.
  */
 int dot_scanner_fault(const struct dot_scanner *scanner);
+/* Storing has failed with this. */
+void dot_scanner_fail(struct dot_scanner *scanner, int r);
 
 /* ---- writing ----------------------------------------------------------------------------------
  */
@@ -43,13 +46,28 @@ int dot_scanner_fault(const struct dot_scanner *scanner);
 struct dot_writer {
 	struct pn_slice rest;
 	bool begun, again, ended_line, done; /* dot.c's own */
+	bool more, plain;
 };
 
 /* The message has CRLF line ends; it lives until the last range is sent. */
 void dot_writer_begin(struct dot_writer *writer, struct pn_slice message);
 /*
+ * The same for one that comes in windows: the first is to be added before anything else. `plain`:
+ * nothing is stuffed and no end of data is written.
+ */
+void dot_writer_begin_windows(struct dot_writer *writer, bool plain);
+/* The one before has been written. */
+void dot_writer_add(struct dot_writer *writer, struct pn_slice window, bool last);
+/* There is nothing to write before the next window has been added. */
+static inline bool
+dot_writer_wants_more(const struct dot_writer *writer)
+{
+	return writer->more && writer->rest.len == 0;
+}
+/*
  * The next range; all of them, the last is the end of data, make the stuffed message. False when
- * there are no more. A message without a line that begins with a dot is one range and the end.
+ * there are no more, or none in this window. A message without a line that begins with a dot is one
+ * range and the end.
  */
 bool dot_writer_next(struct dot_writer *writer, struct pn_slice *ret);
 

@@ -26,7 +26,7 @@ begin_bytes(struct session *session, bool stuffed, uint64_t hint)
 	if (hint > FIRST_LEAST)
 		first = hint < FIRST_MOST ? (size_t)hint + ADDED_ROOM : FIRST_MOST;
 	mail_bytes_release(&session->scanner.bytes);
-	r = mail_bytes_new(first, &session->scanner.bytes);
+	r = mail_bytes_new_message(first, MAIL_BYTES_LAZY, &session->scanner.bytes);
 	session->scanner.most = (size_t)limits->message_size;
 	session->scanner.line_most = (size_t)limits->line_length;
 	session->scanner.stuffed = stuffed;
@@ -34,9 +34,19 @@ begin_bytes(struct session *session, bool stuffed, uint64_t hint)
 	dot_scanner_begin(&session->scanner);
 	session->refusal = (struct session_refusal){ 0 };
 	session->unwanted = 0;
+	session->whole = false;
 	if (r < 0) /* read to the end, stored nowhere */
 		session->refusal = (struct session_refusal){ 452, "4.3.1",
 			"Not enough memory, try again later" };
+}
+
+/* What overflows is written elsewhere; `all`: there comes no more. */
+static bool
+has_to_write(const struct session *session, bool all)
+{
+	const struct mail_bytes *bytes = session->scanner.bytes;
+
+	return bytes && mail_bytes_is_due(bytes, all) && dot_scanner_fault(&session->scanner) == 0;
 }
 
 /* What is wrong with the bytes so far. */
@@ -114,15 +124,20 @@ enum session_step
 session_data_input(struct session *session)
 {
 	struct pn_slice in = stream_peek(&session->stream);
-	size_t used;
-	bool ended;
+	size_t used = 0;
 
-	if (in.len == 0)
+	if (has_to_write(session, session->whole))
+		return STEP_WRITE;
+	if (in.len == 0 && !session->whole)
 		return STEP_INPUT;
 	session->active = true;
-	ended = dot_scanner_feed(&session->scanner, in, &used);
-	stream_consume(&session->stream, used);
-	if (!ended) {
+	if (!session->whole) {
+		session->whole = dot_scanner_feed(&session->scanner, in, &used);
+		stream_consume(&session->stream, used);
+		if (has_to_write(session, session->whole))
+			return STEP_WRITE;
+	}
+	if (!session->whole) {
 		if (dot_scanner_fault(&session->scanner) == 0)
 			return STEP_GO;
 		mail_bytes_release(&session->scanner.bytes);
@@ -209,6 +224,8 @@ session_chunk_input(struct session *session)
 	struct pn_slice in;
 	size_t used;
 
+	if (has_to_write(session, session->chunk_left == 0 && session->chunk_last))
+		return STEP_WRITE;
 	if (session->chunk_left == 0)
 		return chunk_complete(session);
 	in = stream_peek(&session->stream);

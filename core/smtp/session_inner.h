@@ -33,6 +33,7 @@ enum session_step {
 	STEP_FLUSH,  /* many replies: send them first */
 	STEP_TLS,    /* begin the handshake */
 	STEP_ACCEPT, /* `item` is for the queue */
+	STEP_WRITE,  /* much of the message waits to leave memory */
 	STEP_CLOSE,  /* say no more */
 	STEP_GONE,   /* the session was taken away while a hook ran: it is not ours */
 };
@@ -77,6 +78,7 @@ struct session {
 	/* the message that is coming in */
 	struct dot_scanner scanner;
 	uint64_t size_hint, chunk_size, chunk_left;
+	struct job write;  /* of STEP_WRITE */
 	uint64_t unwanted; /* bytes read of a message that is refused already */
 	struct session_refusal refusal;
 	struct item *item;
@@ -88,6 +90,7 @@ struct session {
 	bool chunking;     /* the transaction uses BDAT */
 	bool chunk_last;   /* the chunk under way is the last */
 	bool chunk_failed; /* until RSET or MAIL */
+	bool whole;        /* the end of DATA was read */
 	bool skipping;     /* the rest of a line too long */
 	bool closing;      /* nothing more is read */
 	bool proxied;      /* came through a proxy, which sees to TLS */

@@ -19,6 +19,7 @@
 #define FINISH_DRAIN_MS 1000
 
 static void drive(struct session *session);
+static void settle_all(struct session *session, enum session_step step);
 
 static void
 session_free(struct session *session)
@@ -164,6 +165,48 @@ hop(struct session *session)
 	away_go(&place, &away_ops, session, &session->run, session->txn, session->stage);
 }
 
+/* ---- what leaves memory ---- */
+
+static struct session *
+of_job(struct job *job)
+{
+	return (struct session *)(void *)((char *)job - offsetof(struct session, write));
+}
+
+static void
+write_work(struct job *job)
+{
+	struct session *session = of_job(job);
+	int r = mail_bytes_settle(session->scanner.bytes);
+
+	if (r < 0)
+		dot_scanner_fail(&session->scanner, r);
+}
+
+static void
+written(struct job *job)
+{
+	struct session *session = of_job(job);
+
+	session->away = false;
+	settle_all(session, session_step(session, false));
+}
+
+/* No disk holds up the loop. */
+static void
+write_overflow(struct session *session)
+{
+	pause_reading(session);
+	set_deadline(session, 0);
+	session->away = true;
+	session->write = (struct job){
+		.loop = session->server->parts.loop, .work = write_work, .done = written
+	};
+	jobs_submit(session->server->parts.jobs, &session->write);
+}
+
+/* ---- steps ---- */
+
 static void
 begin_tls(struct session *session)
 {
@@ -230,6 +273,9 @@ settle(struct session *session, enum session_step step)
 		return false;
 	case STEP_HOP:
 		hop(session);
+		return false;
+	case STEP_WRITE:
+		write_overflow(session);
 		return false;
 	case STEP_TLS:
 		begin_tls(session);

@@ -132,7 +132,8 @@ mail_fits(struct session *session, const struct command_mail *mail)
 
 	if (mail->has_size && mail->size > (uint64_t)limits->message_size)
 		session_reply(session, 552, "5.3.4", "The message is larger than the limit");
-	else if (mail_bytes_in_use() >= most || mail->size > most - mail_bytes_in_use())
+	else if (mail_bytes_in_use() >= most ||
+		 mail_bytes_need(mail->size) > most - mail_bytes_in_use())
 		session_reply(session, 452, "4.3.1", "Not enough memory, try again later");
 	else
 		return true;

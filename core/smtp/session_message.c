@@ -133,6 +133,8 @@ session_message(struct session *session)
 	struct ruling ruling;
 
 	session->scanner.bytes = NULL;
+	if (bytes->rest)
+		mail_bytes_trim(bytes);
 	intake_message(session->txn, bytes, &ruling);
 	if (ruling.kind != RULING_PASS)
 		return refuse(session, ruling.code, ruling.enhanced, ruling.text, NULL);

@@ -3,9 +3,9 @@
  * faults.c - a preloaded library: a disk that fails, a clock that jumps, for as long as a file
  * stands in the folder that POSTERN_TEST_FAULTS names.
  *
- * sync: fdatasync is EIO; full: a write at an offset, as the spool's are, is ENOSPC; read: so is
- * EIO what is read of a segment of the spool, all of it or from one offset up to another; clock:
- * seconds, as text, that the wall clock is ahead of the true one.
+ * sync: fdatasync is EIO; full: a write at an offset, as the spool's are, is ENOSPC; broken: it is
+ * EIO; read: so is what is read of a segment of the spool, all of it or from one offset up to
+ * another; clock: seconds, as text, that the wall clock is ahead of the true one.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -72,6 +72,10 @@ pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 
 	if (stands("full")) {
 		errno = ENOSPC;
+		return -1;
+	}
+	if (stands("broken")) {
+		errno = EIO;
 		return -1;
 	}
 	return pwritev_next(fd, parts, count, offset);

@@ -727,6 +727,42 @@ START_TEST(stuffing)
 }
 END_TEST
 
+/* All of the message in windows of `size` bytes. */
+static void
+write_windows(struct pn_slice message, size_t size, bool plain, struct buf *out)
+{
+	struct dot_writer writer;
+	struct pn_slice range;
+
+	dot_writer_begin_windows(&writer, plain);
+	ck_assert(dot_writer_wants_more(&writer));
+	ck_assert(!dot_writer_next(&writer, &range));
+	for (size_t at = 0, len; at < message.len; at += len) {
+		len = message.len - at < size ? message.len - at : size;
+		dot_writer_add(&writer, pn_slice(message.data + at, len), at + len == message.len);
+		while (dot_writer_next(&writer, &range))
+			ck_assert_int_eq(buf_add(out, range.data, range.len), 0);
+	}
+	ck_assert(writer.done);
+}
+
+START_TEST(stuffing_in_windows)
+{
+	struct pn_slice message = pn_slice_of(stuff_tests[_i].message);
+
+	for (size_t size = 1; size <= message.len; size++) {
+		struct buf out = BUF_INIT(100), plain = BUF_INIT(100);
+
+		write_windows(message, size, false, &out);
+		ck_assert_str_eq(buf_text(&out), stuff_tests[_i].stuffed);
+		write_windows(message, size, true, &plain);
+		ck_assert_str_eq(buf_text(&plain), stuff_tests[_i].message);
+		buf_free(&out);
+		buf_free(&plain);
+	}
+}
+END_TEST
+
 static TCase *
 data_case(void)
 {
@@ -736,6 +772,7 @@ data_case(void)
 	tcase_add_loop_test(tc, chunks, 0, COUNT(chunk_tests));
 	tcase_add_loop_test(tc, data_limits, 0, COUNT(limit_tests));
 	tcase_add_loop_test(tc, stuffing, 0, COUNT(stuff_tests));
+	tcase_add_loop_test(tc, stuffing_in_windows, 1, COUNT(stuff_tests));
 	return tc;
 }
 
