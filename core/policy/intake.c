@@ -45,6 +45,14 @@ intake_bytes(int fault, struct ruling *ret)
 	}
 }
 
+/* RFC 3030 section 3: octets of any kind are for bodies. */
+static bool
+is_in_lines(struct pn_slice header)
+{
+	return !mail_bare_newline(header) &&
+	       !(header.len > 0 && memchr(header.data, 0, header.len));
+}
+
 void
 intake_message(struct pn_txn *txn, struct mail_bytes *bytes, struct ruling *ret)
 {
@@ -60,6 +68,8 @@ intake_message(struct pn_txn *txn, struct mail_bytes *bytes, struct ruling *ret)
 		refuse(ret, 451, "4.3.0", "Cannot take the message now, try again");
 	else if (txn->header.size > (size_t)limits->header_size)
 		refuse(ret, 552, "5.3.4", "The header is larger than the limit");
+	else if (txn->facts.binary && !is_in_lines(pn_slice(bytes->data, txn->header.body)))
+		refuse(ret, 550, "5.6.0", "The header is not in lines that end in CRLF");
 	/* RFC 5321 section 6.3 */
 	else if (mail_received_count(mail_bytes_front(bytes), &txn->header) >
 		 (size_t)limits->received_fields)

@@ -174,6 +174,11 @@ send_first(struct destination *destination)
 		connections_send(destination, delivery);
 		return;
 	}
+	/* Readers of maildirs take any line end for one. */
+	if (delivery->letter.binary && delivery->letter.may_convert) {
+		conversion_start(delivery);
+		return;
+	}
 	destination->jobs++;
 	queue_begin(destination->queue);
 	maildir_start(destination->queue, destination->routes, destination->route, delivery);

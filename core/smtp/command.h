@@ -60,7 +60,12 @@ void command_parse(struct pn_slice line, struct command *ret);
 /* The name that a client gives itself: printable, without blanks, 255 octets at most. */
 bool command_helo_valid(struct pn_slice name);
 
-enum command_body { COMMAND_BODY_NONE, COMMAND_BODY_7BIT, COMMAND_BODY_8BITMIME };
+enum command_body {
+	COMMAND_BODY_NONE,
+	COMMAND_BODY_7BIT,
+	COMMAND_BODY_8BITMIME,
+	COMMAND_BODY_BINARYMIME
+};
 
 struct command_mail {
 	struct pn_slice path; /* without brackets and source route; empty: the null sender */

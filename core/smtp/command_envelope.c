@@ -141,9 +141,9 @@ mail_body(struct command_mail *mail, struct pn_slice value, struct command_fault
 	else if (text_is(value, "8BITMIME"))
 		mail->body = COMMAND_BODY_8BITMIME;
 	else if (text_is(value, "BINARYMIME"))
-		return command_refuse(fault, 555, "5.5.4", "BODY=BINARYMIME is not offered here");
+		mail->body = COMMAND_BODY_BINARYMIME;
 	else
-		return bad_value(fault, "BODY takes 7BIT or 8BITMIME");
+		return bad_value(fault, "BODY takes 7BIT, 8BITMIME or BINARYMIME");
 	return 0;
 }
 

@@ -185,6 +185,11 @@ dot_scanner_feed(struct dot_scanner *scanner, struct pn_slice in, size_t *ret_us
 {
 	size_t at = 0;
 
+	if (scanner->binary) {
+		store(scanner, in.data, in.len);
+		*ret_used = in.len;
+		return false;
+	}
 	while (at < in.len && scanner->state != END) {
 		if (scanner->state == LINE || scanner->state == LINE_START)
 			at += run_clean(scanner, in.data + at, in.len - at);

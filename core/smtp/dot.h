@@ -17,6 +17,7 @@ struct dot_scanner {
 	size_t line_most;         /* octets of a line without its end */
 	bool stuffed;             /* DATA; false for BDAT: dots mean nothing and nothing ends it */
 	bool normalize;           /* bare CR or LF becomes CRLF instead of a fault */
+	bool binary;              /* BODY=BINARYMIME, by BDAT: octets, not lines */
 	/* dot.c's own */
 	uint8_t state, faults;
 	size_t line_len, size;

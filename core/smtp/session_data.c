@@ -30,6 +30,7 @@ begin_bytes(struct session *session, bool stuffed, uint64_t hint)
 	session->scanner.most = (size_t)limits->message_size;
 	session->scanner.line_most = (size_t)limits->line_length;
 	session->scanner.stuffed = stuffed;
+	session->scanner.binary = session->txn->facts.binary;
 	session->scanner.normalize = session->listener->bare_newlines == CONFIG_BARE_NORMALIZE;
 	dot_scanner_begin(&session->scanner);
 	session->refusal = (struct session_refusal){ 0 };
@@ -107,6 +108,9 @@ session_data(struct session *session, const struct command *command)
 		return session_fault(session, 503, "5.5.1", "Send MAIL first");
 	if (session->chunking || session->chunk_failed)
 		return session_fault(session, 503, "5.5.1", "BDAT was used in this transaction");
+	/* RFC 3030 section 3 */
+	if (session->txn->facts.binary)
+		return session_fault(session, 503, "5.5.1", "BODY=BINARYMIME goes by BDAT alone");
 	if (session->txn->envelope.count == 0)
 		return session_fault(session, 503, "5.5.1", "No valid recipients");
 	begin_bytes(session, true, session->size_hint);

@@ -99,7 +99,8 @@ advertise(struct session *session, struct buf *text)
 	int r;
 
 	r = buf_printf(text,
-	    "%s\nPIPELINING\nSIZE %lld\n8BITMIME\nSMTPUTF8\nCHUNKING\nENHANCEDSTATUSCODES\nDSN",
+	    "%s\nPIPELINING\nSIZE "
+	    "%lld\n8BITMIME\nSMTPUTF8\nCHUNKING\nBINARYMIME\nENHANCEDSTATUSCODES\nDSN",
 	    session_relay_name(session), (long long)session_limits(session)->message_size);
 	if (r == 0 && may_starttls(session))
 		r = buf_add_text(text, "\nSTARTTLS");

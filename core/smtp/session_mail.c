@@ -172,6 +172,7 @@ begin(struct session *session, const struct command_mail *mail, const char *send
 	txn->envelope.auth = auth_parameter(session, mail->auth);
 	txn->facts.smtputf8 = mail->smtputf8;
 	txn->facts.eightbit = mail->body == COMMAND_BODY_8BITMIME;
+	txn->facts.binary = mail->body == COMMAND_BODY_BINARYMIME;
 	session->size_hint = mail->size;
 	session->chunking = session->chunk_failed = false;
 	session->begun = true;

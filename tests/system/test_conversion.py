@@ -9,6 +9,7 @@ import smtplib
 import unittest
 
 from tests.lib import driver
+from tests.lib.talk_tests import Peer
 from tests.system.test_delivery import DeliveryCase
 
 BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\0|[\x80-\xff]")
@@ -177,4 +178,37 @@ class Delivery(DeliveryCase):
         self.assertIn(b"Status: 5.6.3", report)
         self.assertIn(b"a signed part is not ASCII", report)
         self.assertEqual(hop.messages, [])
+        self.wait_empty()
+
+    def submit_binary(self, data, recipient):
+        peer = Peer(self.server.port("plain"))
+        peer.reply()
+        for line in (b"EHLO client.example", b"MAIL FROM:<ada@clinic.example> BODY=BINARYMIME",
+                     b"RCPT TO:<%s>" % recipient.encode(), b"BDAT %d LAST" % len(data)):
+            peer.send(line + b"\r\n" + (data if line.startswith(b"BDAT") else b""))
+            code, text = peer.reply()
+            self.assertEqual(code, "250", text)
+        peer.socket.close()
+
+    def test_binary(self):
+        """To the byte where it may, as seven bits where it may not; a dot on its own line ends nothing."""
+        binary = b"\x89PNG\r\n.\r\n\n.\n\r.\r\0" + bytes(range(256)) + b"\r"
+        mail = message(("image/png", binary), "binary", [mixed])
+        better = self.hop(offers=("8BITMIME", "BINARYMIME"), chunking=True)
+        others = [self.hop(), self.hop(offers=("BINARYMIME",)), self.hop(chunking=True), self.hop(offers=())]
+        self.start(better.route)
+        self.server.routes[0:0] = [{"when": {"recipient_domain": [f"h{i}.example"]}, **hop.route}
+                                   for i, hop in enumerate(others)]
+        self.server.write()
+        self.server.ctl("reload")
+        for i in range(len(others)):
+            self.submit_binary(mail, f"b@h{i}.example")
+        self.submit_binary(mail, "b@better.example")
+        self.submit_binary(mail, "b@clinic.example")
+        ((_, _, whole),) = better.wait(1)
+        self.assertTrue(whole.endswith(mail[mail.index(b"Content-Type"):]))
+        self.assertIn(b"BODY=BINARYMIME", b"".join(line for _, line in better.lines))
+        for got in [hop.wait(1)[0][2] for hop in others] + self.delivered(1):
+            self.assertIsNone(BARE.search(got))
+            self.assertEqual(leaves(got), leaves(mail))
         self.wait_empty()

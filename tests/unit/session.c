@@ -64,6 +64,7 @@ static const struct {
 	{ "the list of EHLO", EMPTY, "plain", LOCAL, 0,
 	    { "S 220", "C EHLO client.example",
 		"S 250 relay.example; PIPELINING; SIZE 4096; 8BITMIME; SMTPUTF8; CHUNKING; "
+		"BINARYMIME; "
 		"ENHANCEDSTATUSCODES; DSN",
 		BYE } },
 	{ "HELO has no list", EMPTY, "plain", LOCAL, 0,
@@ -97,7 +98,7 @@ static const struct {
 		"R RCPT TO:<\xc3\xa9@example.net>\r\n", "S 250 2.1.5", "C DATA", "S 354",
 		"R A: b\r\n\r\nc\r\n.\r\n", "S 250 2.0.0", BYE } },
 	{ "parameters", EMPTY, "plain", LOCAL, 0,
-	    { HELLO, "C MAIL FROM:<a@example.org> BODY=BINARYMIME", "S 555 5.5.4",
+	    { HELLO, "C MAIL FROM:<a@example.org> BODY=BINARYMIMES", "S 501 5.5.4",
 		"C MAIL FROM:<a@example.org> REQUIRETLS", "S 555 5.5.4",
 		"C MAIL FROM:<a@example.org> SIZE=4097", "S 552 5.3.4",
 		"C MAIL FROM:<a@example.org> SIZE=4096 BODY=8BITMIME RET=HDRS ENVID=x AUTH=<>",
@@ -201,6 +202,7 @@ static const struct {
 		"S 503 5.5.1", "C MAIL FROM:<a@example.org>", "S 503 5.5.1 Send EHLO",
 		"C EHLO client.example",
 		"S 250 relay.example; PIPELINING; SIZE 4096; 8BITMIME; SMTPUTF8; CHUNKING; "
+		"BINARYMIME; "
 		"ENHANCEDSTATUSCODES; DSN; AUTH PLAIN LOGIN",
 		"C MAIL FROM:<a@example.org>", "S 530 5.7.0 Authentication required",
 		"C AUTH PLAIN AGFsaWNlAHNlY3JldA==", "S 235", MAIL, RCPT, "C DATA", "S 354",
