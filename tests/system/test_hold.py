@@ -71,6 +71,21 @@ class Hold(RelayCase):
         trace = self.server.ctl("trace", identity, check=False).stdout + self.server.log()
         self.assertIn("moderator", trace)
 
+    def test_held_across_an_upgrade(self):
+        """The process that follows has it from the spool of the one before, and releases it."""
+        self.start()
+        identity = self.send()
+        before = self.server.child("relay")
+        self.server.ctl("upgrade")
+        proc.wait_until(lambda: not os.path.exists(f"/proc/{before}"), 60, "the relay before has left")
+        self.held()
+        self.wait_rows(("b@partner.example", "held"))
+        self.assertEqual(self.rows()[0]["held_by"], "moderator")
+        self.release(identity)
+        (_, _, data), = self.hop.wait(1)
+        self.assertIn(b"X-Seen-By: rest", data)
+        self.wait_rows()
+
     def test_killed_as_it_is_released(self):
         """Wherever the kill comes, it is held, or goes out: all of it, past all of the chain."""
         self.start()

@@ -117,6 +117,42 @@ START_TEST(few_left_do_not_pin_segments)
 }
 END_TEST
 
+/* Held, moved, held still after a start; and released. */
+START_TEST(held_and_moved_is_released)
+{
+	static struct item *items[SEGMENTS][OF_EACH];
+	struct item_hold hold = { "legal asks", "root", 111, 222, ITEM_HOLD_DELETE };
+	uint32_t index = 1;
+
+	fill(items);
+	for (int i = 0; i < SEGMENTS; i++) {
+		items[i][0]->recipients[1].hold = &hold;
+		spool_mark(kit.spool, items[i][0], &index, 1);
+	}
+	finish_most(items);
+	wait_for_moves(SEGMENTS / 2);
+	kit_close(&kit);
+	ck_assert_int_eq(kit_open(&kit, &disk->io, KIT_FOLDER, 0), 0);
+	check_all(items);
+	for (int i = 0; i < SEGMENTS; i++) {
+		struct item *back = kit_find(&kit, items[i][0]->id);
+
+		ck_assert_ptr_nonnull(back->recipients[1].hold);
+		ck_assert_str_eq(back->recipients[1].hold->reason, "legal asks");
+		ck_assert_int_eq(back->recipients[1].hold->until_us, 222);
+		ck_assert_int_eq(back->recipients[1].hold->end, ITEM_HOLD_DELETE);
+		back->recipients[1].hold = NULL;
+		spool_mark(kit.spool, back, &index, 1);
+	}
+	kit_close(&kit);
+	ck_assert_int_eq(kit_open(&kit, &disk->io, KIT_FOLDER, 0), 0);
+	check_all(items);
+	for (int i = 0; i < SEGMENTS; i++)
+		ck_assert_ptr_null(kit_find(&kit, items[i][0]->id)->recipients[1].hold);
+	free_all(items);
+}
+END_TEST
+
 /* What is finished after it was moved stays so, whatever segments were used again meanwhile. */
 START_TEST(moved_and_finished_is_gone)
 {
@@ -237,6 +273,7 @@ suite(void)
 	tcase_set_timeout(tests, 60);
 	tcase_add_checked_fixture(tests, setup, teardown);
 	tcase_add_test(tests, few_left_do_not_pin_segments);
+	tcase_add_test(tests, held_and_moved_is_released);
 	tcase_add_test(tests, moved_and_finished_is_gone);
 	tcase_add_test(tests, reads_race_moves);
 	tcase_add_test(tests, damaged_is_not_moved);
