@@ -166,6 +166,7 @@ fill(struct item *items[], size_t count, size_t size)
 		if (i % 3 == 2)
 			mark(items[i / 2]);
 	}
+	ck_assert_int_eq(kit_sync(&kit), 0); /* nothing is under way */
 }
 
 static void
