@@ -35,7 +35,8 @@ class Unruly(RelayCase):
         self.orders = os.path.join(self.directory, "orders")
         for path in (self.folder, self.orders):
             os.makedirs(path)
-            os.chmod(path, 0o777)
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.orders, 0o777)
         self.order = os.path.join(self.orders, "now")
         self.number = 0
 
