@@ -470,21 +470,52 @@ extract_here(struct reading *reading, const json_t *manifest, const char *name, 
 	return r;
 }
 
+static bool
+is_wanted(const char *name, const char *wanted)
+{
+	size_t len = strlen(wanted);
+
+	return wanted[len - 1] == '/' ? strncmp(name, wanted, len) == 0 : strcmp(name, wanted) == 0;
+}
+
+/* Names below the one that was asked for are the archive's: one step, and no way out of `to`. */
+static int
+extract_below(struct reading *reading, const json_t *manifest, const char *name, const char *wanted,
+    const char *to, struct pn_error *err)
+{
+	const char *base = name + strlen(wanted);
+	char *file;
+	int r;
+
+	if (wanted[strlen(wanted) - 1] != '/')
+		return extract_here(reading, manifest, name, to, err);
+	if (!*base || *base == '.' || strchr(base, '/'))
+		return broken(reading, name, "no name that a backup has", err);
+	file = g_strdup_printf("%s/%s", to, base);
+	r = extract_here(reading, manifest, name, file, err);
+	g_free(file);
+	return r;
+}
+
 int
 archive_extract(const char *path, const json_t *manifest, const char *name, const char *to,
     struct progress *progress, struct pn_error *err)
 {
 	struct reading reading;
-	int r = reading_open(&reading, path, progress, err);
+	int r = reading_open(&reading, path, progress, err), more = 0, count = 0;
 
-	if (r == 0)
-		while ((r = next_member(&reading, err)) == 1 &&
-		       strcmp(archive_entry_pathname(reading.entry), name) != 0)
+	while (r == 0 && (more = next_member(&reading, err)) == 1) {
+		const char *member = archive_entry_pathname(reading.entry);
+
+		if (!is_wanted(member, name))
 			continue;
-	if (r == 1)
-		r = extract_here(&reading, manifest, name, to, err);
-	else if (r == 0)
+		r = extract_below(&reading, manifest, member, name, to, err);
+		count++;
+	}
+	if (r == 0)
+		r = more;
+	if (r == 0 && count == 0)
 		r = broken(&reading, name, "is missing", err);
 	reading_close(&reading);
-	return r;
+	return r < 0 ? r : count;
 }

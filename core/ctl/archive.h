@@ -41,8 +41,9 @@ void archive_close(struct archive_writer **writer);
 int archive_check(
     const char *path, struct progress *progress, json_t **ret_manifest, struct pn_error *err);
 /*
- * Writes a member of a manifest that was checked to a new file, mode 0600 and synced, and checks it
- * again. -EEXIST.
+ * Writes members of a manifest that was checked to new files of mode 0600, synced, and checks them
+ * again: all below `name` if that ends in "/", under their last names in the folder `to`; else the
+ * one of that name, to the file `to`. Their number. -EEXIST.
  */
 int archive_extract(const char *path, const json_t *manifest, const char *name, const char *to,
     struct progress *progress, struct pn_error *err);

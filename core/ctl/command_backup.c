@@ -9,6 +9,7 @@
 #include <core/ctl/archive.h>
 #include <core/ctl/backup.h>
 #include <core/ctl/commands.h>
+#include <core/queue/spool_copy.h>
 #include <core/store/audit.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,13 +21,14 @@
 struct backup {
 	struct ctl *ctl;
 	const char *path;
+	bool spool;
 	struct progress progress;
 	struct archive_writer *writer;
 	char *folder;   /* of the YAML files */
 	char *database; /* of the relay */
 	char *copy;     /* beside `path`, as long as it takes */
 	json_t *named;
-	size_t files;
+	size_t files, segments;
 	int r;
 	struct pn_error *err;
 };
@@ -67,6 +69,30 @@ add_database(struct backup *backup, struct pn_error *err)
 	return r == 0 ? archive_add(
 			    backup->writer, BACKUP_DATABASE, backup->copy, &backup->progress, err)
 		      : r;
+}
+
+/* ---- the spool ------------------------------------------------------------------------------- */
+
+static int
+add_segment(void *arg, uint64_t number, struct pn_error *err)
+{
+	struct backup *backup = arg;
+	char *name = g_strdup_printf(BACKUP_SPOOL "%08zx.seg", ++backup->segments);
+	int r = archive_add(backup->writer, name, backup->copy, &backup->progress, err);
+
+	g_free(name);
+	return r;
+}
+
+static int
+add_spool(struct backup *backup, struct pn_error *err)
+{
+	char *folder = g_strdup_printf(
+	    "%s/spool", generation_core(backup->ctl->generation)->relay.state_directory);
+	int r = spool_copy(folder, backup->copy, add_segment, backup, err);
+
+	g_free(folder);
+	return r;
 }
 
 /* ---- the configuration ----------------------------------------------------------------------- */
@@ -116,7 +142,8 @@ note(const struct backup *backup)
 		.action = "backup",
 		.scope = "relay",
 		.object = backup->path,
-		.after = "database and configuration" };
+		.after = backup->spool ? "database, configuration and spool"
+				       : "database and configuration" };
 	struct pn_error err = { 0 };
 	struct db *db = NULL;
 
@@ -137,6 +164,8 @@ write_backup(struct backup *backup, struct pn_error *err)
 		source_recorded(backup->ctl->recording, take_file, backup);
 		r = backup->r;
 	}
+	if (r == 0 && backup->spool)
+		r = add_spool(backup, err);
 	if (r == 0)
 		r = archive_commit(backup->writer, facts(backup), err);
 	archive_close(&backup->writer);
@@ -155,13 +184,14 @@ tell(const struct backup *backup)
 	json_t *value;
 	size_t i;
 
-	console_add(
-	    console, json_pack("{s:s, s:I, s:i, s:O}", "backup", backup->path, "size",
-			 (json_int_t)(stat(backup->path, &st) == 0 ? st.st_size : 0),
-			 "configuration_files", (int)backup->files, "named", backup->named));
+	console_add(console,
+	    json_pack("{s:s, s:I, s:i, s:i, s:O}", "backup", backup->path, "size",
+		(json_int_t)(stat(backup->path, &st) == 0 ? st.st_size : 0), "configuration_files",
+		(int)backup->files, "segments", (int)backup->segments, "named", backup->named));
 	if (console->json || json_array_size(backup->named) == 0)
 		return;
-	fputs("Not in it, keep copies elsewhere: the spool's mail, and\n", stderr);
+	fprintf(stderr, "Not in it, keep copies elsewhere:%s\n",
+	    backup->spool ? "" : " the mail that waits in the spool, and");
 	json_array_foreach(backup->named, i, value)
 	{
 		path = json_string_value(value);
@@ -170,11 +200,29 @@ tell(const struct backup *backup)
 }
 
 static int
+take_words(struct backup *backup, int argc, char **argv, struct pn_error *err)
+{
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--spool") == 0)
+			backup->spool = true;
+		else if (strncmp(argv[i], "--", 2) != 0 && !backup->path)
+			backup->path = argv[i];
+		else
+			return pn_error_set(
+			    err, -EINVAL, "\"%s\": backup takes one FILE and --spool", argv[i]);
+	}
+	return backup->path ? 0 : pn_error_set(err, -EINVAL, "which FILE?");
+}
+
+static int
 run_backup(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
-	struct backup backup = { .ctl = ctl, .path = argv[0] };
-	int code = ctl_open_generation(ctl, err), r;
+	struct backup backup = { .ctl = ctl };
+	int code, r;
 
+	if (take_words(&backup, argc, argv, err) < 0)
+		return EXIT_USAGE;
+	code = ctl_open_generation(ctl, err);
 	if (code != EXIT_OK)
 		return code;
 	backup.progress.quiet = ctl->console.json;
@@ -195,13 +243,13 @@ run_backup(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 }
 
 const struct ctl_command ctl_backup_commands[] = {
-	{ "backup", "FILE",
-	    "Write database and configuration to a tar FILE (.gz, .zst: compressed); the relay may "
-	    "run.",
-	    1, 1, run_backup },
-	{ "restore", "FILE [--config] [--check]",
-	    "Put the database of a backup in place while no relay runs; --config: also the "
-	    "configuration.",
-	    1, 3, restore_run },
+	{ "backup", "FILE [--spool]",
+	    "Write database and configuration to a tar FILE (.gz, .zst: compressed); --spool: also "
+	    "the mail that waits. The relay may run.",
+	    1, 2, run_backup },
+	{ "restore", "FILE [--config | --spool [--hold]] [--check]",
+	    "Put the database of a backup in place while no relay runs; --config: and the "
+	    "configuration; --spool: the mail instead, held with --hold.",
+	    1, 4, restore_run },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

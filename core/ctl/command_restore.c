@@ -7,6 +7,7 @@
  * away: the one before stays beside the new one.
  */
 #include <core/base/clock.h>
+#include <core/config/keyring.h>
 #include <core/ctl/archive.h>
 #include <core/ctl/backup.h>
 #include <core/master/privileges.h>
@@ -23,13 +24,14 @@
 struct restore {
 	struct ctl *ctl;
 	const char *path;
-	bool config, check;
+	bool config, check, spool, hold;
 	struct progress progress;
 	json_t *manifest;
 	char *state, *user; /* directory; NULL: nobody */
 	char *database, *unfinished, *before;
 	int lock; /* -1: not held */
-	size_t files;
+	int files;
+	struct restored_spool mail;
 };
 
 /* ---- what it is about ------------------------------------------------------------------------ */
@@ -42,12 +44,20 @@ take_words(struct restore *restore, int argc, char **argv, struct pn_error *err)
 			restore->config = true;
 		else if (strcmp(argv[i], "--check") == 0)
 			restore->check = true;
+		else if (strcmp(argv[i], "--spool") == 0)
+			restore->spool = true;
+		else if (strcmp(argv[i], "--hold") == 0)
+			restore->hold = true;
 		else if (strncmp(argv[i], "--", 2) != 0 && !restore->path)
 			restore->path = argv[i];
 		else
 			return pn_error_set(err, -EINVAL,
-			    "\"%s\": restore takes one FILE, --config and --check", argv[i]);
+			    "\"%s\": restore takes one FILE, --config, --spool, --hold, --check",
+			    argv[i]);
 	}
+	if ((restore->hold && !restore->spool) || (restore->config && restore->spool))
+		return pn_error_set(err, -EINVAL,
+		    "--hold goes with --spool, and --spool not with --config: the mail comes last");
 	return restore->path ? 0 : pn_error_set(err, -EINVAL, "which FILE?");
 }
 
@@ -199,7 +209,7 @@ prepare_database(struct restore *restore, struct pn_error *err)
 	unlink(restore->unfinished); /* of one that was killed */
 	r = archive_extract(restore->path, restore->manifest, BACKUP_DATABASE, restore->unfinished,
 	    &restore->progress, err);
-	if (r == 0)
+	if (r > 0)
 		r = try_database(restore, err);
 	return r == 0 ? give(restore, restore->unfinished, err) : r;
 }
@@ -223,31 +233,68 @@ static int
 put_configuration(struct restore *restore, struct pn_error *err)
 {
 	char *folder = g_strdup_printf("%s.restore", restore->ctl->folder);
-	json_t *files = json_object_get(restore->manifest, "files"), *value;
-	const char *name;
 	int r = privileges_folder(folder, NULL, 0755, err);
 
 	if (r == 0 && geteuid() == 0 && lchown(folder, 0, 0) < 0)
 		r = pn_error_set(err, -errno, "%s: %s", folder, g_strerror(errno));
-	json_object_foreach(files, name, value)
-	{
-		char *base = g_path_get_basename(name), *to;
-
-		if (r == 0 && g_str_has_prefix(name, BACKUP_CONFIG)) {
-			to = g_strdup_printf("%s/%s", folder, base);
-			unlink(to);
-			r = archive_extract(
-			    restore->path, restore->manifest, name, to, &restore->progress, err);
-			restore->files++;
-			g_free(to);
-		}
-		g_free(base);
+	if (r == 0) {
+		r = archive_extract(restore->path, restore->manifest, BACKUP_CONFIG, folder,
+		    &restore->progress, err);
+		restore->files = r;
 	}
 	/* An empty folder is replaced, any other is not. */
-	if (r == 0 && rename(folder, restore->ctl->folder) < 0)
+	if (r >= 0 && rename(folder, restore->ctl->folder) < 0)
 		r = pn_error_set(err, -errno, "%s: %s; the files are in %s", restore->ctl->folder,
 		    g_strerror(errno), folder);
 	g_free(folder);
+	return r < 0 ? r : 0;
+}
+
+/* ---- the mail -------------------------------------------------------------------------------- */
+
+static void
+note_mail(const struct restore *restore)
+{
+	char *after = g_strdup_printf(
+	    "%zu messages%s", restore->mail.messages, restore->hold ? ", held" : "");
+	struct audit_row row = { .who = restore->ctl->who,
+		.action = "restore",
+		.scope = "spool",
+		.object = restore->path,
+		.after = after };
+	struct pn_error err = { 0 };
+	struct db *db = NULL;
+
+	if (db_open(restore->database, false, &db, &err) < 0 || tables_migrate(db, &err) < 0 ||
+	    audit_add(db, &row, &err) < 0 || give(restore, restore->database, &err) < 0)
+		fprintf(stderr, "posternctl: not written to the audit trail: %s\n", err.text);
+	db_close(&db);
+	g_free(after);
+}
+
+static int
+put_mail(struct restore *restore, struct pn_error *err)
+{
+	const struct config_relay *relay = &generation_core(restore->ctl->generation)->relay;
+	const struct pn_secret *secret = relay->spool.encrypt_with;
+	char *reason = g_strdup_printf("restored from the backup of %s",
+	    json_string_value(json_object_get(restore->manifest, "taken")));
+	struct restore_spool order = { .path = restore->path,
+		.manifest = restore->manifest,
+		.state = restore->state,
+		.segment_size = (uint64_t)relay->spool.segment_size,
+		.hold = restore->hold,
+		.who = restore->ctl->who,
+		.reason = reason,
+		.progress = &restore->progress };
+	int r = secret ? keyring_parse(pn_secret_bytes(secret), &order.keys, err) : 0;
+
+	if (r == 0)
+		r = restore_spool(&order, &restore->mail, err);
+	if (r == 0)
+		note_mail(restore);
+	keyring_release(&order.keys);
+	g_free(reason);
 	return r;
 }
 
@@ -260,6 +307,8 @@ put_all(struct restore *restore, struct pn_error *err)
 
 	if (r == 0)
 		r = claim(restore, err);
+	if (r == 0 && restore->spool)
+		return put_mail(restore, err);
 	if (r == 0)
 		r = prepare_database(restore, err);
 	if (r == 0 && restore->config)
@@ -293,12 +342,21 @@ tell(const struct restore *restore)
 {
 	const json_t *manifest = restore->manifest;
 
+	if (restore->mail.ids) {
+		console_add(&restore->ctl->console,
+		    json_pack("{s:s, s:O?, s:I, s:b, s:i, s:I, s:O}", "restored", restore->path,
+			"taken", json_object_get(manifest, "taken"), "messages",
+			(json_int_t)restore->mail.messages, "held", restore->hold,
+			"encrypted_segments", restore->mail.encrypted, "damaged",
+			(json_int_t)restore->mail.damaged, "ids", restore->mail.ids));
+		return;
+	}
 	console_add(&restore->ctl->console,
 	    json_pack("{s:s, s:O?, s:O?, s:O?, s:s?, s:s?, s:i, s:o}",
 		restore->check ? "good" : "restored", restore->path, "taken",
 		json_object_get(manifest, "taken"), "by", json_object_get(manifest, "by"),
 		"version", json_object_get(manifest, "version"), "database", restore->database,
-		"before", restore->before, "configuration_files", (int)restore->files, "missing",
+		"before", restore->before, "configuration_files", restore->files, "missing",
 		missing(restore)));
 }
 
@@ -320,6 +378,7 @@ restore_run(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	if (restore.lock >= 0)
 		close(restore.lock);
 	json_decref(restore.manifest);
+	json_decref(restore.mail.ids);
 	g_free(restore.state);
 	g_free(restore.user);
 	g_free(restore.database);

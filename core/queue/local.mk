@@ -19,7 +19,7 @@ core_libcore_a_SOURCES += \
 	core/queue/segment.c core/queue/segment.h \
 	core/queue/segment_index.c core/queue/segment_index.h \
 	core/queue/segment_io.c core/queue/segment_io.h \
-	core/queue/spool.c core/queue/spool.h core/queue/spool_core.h core/queue/spool_keys.c \
+	core/queue/spool_copy.c core/queue/spool_copy.h core/queue/spool.c core/queue/spool.h core/queue/spool_core.h core/queue/spool_keys.c \
 	core/queue/tail.c core/queue/tail.h core/queue/tail_begin.c core/queue/tail_cipher.c \
 	core/queue/tail_index.c core/queue/tail_window.c \
 	core/queue/takeover.c core/queue/takeover.h
