@@ -79,8 +79,10 @@ courier_say(struct courier *courier, const char *format, ...)
 void
 courier_flush(struct courier *courier)
 {
-	if (courier->state != COURIER_ENDED && courier->state != COURIER_PAUSED)
-		stream_flush(&courier->stream);
+	if (courier->state == COURIER_ENDED || courier->state == COURIER_PAUSED)
+		return;
+	stream_flush(&courier->stream);
+	courier->unsent = stream_unsent(&courier->stream);
 }
 
 void
@@ -252,6 +254,7 @@ take_reply(struct courier *courier)
 		return;
 	}
 	if (is_out_of_turn(courier)) {
+		courier_doubt(courier);
 		courier_break(courier, "451 4.5.0", "%d came before %s was asked for", reply->code,
 		    awaited[courier->state]);
 		return;
@@ -275,6 +278,7 @@ on_input(struct stream *stream)
 		r = reply_parser_feed(&courier->parser, stream_peek(stream), &used);
 		stream_consume(stream, used);
 		if (r < 0) {
+			courier_doubt(courier);
 			courier_break(courier, "451 4.5.0", "what came as %s is not SMTP",
 			    awaited[courier->state]);
 			return;

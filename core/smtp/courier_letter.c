@@ -26,9 +26,27 @@ is_verdict(const struct reply *reply)
 	return reply->code / 100 != 3;
 }
 
+/*
+ * Where one reply makes no sense those before it may have been about others: whoever was refused
+ * among them is asked about again.
+ */
+void
+courier_doubt(struct courier *courier)
+{
+	struct courier_letter *letter = courier->letter;
+
+	for (size_t i = 0; letter && i < letter->count; i++) {
+		struct courier_result *result = &letter->results[i];
+
+		if (result->outcome == COURIER_FAILED && result->stage == COURIER_ASKED)
+			result->outcome = COURIER_OPEN;
+	}
+}
+
 static void
 break_on_garbage(struct courier *courier, const struct reply *reply, const char *command)
 {
+	courier_doubt(courier);
 	courier_break(courier, "451 4.5.0", "reply %d to %s makes no sense", reply->code, command);
 }
 
@@ -327,10 +345,15 @@ courier_on_data(struct courier *courier, const struct reply *reply)
 {
 	struct courier_letter *letter = courier->letter;
 
-	if (reply->code == 354 && courier->accepted > 0) {
+	/* DATA is the last of its group: what stands behind its reply answers nothing. */
+	if (reply->code == 354 && stream_peek(&courier->stream).len > 0) {
+		courier_doubt(courier);
+		courier_break(courier, "451 4.5.0", "something came before the message was sent");
+	} else if (reply->code == 354 && courier->accepted > 0) {
 		courier_body_begin(courier);
 	} else if (reply->code == 354 && is_lmtp(courier)) {
-		break_on_garbage(courier, reply, "DATA for nobody"); /* RFC 2033 section 4.2 */
+		/* RFC 2033 section 4.2; the refusals stand. */
+		courier_break(courier, "451 4.5.0", "reply 354 to DATA for nobody makes no sense");
 	} else if (reply->code == 354) {
 		/* Nobody is left, but it wants a message: an empty one (RFC 2920 section 3.1). */
 		courier_say(courier, ".\r\n");

@@ -176,6 +176,8 @@ void courier_on_mail(struct courier *courier, const struct reply *reply);
 void courier_on_rcpt(struct courier *courier, const struct reply *reply);
 void courier_on_data(struct courier *courier, const struct reply *reply);
 void courier_on_final(struct courier *courier, const struct reply *reply);
+/* A reply made no sense: refusals of the transaction under way are taken back. */
+void courier_doubt(struct courier *courier);
 /* Hands the letter, all settled, back to its owner. */
 void courier_hand_back(struct courier *courier);
 

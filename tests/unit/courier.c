@@ -292,7 +292,7 @@ static const struct conversation {
 	    1, "T", "came before the reply to RCPT was asked for", "came before", .at_once = true },
 	{ "taken before it was sent",
 	    LIST(HELLO, BARE, FROM, OK, TO(0), OK, "C DATA", "S 354 go\r\n250 taken", "H"), 1, 1,
-	    "T", "250 came before", "came before", .at_once = true },
+	    "T", "something came before the message", "came before", .at_once = true },
 	{ "EHLO answered with the greeting", LIST("A", "S 220 hop\r\n250 hop", "H"), 1, 1, "", NULL,
 	    "250 came before the reply to EHLO", .at_once = true },
 	{ "the next letter answered with the last",
