@@ -2,7 +2,7 @@
 /*
  * convert.c - eight-bit and binary parts of a message to quoted-printable and base64.
  *
- * Called by core/queue/convert.c and core/policy/plans.c. Must never touch anything inside of
+ * Called by core/queue/convert.c. Must never touch anything inside of
  * multipart/signed, nor a part whose decoded content would be another one afterwards; what cannot
  * be converted is said to be so, and goes back to its sender.
  */

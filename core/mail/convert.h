@@ -2,8 +2,8 @@
 /*
  * convert.h - a message of eight-bit or binary parts as one that every next hop can take.
  *
- * Called by core/queue where a next hop lacks 8BITMIME or BINARYMIME, and by core/policy before
- * anything is sealed. Any thread; may take a while for a large message.
+ * Called by core/queue where a next hop lacks 8BITMIME or BINARYMIME. Any thread; may take a while
+ * for a large message.
  */
 #ifndef CORE_MAIL_CONVERT_H
 #define CORE_MAIL_CONVERT_H
