@@ -50,7 +50,7 @@ class Cell:
                 "back_off": {"first": "50ms", "most": "1s"}}
         # Garbage may be the beginning of a record of TLS, of which more is to come.
         waits = self.fault == "stall" or (self.step, self.fault) == ("handshake", "garbage")
-        return dict(item, timeouts={self.timeout: "2s"}) if waits else item
+        return dict(item, timeouts={self.timeout: "4s"}) if waits else item
 
 
 class Gone(Exception):
