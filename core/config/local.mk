@@ -3,6 +3,7 @@ core_libcore_a_SOURCES += \
 	core/config/bundle.c \
 	core/config/destinations.c \
 	core/config/diag.c core/config/diag.h \
+	core/config/dns.c \
 	core/config/directory.c core/config/directory.h \
 	core/config/fill.h \
 	core/config/help.c \

@@ -8,6 +8,7 @@
 #include <core/config/directory.h>
 #include <core/config/settings.h>
 #include <core/config/when.h>
+#include <core/net/dns.h>
 
 enum config_tls { CONFIG_TLS_NONE, CONFIG_TLS_STARTTLS, CONFIG_TLS_REQUIRED, CONFIG_TLS_IMPLICIT };
 enum config_auth { CONFIG_AUTH_OFF, CONFIG_AUTH_OFFERED, CONFIG_AUTH_REQUIRED };
@@ -54,6 +55,14 @@ struct config_queue {
 	int64_t idle_connection, connection_age; /* ms */
 };
 
+/* How the relay finds mail exchangers; see core/net/dns.h. */
+struct config_dns {
+	struct pn_strings servers;
+	bool recursive, validate;
+	const char *trust_anchor; /* path; NULL: the root's, where it is installed */
+	int64_t timeout;          /* ms */
+};
+
 struct config_log {
 	int format; /* enum log_format's values */
 	int level;  /* enum pn_level */
@@ -83,6 +92,7 @@ struct config_relay {
 	struct config_limits limits;
 	struct config_spool spool;
 	struct config_queue queue;
+	struct config_dns dns;
 	struct pn_strings shared_networks; /* names in `networks` */
 	struct pn_map networks;            /* name -> struct pn_strings of CIDR */
 };
@@ -91,23 +101,28 @@ enum config_route_kind {
 	CONFIG_ROUTE_SMARTHOST,
 	CONFIG_ROUTE_MAILDIR,
 	CONFIG_ROUTE_DISCARD,
-	CONFIG_ROUTE_LMTP
+	CONFIG_ROUTE_LMTP,
+	CONFIG_ROUTE_MX
 };
 /* How TLS begins on a connection to a next hop. */
 enum config_tls_mode { CONFIG_TLS_BY_PORT, CONFIG_TLS_BY_STARTTLS, CONFIG_TLS_AT_ONCE };
+#define CONFIG_ROUTE_HOSTS_MOST 16
 struct config_route {
 	struct config_when when;
-	int to;           /* enum config_route_kind */
-	const char *host; /* SMARTHOST, LMTP: "name:port", "name", "unix:/path" */
-	int tls;          /* enum tls_level's values: none, may, encrypt, verify */
-	int tls_mode;     /* enum config_tls_mode */
+	int to; /* enum config_route_kind */
+	/* SMARTHOST, LMTP: "name:port", "name", "unix:/path"; tried in this order */
+	struct pn_strings host;
+	int tls;      /* enum tls_level's values: none, may, encrypt, verify */
+	int tls_mode; /* enum config_tls_mode */
 	const char *ca_file;
 	struct {
 		const char *user;
 		const struct pn_secret *password;
 	} auth;
 	const char *path; /* MAILDIR; {user} and {domain} stand for the recipient's parts */
-	int64_t priority; /* SMARTHOST, LMTP */
+	int64_t priority; /* SMARTHOST, LMTP, MX */
+	int64_t port;     /* MX */
+	struct pn_strings refused_networks; /* MX; empty: what is no host of the internet's */
 };
 
 /* What a next hop may be asked for; 0: as relay.queue says, or no limit. */
@@ -172,6 +187,9 @@ int config_core_fill(const struct config_tree *tree, struct arena *arena,
 extern const char *const config_core_sections[];
 /* For `posternctl help relay` and the like; NULL for an unknown name. */
 const struct pn_option *config_core_options(const char *section);
+
+/* Borrowed from the configuration, with the root's trust anchor where it says none. */
+struct dns_settings config_dns_settings(const struct config_dns *dns);
 
 /* The first of the section `destinations` for this host of a route, as it stands there, or NULL. */
 const struct config_destination *config_destination_find(

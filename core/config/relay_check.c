@@ -383,4 +383,5 @@ relay_check(const struct core_fill *fill)
 	check_limits(fill, &check);
 	check_keys(fill, &check);
 	check_metrics(fill, &check);
+	dns_check(fill, &check);
 }

@@ -186,6 +186,24 @@ static const struct pn_option queue_options[] = {
 	PN_OPT_END
 };
 
+#define DNS struct config_dns
+static const struct pn_option dns_options[] = {
+	PN_OPT_STRINGS("servers", DNS, servers, NULL, 0,
+	    "Addresses of name servers to ask, as in 192.0.2.53 or [2001:db8::53]:5353; left out, "
+	    "those of /etc/resolv.conf. They need not be trusted: signatures are checked here."),
+	PN_OPT_BOOL("recursive", DNS, recursive, "no", 0,
+	    "Ask the domains' own servers, from the root down; then no other server is needed."),
+	PN_OPT_BOOL("validate", DNS, validate, "yes", 0,
+	    "Check signatures (DNSSEC): mail waits where they do not fit. Off for networks whose "
+	    "own names contradict the signed ones."),
+	PN_OPT_STRING("trust_anchor", DNS, trust_anchor, NULL, PN_PATH,
+	    "File of DS or DNSKEY records that DNSSEC begins with; left out, the root's in "
+	    "/usr/share/dns/root.key (package dns-root-data). Without either nothing is checked."),
+	PN_OPT_DURATION("timeout", DNS, timeout, "20s", 100, 120000, 0,
+	    "How long one question may take before the mail is tried again later."),
+	PN_OPT_END
+};
+
 static const struct pn_choice log_formats[] = {
 	{ "auto", LOG_BY_PLACE, "journal where standard error leads there, else logfmt" },
 	{ "logfmt", LOG_LOGFMT, "name=value, one event a line" },
@@ -251,6 +269,9 @@ const struct pn_option config_relay_options[] = {
 	    "spool", RELAY, spool, SPOOL, spool_options, 0, "Where accepted mail waits, on disk."),
 	PN_OPT_GROUP("queue", RELAY, queue, QUEUE, queue_options, 0,
 	    "When and how deliveries are attempted."),
+	PN_OPT_GROUP("dns", RELAY, dns, DNS, dns_options, 0,
+	    "How mail exchangers are found. Hosts that stand in this configuration are looked up "
+	    "as the system does it."),
 	PN_OPT_STRINGS("shared_networks", RELAY, shared_networks, NULL, 0,
 	    "Names in `networks` where many users share an address: no limits per address "
 	    "there."),
@@ -260,6 +281,7 @@ const struct pn_option config_relay_options[] = {
 };
 
 const struct pn_choice config_route_kinds[] = {
+	{ "mx", CONFIG_ROUTE_MX, "send to the mail exchangers of each recipient's domain" },
 	{ "smarthost", CONFIG_ROUTE_SMARTHOST, "send everything to one host" },
 	{ "lmtp", CONFIG_ROUTE_LMTP, "hand everything to a mail store by LMTP" },
 	{ "maildir", CONFIG_ROUTE_MAILDIR, "write to a maildir on this machine" },
@@ -295,9 +317,10 @@ static const struct pn_option route_options[] = {
 	    "taken."),
 	PN_OPT_CHOICE(
 	    "to", ROUTE, to, NULL, config_route_kinds, PN_REQUIRED, "Where the mail goes."),
-	PN_OPT_STRING("host", ROUTE, host, NULL, 0,
+	PN_OPT_STRINGS("host", ROUTE, host, NULL, 0,
 	    "The smarthost or mail store, \"name:port\" or \"name\": port 25, with lmtp 24; lmtp "
-	    "also \"unix:/path\"."),
+	    "also \"unix:/path\". Of a list, each is tried when those before it cannot be "
+	    "reached."),
 	PN_OPT_CHOICE("tls", ROUTE, tls, "may", route_tls, 0, "Encryption on the way to the host."),
 	PN_OPT_CHOICE(
 	    "tls_mode", ROUTE, tls_mode, "auto", route_tls_modes, 0, "How TLS begins there."),
@@ -307,6 +330,11 @@ static const struct pn_option route_options[] = {
 	    "How to log in at the smarthost; needs tls: encrypt or verify."),
 	PN_OPT_STRING("path", ROUTE, path, NULL, PN_PATH,
 	    "The maildir; {user} and {domain} stand for the parts of the recipient's address."),
+	PN_OPT_INT("port", ROUTE, port, "25", 1, 65535, 0,
+	    "Port of mail exchangers; any other than 25 is for laboratories."),
+	PN_OPT_STRINGS("refused_networks", ROUTE, refused_networks, NULL, 0,
+	    "Addresses, as in 10.0.0.0/8, that no mail goes to, whatever the DNS says; left out, "
+	    "loopback, link-local, multicast and unspecified ones."),
 	PN_OPT_INT("priority", ROUTE, priority, "0", -9, 9, 0,
 	    "Mail of this route goes before what waits for the same host with a smaller number."),
 	PN_OPT_END

@@ -23,6 +23,7 @@ struct core_fill {
 
 void pipeline_fill(const struct core_fill *fill);
 void relay_check(const struct core_fill *fill);
+void dns_check(const struct core_fill *fill, struct pn_check *check);
 void routes_check(const struct core_fill *fill);
 void destinations_check(const struct core_fill *fill);
 /* Complains about what `when` names and nobody has: listeners. */

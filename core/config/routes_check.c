@@ -105,10 +105,19 @@ port_of(const char *host)
 	return colon && is_port(colon + 1) ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
 }
 
-static void
-check_host(struct route_check *c)
+static const char *
+item_path(struct route_check *c, const char *key, size_t item)
 {
-	const char *host = c->route->host;
+	if (c->route->host.count < 2 && strcmp(key, "host") == 0)
+		return path_of(c, key);
+	snprintf(c->path, sizeof(c->path), "[%zu].%s[%zu]", c->index, key, item);
+	return c->path;
+}
+
+static void
+check_host(struct route_check *c, size_t item)
+{
+	const char *host = c->route->host.items[item];
 	bool lmtp = c->route->to == CONFIG_ROUTE_LMTP;
 
 	if (lmtp && is_socket(host)) {
@@ -116,13 +125,32 @@ check_host(struct route_check *c)
 			pn_complain(&c->check, path_of(c, "tls"),
 			    "a socket has no name that a certificate could be for");
 	} else if (!is_host(host)) {
-		pn_complain(&c->check, path_of(c, "host"),
+		pn_complain(&c->check, item_path(c, "host", item),
 		    "\"%s\" is not a host; write for example %s", host,
 		    lmtp ? "unix:/run/dovecot/lmtp or store.example.com:24" : "mx.example.com:25");
 	} else if (lmtp && port_of(host) == 25) {
 		/* RFC 2033 section 5. */
-		pn_complain(&c->check, path_of(c, "host"), "LMTP is never spoken on port 25");
+		pn_complain(
+		    &c->check, item_path(c, "host", item), "LMTP is never spoken on port 25");
 	}
+}
+
+static bool
+are_loopback(const struct pn_strings *hosts)
+{
+	size_t i = 0;
+
+	while (i < hosts->count && is_loopback_host(hosts->items[i]))
+		i++;
+	return i == hosts->count;
+}
+
+static void
+check_ca_file(struct route_check *c)
+{
+	if (c->route->ca_file && c->route->tls != TLS_LEVEL_VERIFY)
+		pn_warn(
+		    &c->check, path_of(c, "ca_file"), "says nothing unless tls is set to verify");
 }
 
 static void
@@ -135,18 +163,35 @@ check_next_hop(struct route_check *c)
 		    route->to == CONFIG_ROUTE_LMTP ? "lmtp" : "a smarthost");
 		return;
 	}
-	if (!route->host)
+	if (route->host.count == 0) {
+		pn_complain(&c->check, path_of(c, "host"), "must not be empty");
 		return;
-	check_host(c);
+	}
+	if (route->host.count > CONFIG_ROUTE_HOSTS_MOST)
+		pn_complain(&c->check, path_of(c, "host"), "has more than %d hosts",
+		    CONFIG_ROUTE_HOSTS_MOST);
+	for (size_t i = 0; i < route->host.count; i++)
+		check_host(c, i);
 	if (route->tls == TLS_LEVEL_NONE && route->tls_mode == CONFIG_TLS_AT_ONCE)
 		pn_complain(&c->check, path_of(c, "tls_mode"), "there is none with tls: none");
 	if (config_node_get(c->node, "auth") && route->tls < TLS_LEVEL_ENCRYPT &&
-	    !is_loopback_host(route->host))
+	    !are_loopback(&route->host))
 		pn_complain(&c->check, path_of(c, "auth"),
 		    "the password could go out in clear; set tls to encrypt or verify");
-	if (route->ca_file && route->tls != TLS_LEVEL_VERIFY)
-		pn_warn(
-		    &c->check, path_of(c, "ca_file"), "says nothing unless tls is set to verify");
+	check_ca_file(c);
+}
+
+static void
+check_mx(struct route_check *c)
+{
+	const struct pn_strings *networks = &c->route->refused_networks;
+	struct network network;
+	struct pn_error err;
+
+	for (size_t i = 0; i < networks->count; i++)
+		if (network_parse(networks->items[i], &network, &err) < 0)
+			pn_complain(&c->check, item_path(c, "refused_networks", i), "%s", err.text);
+	check_ca_file(c);
 }
 
 /* {user} and {domain}, nothing else in braces. */
@@ -169,7 +214,9 @@ check_strangers(struct route_check *c)
 	enum {
 		SMARTHOST = 1 << CONFIG_ROUTE_SMARTHOST,
 		LMTP = 1 << CONFIG_ROUTE_LMTP,
-		MAILDIR = 1 << CONFIG_ROUTE_MAILDIR
+		MAILDIR = 1 << CONFIG_ROUTE_MAILDIR,
+		MX = 1 << CONFIG_ROUTE_MX,
+		NET = SMARTHOST | LMTP | MX
 	};
 	static const struct {
 		const char *key;
@@ -177,11 +224,13 @@ check_strangers(struct route_check *c)
 		const char *names;
 	} keys[] = {
 		{ "host", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
-		{ "tls", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "tls", NET, "\"to: mx\", \"to: smarthost\" and \"to: lmtp\"" },
 		{ "tls_mode", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
-		{ "ca_file", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "ca_file", NET, "\"to: mx\", \"to: smarthost\" and \"to: lmtp\"" },
 		{ "auth", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
-		{ "priority", SMARTHOST | LMTP, "\"to: smarthost\" and \"to: lmtp\"" },
+		{ "priority", NET, "\"to: mx\", \"to: smarthost\" and \"to: lmtp\"" },
+		{ "port", MX, "\"to: mx\"" },
+		{ "refused_networks", MX, "\"to: mx\"" },
 		{ "path", MAILDIR, "\"to: maildir\"" },
 	};
 
@@ -211,6 +260,8 @@ check_route(struct route_check *c)
 	check_strangers(c);
 	if (c->route->to == CONFIG_ROUTE_SMARTHOST || c->route->to == CONFIG_ROUTE_LMTP)
 		check_next_hop(c);
+	else if (c->route->to == CONFIG_ROUTE_MX)
+		check_mx(c);
 	else if (c->route->to == CONFIG_ROUTE_MAILDIR)
 		check_maildir(c);
 }

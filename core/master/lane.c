@@ -50,6 +50,7 @@ lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err
 		.jobs = parts->jobs,
 		.spool = parts->spool,
 		.resolver = parts->resolver,
+		.dns = parts->dns,
 		.shaping = parts->shaping,
 	};
 	struct server_parts server = { .jobs = parts->jobs, .shared = parts->shared };

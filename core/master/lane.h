@@ -17,6 +17,7 @@ struct lane;
 struct lane_parts {
 	struct jobs *jobs;
 	struct resolver *resolver;
+	struct dns *dns;
 	struct spool *spool;
 	struct shaping *shaping;
 	struct server_shared *shared;

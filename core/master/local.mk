@@ -12,6 +12,7 @@ core_libcore_a_SOURCES += \
 	core/master/privileges.c core/master/privileges.h \
 	core/master/relay.c core/master/relay.h \
 	core/master/relay_control.c core/master/relay_state.h \
+	core/master/relay_names.c \
 	core/master/relay_metrics.c core/master/relay_metrics.h \
 	core/master/relay_drain.c core/master/relay_overrides.c \
 	core/master/relay_pages.c \

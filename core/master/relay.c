@@ -170,6 +170,7 @@ relay_apply(struct relay *relay, struct settled *settled)
 	relay_spool_configure(relay);
 	if (relay_pages_configure(relay, &err) < 0)
 		log_event(PN_LOG_ERROR, "configuration", "text", err.text, NULL);
+	relay_names_configure(relay);
 	relay->switching += relay->lane_count;
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
@@ -432,6 +433,7 @@ make_lanes(struct relay *relay, struct settled *settled, struct pn_error *err)
 	size_t count = config->loops ? (size_t)config->loops : MIN(processors(), LANES_BY_ITSELF);
 	struct lane_parts parts = { .jobs = relay->jobs,
 		.resolver = relay->resolver,
+		.dns = relay->dns,
 		.spool = relay->spool,
 		.shaping = relay->shaping,
 		.shared = relay->shared };
@@ -456,7 +458,7 @@ make_parts(struct relay *relay, struct pn_error *err)
 
 	mail_bytes_budget((size_t)config->limits.memory);
 	if (r == 0)
-		r = resolver_new(relay->jobs, &relay->resolver);
+		r = relay_names_open(relay, err);
 	if (r == 0)
 		r = server_shared_new(&relay->shared);
 	if (r == 0) {
@@ -554,8 +556,9 @@ finish(struct relay *relay)
 		lane_join(relay->lanes[i]);
 	relay_watch_stop(relay);
 	spool_close(&relay->spool);
-	if (!jobs_end(relay->jobs, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0))) {
-		/* Hooks that have not returned read what would be freed here. */
+	if (!jobs_end(relay->jobs, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0)) ||
+	    !relay_names_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0))) {
+		/* Hooks and look-ups that have not returned read what would be freed here. */
 		log_text(PN_LOG_WARNING, "hooks have not returned; leaving without them");
 		_exit(EXIT_SUCCESS);
 	}
@@ -564,7 +567,7 @@ finish(struct relay *relay)
 		lane_free(&relay->lanes[i]);
 	relay_spool_free(relay);
 	server_shared_free(&relay->shared);
-	resolver_free(&relay->resolver);
+	relay_names_free(relay);
 	capability_release(&relay->capability);
 	shaping_release(&relay->shaping);
 	if (relay->generation)

@@ -16,7 +16,10 @@ struct relay {
 	struct loop_timer deadline;
 	struct relay_watch *watch; /* relay_watch.c */
 	struct jobs *jobs;
+	struct jobs
+	    *look_ups; /* threads of the resolver's own: a slow server keeps no hook waiting */
 	struct resolver *resolver;
+	struct dns *dns;
 	struct capability *capability;
 	struct shaping *shaping;
 	struct spool *spool;
@@ -45,6 +48,15 @@ struct relay {
 	atomic_size_t occupied; /* lanes that have sessions, during a drain */
 	int64_t drained_by_ms;
 };
+
+/* ---- relay_names.c ---- */
+int relay_names_open(struct relay *relay, struct pn_error *err);
+/* What a reload may change of it. */
+void relay_names_configure(struct relay *relay);
+/* False: look-ups have not returned within so long, and read what would be freed. */
+bool relay_names_end(struct relay *relay, int64_t within_ms);
+/* When the lanes are no more. */
+void relay_names_free(struct relay *relay);
 
 /* ---- relay_spool.c ---- */
 /* Takes messages from now on. Waits for another relay only if that follows one as well. */

@@ -171,6 +171,15 @@ address_port(const struct address *address)
 	return 0;
 }
 
+void
+address_set_port(struct address *address, uint16_t port)
+{
+	if (address->sa.ss_family == AF_INET)
+		((struct sockaddr_in *)&address->sa)->sin_port = htons(port);
+	else if (address->sa.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)&address->sa)->sin6_port = htons(port);
+}
+
 /* A peer's unix socket has no name, and then no NUL either. */
 static void
 format_unix(const struct address *address, char ret[ADDRESS_TEXT])

@@ -38,6 +38,7 @@ void address_set_ip4(struct address *address, const struct in_addr *ip, uint16_t
 void address_set_ip6(struct address *address, const struct in6_addr *ip, uint16_t port);
 bool address_is_loopback(const struct address *address);
 uint16_t address_port(const struct address *address);
+void address_set_port(struct address *address, uint16_t port);
 
 /* "192.0.2.0/24", "2001:db8::/112", or a single address; host bits must be zero. */
 struct network {

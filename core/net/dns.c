@@ -5,10 +5,10 @@
  * Called by mx.c from any loop. libunbound works on a thread of its own, which this one waits for;
  * so nothing here is slow. Must never let a question go without an answer: each has a deadline.
  *
- * A context that is given a trust anchor first asks for the anchor's own keys. Where these do not
- * come validated, everything signed would be bogus and no mail would move (a forwarder that drops
- * signatures does that): then it goes on without validation, says so loudly, and `secure` is never
- * set. Where no answer comes at all nothing is known, and validation stays on.
+ * A context with a trust anchor asks for the anchor's own keys before its first question. Where
+ * they do not come validated, everything signed would be bogus and no mail would move (a forwarder
+ * that drops signatures does that): then it goes on without validation, says so loudly, and
+ * `secure` is never set. Where no answer comes at all nothing is known, and validation stays on.
  */
 #include <core/base/arena.h>
 #include <core/base/clock.h>
@@ -42,22 +42,23 @@ struct dns_context {
 	int64_t timeout;
 	bool validates;
 	/* The question for the anchor's keys. */
-	bool probing;
+	bool probed, probing;
 	int probe;
 	int64_t probe_deadline;
 	struct dns_settings settings;
 	struct arena arena; /* of the settings */
 };
 
+enum dns_stage { DNS_WAITING, DNS_OPEN, DNS_ANSWERED };
+
 struct dns {
 	pthread_t thread;
-	int wake;             /* eventfd */
-	pthread_mutex_t lock; /* of the next four */
-	struct dns_request *first, **last;
+	int wake; /* eventfd */
+	/* Of all that follows; the thread lets go of it only to wait, and nothing under it is slow.
+	 */
+	pthread_mutex_t lock;
 	struct dns_context *fresh; /* to be used from now on */
 	bool ending;
-
-	/* The thread's own. */
 	struct dns_context *current;
 	GQueue contexts; /* all */
 	GQueue waiting;  /* questions that are not asked yet */
@@ -77,6 +78,7 @@ run_done(struct loop_task *task)
 static void
 answer(struct dns_request *request)
 {
+	request->stage = DNS_ANSWERED;
 	request->task.run = run_done;
 	loop_post(request->loop, &request->task);
 }
@@ -317,7 +319,10 @@ probe(struct dns_context *context)
 {
 	char owner[DNS_NAME_SIZE];
 
-	if (!context->validates || !read_owner(context->settings.trust_anchor, owner))
+	if (!context->validates || context->probed)
+		return;
+	context->probed = true;
+	if (!read_owner(context->settings.trust_anchor, owner))
 		return;
 	context->probe_deadline = clock_monotonic_ms() + MIN(PROBE_MOST_MS, context->timeout);
 	context->probing = ub_resolve_async(context->ub, owner, TYPE_DNSKEY, CLASS_IN, context,
@@ -333,6 +338,7 @@ ask(struct dns *dns, struct dns_request *request)
 	int r;
 
 	request->context = context;
+	request->stage = DNS_OPEN;
 	request->deadline = clock_monotonic_ms() + context->timeout;
 	g_queue_push_tail(&dns->open, request);
 	context->open++;
@@ -347,39 +353,27 @@ ask(struct dns *dns, struct dns_request *request)
 static void
 ask_waiting(struct dns *dns)
 {
+	if (dns->current && dns->waiting.length > 0)
+		probe(dns->current);
 	while (dns->current && !dns->current->probing && dns->open.length < OPEN_MOST &&
 	       dns->waiting.length > 0)
 		ask(dns, g_queue_pop_head(&dns->waiting));
 }
 
-/* What others have left here. False: the end. */
-static bool
+static void
 take_in(struct dns *dns)
 {
-	struct dns_request *list;
-	struct dns_context *fresh;
-	bool ending;
+	struct dns_context *fresh = g_steal_pointer(&dns->fresh);
 
-	pthread_mutex_lock(&dns->lock);
-	list = dns->first;
-	dns->first = NULL;
-	dns->last = &dns->first;
-	fresh = dns->fresh;
-	dns->fresh = NULL;
-	ending = dns->ending;
-	pthread_mutex_unlock(&dns->lock);
-	for (; list; list = list->next)
-		g_queue_push_tail(&dns->waiting, list);
-	if (fresh) {
+	if (fresh)
 		take_up(dns, fresh);
-		probe(fresh);
-	}
-	return !ending;
 }
 
-static void
-drop_old(struct dns *dns)
+/* Those that nobody needs any more; to be freed without the lock, which takes a while. */
+static GSList *
+take_out(struct dns *dns)
 {
+	GSList *old = NULL;
 	GList *next;
 
 	for (GList *link = dns->contexts.head; link; link = next) {
@@ -389,8 +383,17 @@ drop_old(struct dns *dns)
 		if (context == dns->current || context->open > 0 || context->probing)
 			continue;
 		g_queue_unlink(&dns->contexts, link);
-		free_context(context);
+		old = g_slist_prepend(old, context);
 	}
+	return old;
+}
+
+static void
+free_all(GSList *contexts)
+{
+	for (GSList *link = contexts; link; link = link->next)
+		free_context(link->data);
+	g_slist_free(contexts);
 }
 
 static void
@@ -406,12 +409,14 @@ end_late_probes(struct dns *dns, int64_t now)
 	}
 }
 
+/* With the lock, which it gives back while it waits. */
 static void
 wait_for_something(struct dns *dns)
 {
 	unsigned count = dns->contexts.length, at = 0;
 	struct pollfd *fds = g_new0(struct pollfd, count + 1);
 	bool busy = dns->open.length > 0;
+	GSList *old = take_out(dns);
 	uint64_t ticks;
 
 	for (GList *link = dns->contexts.head; link; link = link->next) {
@@ -421,10 +426,13 @@ wait_for_something(struct dns *dns)
 		busy |= context->probing;
 	}
 	fds[at] = (struct pollfd){ .fd = dns->wake, .events = POLLIN };
+	pthread_mutex_unlock(&dns->lock);
+	free_all(old);
 	(void)poll(fds, at + 1, busy ? TICK_MS : -1);
 	if (fds[at].revents)
 		(void)!read(dns->wake, &ticks, sizeof(ticks));
 	g_free(fds);
+	pthread_mutex_lock(&dns->lock);
 }
 
 static void *
@@ -432,9 +440,10 @@ run(void *arg)
 {
 	struct dns *dns = arg;
 
-	while (take_in(dns)) {
+	pthread_mutex_lock(&dns->lock);
+	while (!dns->ending) {
+		take_in(dns);
 		ask_waiting(dns);
-		drop_old(dns);
 		wait_for_something(dns);
 		/* An answer may add a context behind this one; never takes one away. */
 		for (GList *link = dns->contexts.head; link; link = link->next)
@@ -442,6 +451,7 @@ run(void *arg)
 		give_up_late(dns, clock_monotonic_ms());
 		end_late_probes(dns, clock_monotonic_ms());
 	}
+	pthread_mutex_unlock(&dns->lock);
 	return NULL;
 }
 
@@ -460,7 +470,7 @@ dns_ask(struct dns *dns, struct dns_request *request)
 {
 	bool first;
 
-	request->next = NULL;
+	request->stage = DNS_WAITING;
 	request->r = 0;
 	request->secure = false;
 	request->ttl = 0;
@@ -468,12 +478,28 @@ dns_ask(struct dns *dns, struct dns_request *request)
 	request->count = 0;
 	request->records = NULL;
 	pthread_mutex_lock(&dns->lock);
-	first = !dns->first;
-	*dns->last = request;
-	dns->last = &request->next;
+	first = dns->waiting.length == 0;
+	g_queue_push_tail(&dns->waiting, request);
 	pthread_mutex_unlock(&dns->lock);
 	if (first)
 		wake(dns);
+}
+
+bool
+dns_cancel(struct dns *dns, struct dns_request *request)
+{
+	bool cancelled;
+
+	pthread_mutex_lock(&dns->lock);
+	cancelled = request->stage != DNS_ANSWERED;
+	if (request->stage == DNS_WAITING) {
+		g_queue_remove(&dns->waiting, request);
+	} else if (cancelled) {
+		(void)ub_cancel(request->context->ub, request->id);
+		release_question(request);
+	}
+	pthread_mutex_unlock(&dns->lock);
+	return cancelled;
 }
 
 void
@@ -484,12 +510,32 @@ dns_request_clear(struct dns_request *request)
 	request->count = 0;
 }
 
+static bool
+is_same(const struct dns_settings *a, const struct dns_settings *b)
+{
+	if (a->recursive != b->recursive || a->timeout != b->timeout ||
+	    g_strcmp0(a->trust_anchor, b->trust_anchor) != 0 ||
+	    a->servers.count != b->servers.count)
+		return false;
+	for (size_t i = 0; i < a->servers.count; i++)
+		if (strcmp(a->servers.items[i], b->servers.items[i]) != 0)
+			return false;
+	return a->servers.count > 0 && !a->trust_anchor; /* files may have changed */
+}
+
 void
 dns_configure(struct dns *dns, const struct dns_settings *settings)
 {
-	struct dns_context *fresh = new_context(dns, settings, settings->trust_anchor != NULL),
-			   *old;
+	struct dns_context *fresh, *old;
+	bool same;
 
+	pthread_mutex_lock(&dns->lock);
+	old = dns->fresh ? dns->fresh : dns->current;
+	same = old && is_same(&old->settings, settings);
+	pthread_mutex_unlock(&dns->lock);
+	if (same)
+		return;
+	fresh = new_context(dns, settings, settings->trust_anchor != NULL);
 	pthread_mutex_lock(&dns->lock);
 	old = dns->fresh; /* never taken up */
 	dns->fresh = fresh;
@@ -505,7 +551,6 @@ dns_new(struct dns **ret, struct pn_error *err)
 	struct dns *dns = g_new0(struct dns, 1);
 	int r;
 
-	dns->last = &dns->first;
 	dns->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&dns->lock, NULL);
 	r = dns->wake < 0 ? errno : pthread_create(&dns->thread, NULL, run, dns);

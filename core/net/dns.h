@@ -32,10 +32,10 @@ struct dns_settings {
 
 /* One question. Belongs to the asker, who keeps it until `done`. */
 struct dns_request {
-	struct loop_task task; /* first; dns.c's own, as the next three are */
-	struct dns_request *next;
+	struct loop_task task; /* first; dns.c's own, as the next four are */
 	struct dns_context *context;
 	int id;
+	int stage;
 	int64_t deadline; /* monotonic, ms */
 
 	struct loop *loop;
@@ -62,6 +62,11 @@ int dns_new(struct dns **ret, struct pn_error *err);
 void dns_configure(struct dns *dns, const struct dns_settings *settings);
 /* Any thread. */
 void dns_ask(struct dns *dns, struct dns_request *request);
+/*
+ * On the asker's loop. True: nobody has answered, and nobody will; `done` is not called. False: the
+ * answer is on its way already.
+ */
+bool dns_cancel(struct dns *dns, struct dns_request *request);
 /* Drops the records. */
 void dns_request_clear(struct dns_request *request);
 /* Ends the thread. Open questions are never answered. */

@@ -16,6 +16,7 @@
 struct mx_question {
 	struct dns_request request; /* first */
 	struct mx_search *search;
+	bool open;
 };
 
 struct mx_search {
@@ -25,9 +26,9 @@ struct mx_search {
 	void *arg;
 	struct mx_list *list;
 	struct loop_timer timer; /* a literal's answer, in the next turn */
+	unsigned open;           /* questions */
 	struct mx_question records;
-	unsigned open; /* of the following */
-	struct mx_question addresses[MX_HOSTS_MOST][FAMILIES];
+	struct mx_question *addresses; /* FAMILIES for each host */
 };
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -137,6 +138,9 @@ finish(struct mx_search *search)
 	struct mx_list *list = g_steal_pointer(&search->list);
 	void *arg = search->arg;
 
+	for (size_t i = 0; search->addresses && i < list->count * FAMILIES; i++)
+		dns_request_clear(&search->addresses[i].request);
+	g_free(search->addresses);
 	g_free(search);
 	if (done)
 		done(arg, list);
@@ -188,15 +192,14 @@ gather(struct mx_list *list, struct mx_host *host, struct mx_question question[F
 static void
 on_address(struct dns_request *request)
 {
-	struct mx_search *search = ((struct mx_question *)(void *)request)->search;
+	struct mx_question *question = (struct mx_question *)(void *)request;
+	struct mx_search *search = question->search;
 
+	question->open = false;
 	if (--search->open > 0)
 		return;
-	for (size_t i = 0; i < search->list->count; i++) {
-		gather(search->list, &search->list->hosts[i], search->addresses[i]);
-		for (int family = 0; family < FAMILIES; family++)
-			dns_request_clear(&search->addresses[i][family].request);
-	}
+	for (size_t i = 0; search->done && i < search->list->count; i++)
+		gather(search->list, &search->list->hosts[i], &search->addresses[i * FAMILIES]);
 	finish(search);
 }
 
@@ -204,6 +207,8 @@ static void
 ask(struct mx_search *search, struct mx_question *question, const char *name, enum dns_type type,
     void (*done)(struct dns_request *request))
 {
+	search->open++;
+	question->open = true;
 	question->search = search;
 	question->request.loop = search->loop;
 	question->request.type = type;
@@ -217,11 +222,11 @@ ask_addresses(struct mx_search *search)
 {
 	static const enum dns_type types[FAMILIES] = { DNS_TYPE_AAAA, DNS_TYPE_A };
 
-	search->open = (unsigned)search->list->count * FAMILIES;
+	search->addresses = g_new0(struct mx_question, search->list->count * FAMILIES);
 	for (size_t i = 0; i < search->list->count; i++)
 		for (int family = 0; family < FAMILIES; family++)
-			ask(search, &search->addresses[i][family], search->list->hosts[i].name,
-			    types[family], on_address);
+			ask(search, &search->addresses[i * FAMILIES + (size_t)family],
+			    search->list->hosts[i].name, types[family], on_address);
 }
 
 static void
@@ -262,7 +267,9 @@ on_records(struct dns_request *request)
 	struct mx_search *search = ((struct mx_question *)(void *)request)->search;
 	struct mx_list *list = search->list;
 
-	read_answer(list, request);
+	search->open--;
+	if (search->done)
+		read_answer(list, request);
 	dns_request_clear(request);
 	if (list->refusal || list->count == 0 || !search->done)
 		finish(search);
@@ -332,10 +339,14 @@ mx_search_cancel(struct mx_search **search_at)
 		return;
 	*search_at = NULL;
 	search->done = NULL;
-	if (!search->timer.link)
-		return;
 	loop_timer_cancel(search->loop, &search->timer);
-	finish(search);
+	if (!search->addresses && search->open > 0)
+		search->open -= dns_cancel(search->dns, &search->records.request);
+	for (size_t i = 0; search->addresses && i < search->list->count * FAMILIES; i++)
+		if (search->addresses[i].open)
+			search->open -= dns_cancel(search->dns, &search->addresses[i].request);
+	if (search->open == 0)
+		finish(search);
 }
 
 void

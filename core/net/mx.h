@@ -56,7 +56,7 @@ struct mx_search;
  */
 struct mx_search *mx_search_start(struct dns *dns, struct loop *loop, const char *domain,
     void (*done)(void *arg, struct mx_list *list), void *arg);
-/* `done` will not be called; what is under way frees itself. */
+/* On its loop: `done` will not be called. */
 void mx_search_cancel(struct mx_search **search);
 void mx_list_free(struct mx_list **list);
 

@@ -74,19 +74,6 @@ add_address(struct resolve_request *request, const struct sockaddr *sa, socklen_
 	memcpy(&address->sa, sa, len);
 }
 
-static void
-set_ports(struct resolve_request *request)
-{
-	for (size_t i = 0; i < request->count; i++) {
-		struct sockaddr_storage *sa = &request->addresses[i].sa;
-
-		if (sa->ss_family == AF_INET)
-			((struct sockaddr_in *)sa)->sin_port = htons(request->port);
-		else
-			((struct sockaddr_in6 *)sa)->sin6_port = htons(request->port);
-	}
-}
-
 /* RFC 6761 section 6.3: the name is the loopback, whatever a server says. */
 static void
 add_loopback(struct resolve_request *request)
@@ -221,7 +208,8 @@ finish(struct job *job)
 {
 	struct resolve_request *request = (struct resolve_request *)(void *)job;
 
-	set_ports(request);
+	for (size_t i = 0; i < request->count; i++)
+		address_set_port(&request->addresses[i], request->port);
 	request->done(request, request->r);
 }
 

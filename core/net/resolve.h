@@ -3,7 +3,8 @@
  * resolve.h - host names to addresses, off the loop, with a small cache.
  *
  * By getaddrinfo on threads of a job pool; answers are kept for 30 s, failures for 5 s. Address
- * literals and "localhost" answer at once. (MX, TLSA and the like will come from libunbound.)
+ * literals and "localhost" answer at once. For hosts that stand in the configuration, whose names
+ * are the system's business; what the DNS itself names is dns.h's.
  */
 #ifndef CORE_NET_RESOLVE_H
 #define CORE_NET_RESOLVE_H

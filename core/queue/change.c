@@ -253,10 +253,14 @@ unblock(struct queue *queue, const struct item *item, uint32_t index)
 {
 	const struct mail_plan *plan = &item->recipients[index].plan;
 	const struct route *route = plan->unserved ? NULL : queue_route(queue, item, index);
+	char domain[MAIL_DOMAIN_MOST + 1];
+	bool by_domain = route && route->kind == ROUTE_MX;
 
+	if (by_domain && routes_domain(item->recipients[index].envelope->address, domain) < 0)
+		return;
 	if (route)
-		destination_unblock(
-		    destination_get(queue, route, mail_demand_is_any(&plan->demand)));
+		destination_unblock(destination_get(
+		    queue, route, mail_demand_is_any(&plan->demand), by_domain ? domain : NULL));
 }
 
 enum queue_change

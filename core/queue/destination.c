@@ -12,10 +12,9 @@
 #include <errno.h>
 
 #define WINDOW_FIRST      2u
-#define BACK_OFF_FIRST_MS 1000
-#define BACK_OFF_MOST_MS  (5 * 60000)
+#define UNUSED_MS         60000 /* a domain's destination is kept for so long after its mail */
 #define MAILDIR_JOBS_MOST 4u
-#define DEFER_MOST        500u /* deliveries in one turn of the loop */
+#define SETTLE_MOST       500u /* deliveries in one turn of the loop */
 
 /* ---- back-off -------------------------------------------------------------------------------- */
 
@@ -29,6 +28,8 @@ void
 destination_unblock(struct destination *destination)
 {
 	destination->blocked_until_ms = 0;
+	if (destination->hops)
+		hops_unblock(destination->hops);
 }
 
 int64_t
@@ -49,20 +50,27 @@ destination_pump_in(struct destination *destination, int64_t ms)
 }
 
 static void
-defer(struct delivery *delivery, const char *reply)
+settle(struct delivery *delivery, enum courier_outcome outcome, const char *reply)
 {
-	outcome_settle(delivery, COURIER_DEFERRED, reply);
+	outcome_settle(delivery, outcome, reply);
 	outcome_note(delivery);
+}
+
+void
+destination_settle_all(
+    struct destination *destination, enum courier_outcome outcome, const char *reply)
+{
+	for (unsigned i = 0; i < SETTLE_MOST && destination->lineup.count > 0; i++)
+		settle(lineup_take(&destination->lineup), outcome, reply);
+	if (destination->lineup.count > 0)
+		destination_pump_in(destination, 0);
 }
 
 /* Nothing answers there: those who wait now come back in their own time. */
 static void
 defer_all(struct destination *destination)
 {
-	for (unsigned i = 0; i < DEFER_MOST && destination->lineup.count > 0; i++)
-		defer(lineup_take(&destination->lineup), destination->reason);
-	if (destination->lineup.count > 0)
-		destination_pump_in(destination, 0);
+	destination_settle_all(destination, COURIER_DEFERRED, destination->reason);
 }
 
 void
@@ -78,7 +86,10 @@ destination_back_off(struct destination *destination, const char *reason)
 	destination->window = WINDOW_FIRST;
 	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
 	log_event(PN_LOG_NOTICE, destination->slowed ? "slowed" : "unreachable", "route",
-	    destination->route->name, "reason", reason, NULL);
+	    destination->name, "reason", reason, NULL);
+	/* Then each of its hosts has its chance again. */
+	if (destination->hops)
+		hops_unblock(destination->hops);
 	if (connections_established(destination) == 0)
 		defer_all(destination);
 }
@@ -147,12 +158,16 @@ static bool
 is_its_turn(struct destination *destination)
 {
 	int64_t now = clock_monotonic_us(), wait;
+	const struct hop *hop;
 
-	if (destination->limits.shape.messages.most == 0)
+	if (destination->route->kind == ROUTE_MAILDIR)
+		return true;
+	hop = ((const struct connection *)destination->idle.head->data)->hop;
+	if (hop->limits.shape.messages.most == 0)
 		return true;
 	wait = destination->turn_us - now;
 	if (wait <= 0)
-		wait = shape_take_message(destination->shape, now);
+		wait = shape_take_message(hop->shape, now);
 	if (wait <= 0)
 		return true;
 	destination->turn_us = now + wait;
@@ -170,7 +185,7 @@ send_first(struct destination *destination)
 	queue_pin(delivery);
 	delivery->letter.bytes = delivery->converted ? delivery->converted
 						     : delivery->owner->item->bytes;
-	if (destination->route->kind == ROUTE_SMARTHOST) {
+	if (destination->route->kind != ROUTE_MAILDIR) {
 		connections_send(destination, delivery);
 		return;
 	}
@@ -211,19 +226,33 @@ is_paused(struct destination *destination)
 	return true;
 }
 
-void
-destination_pump(struct destination *destination)
+static void
+send_what_can(struct destination *destination)
 {
 	bool goes = destination->lineup.count > 0;
 
 	while (goes && !destination->queue->draining && !is_paused(destination))
 		goes = send_next(destination) && destination->lineup.count > 0;
-	if (destination->queue->draining || destination->route->kind != ROUTE_SMARTHOST)
+}
+
+void
+destination_pump(struct destination *destination)
+{
+	send_what_can(destination);
+	if (destination->queue->draining || destination->route->kind == ROUTE_MAILDIR)
 		return;
 	if (destination->connections->len == 0 && destination_is_blocked(destination))
 		defer_all(destination);
-	else if (destination->lineup.count == 0 || destination->turn_us <= clock_monotonic_us())
+	if (destination->lineup.count == 0) {
+		connections_stop_waiting(destination);
+		if (destination->domain && destination->connections->len == 0)
+			destination_pump_in(destination, UNUSED_MS);
+	} else if (destination->turn_us <= clock_monotonic_us() &&
+		   destination_has_hops(destination)) {
+		while (connections_adopt(destination))
+			send_what_can(destination);
 		connections_open(destination);
+	}
 }
 
 void
@@ -271,12 +300,13 @@ destination_push(struct destination *destination, struct delivery *delivery)
 		return;
 	}
 	if (destination_is_blocked(destination) && connections_established(destination) == 0) {
-		defer(delivery, destination->reason);
+		settle(delivery, COURIER_DEFERRED, destination->reason);
 		return;
 	}
 	if (is_over_rate(destination)) {
 		delivery->unasked = true;
-		defer(delivery, "451 4.7.0 more messages wait here than the rate lets through");
+		settle(delivery, COURIER_DEFERRED,
+		    "451 4.7.0 more messages wait here than the rate lets through");
 		return;
 	}
 	lineup_add_last(&destination->lineup, delivery);
@@ -291,106 +321,77 @@ destination_push(struct destination *destination, struct delivery *delivery)
 static void
 pump_again(struct loop_timer *timer)
 {
-	destination_pump(
-	    (struct destination *)(void *)((char *)timer - offsetof(struct destination, again)));
-}
+	struct destination *destination = (struct destination *)(void *)((char *)timer -
+									 offsetof(
+									     struct destination,
+									     again));
 
-static int64_t
-either(int64_t own, int64_t general)
-{
-	return own > 0 ? own : general;
-}
-
-static struct courier_limits
-timeouts_of(const struct config_timeouts *own)
-{
-	const struct courier_limits *rfc = &courier_limits_standard;
-
-	return (struct courier_limits){
-		.connect = either(own->connect, rfc->connect),
-		.greeting = either(own->greeting, rfc->greeting),
-		.hello = either(own->hello, rfc->hello),
-		.handshake = either(own->handshake, rfc->handshake),
-		.mail = either(own->mail, rfc->mail),
-		.rcpt = either(own->rcpt, rfc->rcpt),
-		.data = either(own->data, rfc->data),
-		.block = either(own->block, rfc->block),
-		.final = either(own->final, rfc->final),
-		.quit = either(own->quit, rfc->quit),
-	};
-}
-
-static void
-set_limits(struct destination *destination)
-{
-	static const struct config_destination none = { .back_off = { .first = BACK_OFF_FIRST_MS,
-							    .most = BACK_OFF_MOST_MS } };
-	const struct queue_settings *settings = &destination->queue->settings;
-	const struct config_destination *own = destination->route->limits;
-
-	if (!own)
-		own = &none;
-	destination->limits = (struct destination_limits){
-		.shape = { .connections = (uint32_t)either(
-			       own->connections, settings->connections_per_destination),
-		    .messages = { own->rate.messages, own->rate.per * 1000 },
-		    .sessions = { own->rate.connections, own->rate.per * 1000 } },
-		.messages = (uint32_t)either(
-		    own->messages_per_connection, settings->messages_per_connection),
-		.idle = either(own->idle_connection, settings->idle_connection_ms),
-		.age = either(own->connection_age, settings->connection_age_ms),
-		.first = own->back_off.first,
-		.most = own->back_off.most,
-		.slow = (enum config_slow)own->back_off.on,
-		.timeouts = timeouts_of(&own->timeouts),
-	};
-	destination->turn_us = destination->open_ms = 0; /* the rate may have changed */
-	if (destination->shape)
-		shape_configure(destination->shape, &destination->limits.shape);
+	if (destination->domain && destination_is_unused(destination)) {
+		g_hash_table_remove(destination->queue->destinations, destination->key);
+		destination_free(destination);
+	} else {
+		destination_pump(destination);
+	}
 }
 
 static struct destination *
-new_destination(struct queue *queue, const struct route *route, const char *key)
+new_destination(struct queue *queue, const struct route *route, const char *key, const char *domain)
 {
 	struct destination *destination = g_new0(struct destination, 1);
 
 	destination->queue = queue;
 	destination->key = g_strdup(key);
-	destination->demanding = key == route->demanded_key && key != route->key;
+	destination->domain = g_strdup(domain);
+	destination->name = domain ? g_strdup_printf("%s:%s", route->name, domain)
+				   : g_strdup(route->name);
 	destination->again.fire = pump_again;
 	destination->window = WINDOW_FIRST;
 	destination->connections = g_ptr_array_new();
+	destination->waits_link.data = destination;
 	g_queue_init(&destination->idle);
-	if (route->kind == ROUTE_SMARTHOST)
-		destination->shape = shape_get(queue->shaping, route->name);
-	destination->waiter.shape = destination->shape;
 	destination->waiter.member = &queue->member;
 	g_hash_table_insert(queue->destinations, destination->key, destination);
 	return destination;
 }
 
+/* After a reload: the same way with, perhaps, a new password or new limits. */
+static void
+take_route(struct destination *destination, const struct route *route)
+{
+	struct queue *queue = destination->queue;
+
+	routes_release(&destination->routes);
+	destination->routes = routes_hold(queue->routes);
+	destination->route = route;
+	destination->generation = queue->generation;
+	destination->turn_us = destination->open_ms = 0; /* the rate may have changed */
+	destination->limits = limits_of(
+	    route->host_count > 0 ? route->hosts->limits : NULL, &queue->settings);
+	destination_forget_hops(destination);
+}
+
 struct destination *
-destination_get(struct queue *queue, const struct route *route, bool demanding)
+destination_get(struct queue *queue, const struct route *route, bool demanding, const char *domain)
 {
 	const char *key = demanding && route->demanded_key ? route->demanded_key : route->key;
-	struct destination *destination = g_hash_table_lookup(queue->destinations, key);
+	bool apart = key != route->key;
+	char *own = domain ? g_strdup_printf("%s %s", key, domain) : NULL;
+	struct destination *destination = g_hash_table_lookup(queue->destinations, own ? own : key);
 
-	if (!destination)
-		destination = new_destination(queue, route, key);
-	if (destination->generation != queue->generation) {
-		/* After a reload: the same way with, perhaps, a new password or new limits. */
-		routes_release(&destination->routes);
-		destination->routes = routes_hold(queue->routes);
-		destination->route = route;
-		destination->generation = queue->generation;
-		set_limits(destination);
+	if (!destination) {
+		destination = new_destination(queue, route, own ? own : key, domain);
+		destination->demanding = apart;
 	}
+	if (destination->generation != queue->generation)
+		take_route(destination, route);
+	g_free(own);
 	return destination;
 }
 
 void
 destination_drain(struct destination *destination)
 {
+	mx_search_cancel(&destination->search);
 	while (destination->lineup.count > 0)
 		outcome_take_back(lineup_take(&destination->lineup));
 	connections_quit(destination);
@@ -402,7 +403,7 @@ destination_is_unused(const struct destination *destination)
 	const struct shape_limits *limits = &destination->limits.shape;
 
 	return destination->lineup.count == 0 && destination->connections->len == 0 &&
-	       destination->jobs == 0 && destination->loading == 0 &&
+	       destination->jobs == 0 && destination->loading == 0 && !destination->search &&
 	       !destination_is_blocked(destination) &&
 	       /* what has gone already counts */
 	       limits->messages.most == 0 && limits->sessions.most == 0;
@@ -411,12 +412,15 @@ destination_is_unused(const struct destination *destination)
 void
 destination_free(struct destination *destination)
 {
+	mx_search_cancel(&destination->search);
 	connections_free(destination);
 	while (destination->lineup.count > 0)
 		outcome_drop(lineup_take(&destination->lineup));
 	loop_timer_cancel(destination->queue->parts.loop, &destination->again);
-	shape_release(&destination->shape);
+	hops_release(&destination->hops);
 	routes_release(&destination->routes);
+	g_free(destination->domain);
+	g_free(destination->name);
 	g_free(destination->key);
 	g_free(destination);
 }
@@ -424,5 +428,5 @@ destination_free(struct destination *destination)
 const char *
 destination_name(const struct destination *destination)
 {
-	return destination->route->name;
+	return destination->name;
 }

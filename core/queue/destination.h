@@ -1,39 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * destination.h - what destination.c and connection.c share; nobody else includes it.
+ * destination.h - what the files of destinations and connections share; nobody else includes it.
+ *
+ *	destination.c         deliveries that wait, back-off, life
+ *	destination_search.c  which hosts the mail goes to: the route's, or those the DNS names
+ *	connection.c          connections: what becomes of them
+ *	connection_open.c     which host one is opened to, or which one another has no need of
+ *	connection_turns.c    who has to give a connection up for others
  */
 #ifndef CORE_QUEUE_DESTINATION_H
 #define CORE_QUEUE_DESTINATION_H
 
+#include <core/queue/hops.h>
 #include <core/queue/inside.h>
 #include <core/queue/lineup.h>
 
-/* Out of the configuration: its item in `destinations`, or relay.queue. */
-struct destination_limits {
-	struct shape_limits shape;
-	uint32_t messages;     /* of one connection */
-	int64_t idle, age;     /* ms */
-	int64_t first, most;   /* of back-off, ms */
-	enum config_slow slow; /* what is a failure */
-	struct courier_limits timeouts;
-};
-
 struct destination {
 	struct queue *queue;
-	char *key;
+	char *key, *name;      /* name: for logs */
+	char *domain;          /* MX; else NULL */
 	uint64_t generation;   /* of the queue's configuration that the next three are of */
 	struct routes *routes; /* keeps `route` */
 	const struct route *route;
-	struct destination_limits limits;
-	bool demanding; /* for the route's `demanded` */
+	struct destination_limits limits; /* of the first host */
+	bool demanding;                   /* for the route's `demanded` */
 	struct lineup lineup;
 	uint32_t loading; /* taken off it while their bytes are read */
 	uint32_t jobs;
 
-	/* Connections, of smarthosts only. */
-	struct shape *shape;
+	/* Connections, not of maildirs. */
+	struct hops *hops;            /* NULL: not known yet */
+	struct mx_search *search;     /* under way; or NULL */
 	struct shaping_waiter waiter; /* for a place among all connections */
-	bool waits;
+	struct meeting *waits;        /* for that; or NULL */
+	GList waits_link;             /* there */
 	GPtrArray *connections;
 	GQueue idle;         /* of them */
 	uint32_t connecting; /* of them */
@@ -50,6 +50,21 @@ struct destination {
 	char reason[COURIER_TEXT];
 };
 
+struct connection {
+	GList link;    /* in the destination's `idle` */
+	GList spare;   /* in its meeting's `idle` */
+	GList turn;    /* in `turns` */
+	GQueue *turns; /* of all destinations: the queue's `idle` or `connecting`, or NULL */
+	struct courier *courier;
+	struct destination *destination;
+	struct hops *hops; /* keep the hop */
+	struct hop *hop;
+	struct delivery *delivery;
+	int64_t opened_ms;
+	bool idle, ready; /* in the list; greeted */
+	bool good;        /* a letter went through with the connection whole */
+};
+
 /* ---- destination.c ---- */
 /* Sends what can be sent, opens what is needed for the rest. */
 void destination_pump(struct destination *destination);
@@ -57,14 +72,22 @@ void destination_pump_in(struct destination *destination, int64_t ms);
 bool destination_is_blocked(const struct destination *destination);
 /* It is left alone for a while. */
 void destination_back_off(struct destination *destination, const char *reason);
+/* All that wait have this end. */
+void destination_settle_all(
+    struct destination *destination, enum courier_outcome outcome, const char *reply);
+
+/* ---- destination_search.c ---- */
+/* Its hosts are known and not too old. False: they will be, or there are none; it is pumped then.
+ */
+bool destination_has_hops(struct destination *destination);
+/* After a reload. */
+void destination_forget_hops(struct destination *destination);
 
 /* ---- convert.c ---- */
 /* The letter as one of seven bits; then the delivery waits here again, or has failed. */
 void conversion_start(struct delivery *delivery);
 
 /* ---- connection.c ---- */
-/* As many as there are deliveries for, within the limits. */
-void connections_open(struct destination *destination);
 /* There is one that the next letter could go out on. */
 bool connections_have_idle(struct destination *destination);
 /* On the first of these. */
@@ -72,5 +95,22 @@ void connections_send(struct destination *destination, struct delivery *delivery
 uint32_t connections_established(const struct destination *destination);
 void connections_quit(struct destination *destination);
 void connections_free(struct destination *destination);
+int connection_new(struct destination *destination, struct hop *hop);
+void connection_set_idle(struct connection *connection, bool idle);
+void connection_quit(struct connection *connection);
+
+/* ---- connection_open.c ---- */
+/* As many as there are deliveries for, within the limits. */
+void connections_open(struct destination *destination);
+/* One that another destination has no need of now, to a host of this one's. False: none. */
+bool connections_adopt(struct destination *destination);
+/* It has nothing to do: to a destination that waits for one like it. False: nobody does. */
+bool connection_hand_over(struct connection *connection);
+void connections_stop_waiting(struct destination *destination);
+
+/* ---- connection_turns.c ---- */
+void connection_set_turns(struct connection *connection, GQueue *turns);
+/* Somebody waits for the place that a connection takes. */
+bool connection_is_pressed(const struct connection *connection);
 
 #endif

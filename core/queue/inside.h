@@ -9,8 +9,10 @@
  *	replan.c             recipients whose plan counts on TLS that is not to be had
  *	notice.c             delivery status notifications for what failed or is late
  *	load.c               bytes read back from the spool
- *	destination.c        deliveries waiting for a next hop, its limits, back-off
- *	connection.c         connections to next hops, and who has to wait for one
+ *	destination.c        deliveries waiting for a next hop, back-off
+ *	destination_search.c which hosts that is, by the route or by the DNS
+ *	hops.c               lists of such hosts, their limits, and which one is tried
+ *	connection.c         connections to next hops; _open.c: to which; _turns.c: who has to wait
  *	lineup.c             the order of deliveries to one next hop
  *	transport_maildir.c  deliveries into maildirs, on the job threads
  *	walk.c               all items in steps, for who asks
@@ -47,6 +49,7 @@ struct queue {
 	int64_t clock_offset_us;  /* of the wall's clock to the steady one; 0: not looked yet */
 	int64_t armed_us;         /* what `timer` is set to; INT64_MAX: nothing */
 	GHashTable *destinations; /* by key */
+	GHashTable *meetings;     /* hops.c's */
 	uint64_t generation;      /* of settings and routes */
 	struct shaping *shaping;
 	struct shaping_member member;
@@ -213,8 +216,9 @@ void load_start(struct queued *queued, struct load_waiter *waiter);
 void load_cancel_waiting(struct queue *queue);
 
 /* ---- destination.c ---- */
-/* `demanding`: for letters that demand something of TLS. */
-struct destination *destination_get(struct queue *queue, const struct route *route, bool demanding);
+/* `demanding`: for letters that demand something of TLS. `domain`: with MX, whose; else NULL. */
+struct destination *destination_get(
+    struct queue *queue, const struct route *route, bool demanding, const char *domain);
 /* Takes the delivery; its end is outcome_note() or outcome_take_back(), possibly at once. */
 void destination_push(struct destination *destination, struct delivery *delivery);
 void destination_drain(struct destination *destination);

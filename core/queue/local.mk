@@ -28,9 +28,10 @@ core_libcore_a_SOURCES += \
 	core/queue/attempt.c \
 	core/queue/change.c \
 	core/queue/capability.c core/queue/capability.h \
-	core/queue/connection.c \
+	core/queue/connection.c core/queue/connection_open.c core/queue/connection_turns.c \
 	core/queue/convert.c \
-	core/queue/destination.c core/queue/destination.h core/queue/inside.h \
+	core/queue/destination.c core/queue/destination.h core/queue/destination_search.c \
+	core/queue/hops.c core/queue/hops.h core/queue/inside.h \
 	core/queue/lineup.c core/queue/lineup.h \
 	core/queue/load.c \
 	core/queue/notice.c \
@@ -38,7 +39,7 @@ core_libcore_a_SOURCES += \
 	core/queue/queue.c core/queue/queue.h \
 	core/queue/replan.c \
 	core/queue/rate.c core/queue/rate.h \
-	core/queue/route.c core/queue/route.h \
+	core/queue/route.c core/queue/route.h core/queue/route_host.c core/queue/route_host.h \
 	core/queue/schedule.c core/queue/schedule.h \
 	core/queue/shaping.c core/queue/shaping.h \
 	core/queue/steady.c \

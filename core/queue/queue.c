@@ -261,10 +261,14 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 					     : "554 5.4.4 no route for this recipient";
 	struct destination *destination = NULL;
 	struct delivery *delivery = *list;
+	char domain[MAIL_DOMAIN_MOST + 1];
+	bool by_domain = route && route->kind == ROUTE_MX;
 
-	if (route)
-		destination = destination_get(
-		    queued->queue, route, mail_demand_is_any(&plan->demand));
+	if (by_domain && routes_domain(item->recipients[index].envelope->address, domain) < 0)
+		refusal = "550 5.1.2 the address has no domain that mail can go to";
+	else if (route)
+		destination = destination_get(queued->queue, route,
+		    mail_demand_is_any(&plan->demand), by_domain ? domain : NULL);
 	while (delivery && !belongs(delivery, destination, refusal, plan))
 		delivery = delivery->next;
 	if (!delivery) {
@@ -454,6 +458,7 @@ queue_new(const struct queue_parts *parts, struct queue **ret, struct pn_error *
 	queue->timer.fire = due_fire;
 	queue->drain_timer.fire = drain_fire;
 	queue->destinations = g_hash_table_new(g_str_hash, g_str_equal);
+	queue->meetings = g_hash_table_new(g_str_hash, g_str_equal);
 	g_queue_init(&queue->loads);
 	connections_begin(queue);
 	*ret = queue;
@@ -524,6 +529,7 @@ queue_free(struct queue **queue_at)
 	loop_timer_cancel(queue->parts.loop, &queue->drain_timer);
 	g_hash_table_foreach_remove(queue->destinations, drop_destination, NULL);
 	g_hash_table_destroy(queue->destinations);
+	g_hash_table_destroy(queue->meetings);
 	(void)connections_end(queue);
 	shaping_release(&queue->shaping);
 	while (queue->items)

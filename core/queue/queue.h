@@ -8,6 +8,7 @@
 #ifndef CORE_QUEUE_QUEUE_H
 #define CORE_QUEUE_QUEUE_H
 
+#include <core/net/dns.h>
 #include <core/net/jobs.h>
 #include <core/net/resolve.h>
 #include <core/queue/item.h>
@@ -41,6 +42,7 @@ struct queue_parts {
 	struct jobs *jobs;
 	struct spool *spool;
 	struct resolver *resolver;
+	struct dns *dns; /* for MX routes; NULL: their mail is deferred */
 	/* Held. What next hops may be asked for, over all queues; NULL: this one alone. */
 	struct shaping *shaping;
 	/*

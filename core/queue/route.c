@@ -5,25 +5,25 @@
  * Made by whoever accepts a configuration, asked by the queue for every recipient. Everything is a
  * copy, so that a generation may go while connections made with its routes are still open.
  */
-#include <core/queue/route.h>
+#include <core/queue/route_host.h>
 #include <errno.h>
 #include <glib.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#define SMTP_PORT        25
-#define LMTP_PORT        24
-#define SUBMISSIONS_PORT 465
-
 struct routes {
 	atomic_uint references;
-	struct arena arena, secrets;
+	struct route_making making;
 	struct capability *capability;
-	GHashTable *contexts; /* while they are made: SSL_CTX by what is wanted */
 	size_t count;
 	struct config_when *when;
 	struct route *routes;
 	const struct config_directory *directory; /* NULL: no route asks for it */
+	/* For MX. */
+	struct pn_list destinations; /* struct config_destination */
+	const char *own_name;        /* canonical; NULL: no name that the DNS could have */
+	size_t listener_count;
+	struct address *listeners;
 };
 
 static struct pn_strings
@@ -53,176 +53,41 @@ copy_when(struct arena *arena, const struct config_when *from, struct config_whe
 }
 
 static int
-read_port(const char *text, uint16_t *ret)
+fill_networks(
+    struct arena *arena, const struct config_route *config, struct route *ret, struct pn_error *err)
 {
-	char *end;
-	unsigned long port = strtoul(text, &end, 10);
-
-	if (*text < '0' || *text > '9' || *end || port == 0 || port > UINT16_MAX)
-		return -EINVAL;
-	*ret = (uint16_t)port;
-	return 0;
-}
-
-/* "name", "name:port", "[2001:db8::1]:port"; brackets go. */
-static int
-read_name(struct arena *arena, const char *text, struct courier_target *ret, struct pn_error *err)
-{
-	const char *end, *port = NULL;
-
-	if (!text || !*text)
-		return pn_error_set(err, -EINVAL, "host is missing");
-	if (*text == '[') {
-		text++;
-		end = strchr(text, ']');
-		if (!end || (end[1] != '\0' && end[1] != ':'))
-			return pn_error_set(err, -EINVAL, "host \"[%s\" is not closed", text);
-		port = end[1] ? end + 2 : NULL;
-	} else {
-		end = strchr(text, ':');
-		port = end ? end + 1 : NULL;
-		if (!end)
-			end = text + strlen(text);
-	}
-	ret->port = ret->lmtp ? LMTP_PORT : SMTP_PORT;
-	if (end == text || end - text > 255 || (port && read_port(port, &ret->port) < 0))
-		return pn_error_set(err, -EINVAL, "host \"%s\" is not a name or name:port", text);
-	ret->host = arena_slice(arena, pn_slice(text, (size_t)(end - text)));
-	return 0;
-}
-
-static int
-read_host(struct arena *arena, const char *text, struct courier_target *ret, struct pn_error *err)
-{
-	if (!ret->lmtp || !text || strncmp(text, "unix:", 5) != 0)
-		return read_name(arena, text, ret, err);
-	ret->host = "localhost";
-	return address_parse(text, 0, &ret->local, err);
-}
-
-/* "smarthost:mx.example:25", "lmtp:unix:/run/lmtp" */
-static const char *
-name_of(struct arena *arena, const struct courier_target *target)
-{
-	const char *kind = target->lmtp ? "lmtp" : "smarthost";
-	char text[ADDRESS_TEXT];
-
-	if (target->local.len == 0)
-		return arena_printf(arena, "%s:%s:%u", kind, target->host, (unsigned)target->port);
-	address_format(&target->local, text);
-	return arena_printf(arena, "%s:%s", kind, text);
-}
-
-static bool
-is_implicit(const struct config_route *config, const struct courier_target *target)
-{
-	return target->level != TLS_LEVEL_NONE &&
-	       (config->tls_mode == CONFIG_TLS_AT_ONCE ||
-		   (config->tls_mode == CONFIG_TLS_BY_PORT && target->port == SUBMISSIONS_PORT));
-}
-
-/*
- * One for all routes that want the same of TLS: making one reads every certificate of the system's
- * authorities.
- */
-static int
-make_tls(
-    struct routes *routes, struct courier_target *target, const char *ca_file, struct pn_error *err)
-{
-	char *key = g_strdup_printf("%d %s", (int)target->level, ca_file ? ca_file : "");
+	/* What no host of the internet has. */
+	static const char *const usual[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
+		"224.0.0.0/4", "240.0.0.0/4", "::", "::1", "fe80::/10", "ff00::/8" };
+	struct pn_strings texts = config->refused_networks;
+	struct network *networks;
 	int r = 0;
 
-	target->tls = g_hash_table_lookup(routes->contexts, key);
-	if (!target->tls)
-		r = tls_client_new(target->level, ca_file, TLS_MIN_1_2, &target->tls, err);
-	else
-		SSL_CTX_up_ref(target->tls);
-	if (r == 0)
-		g_hash_table_replace(routes->contexts, key, target->tls);
-	else
-		g_free(key);
+	if (texts.count == 0)
+		texts = (struct pn_strings){ sizeof(usual) / sizeof(*usual), usual };
+	ret->refused = networks = arena_alloc(arena, texts.count * sizeof(*networks));
+	for (; r == 0 && ret->refused_count < texts.count; ret->refused_count++)
+		r = network_parse(
+		    texts.items[ret->refused_count], &networks[ret->refused_count], err);
 	return r;
 }
 
+/* What its hosts will have in common stands in the only one. */
 static int
-fill_demanded(struct routes *routes, const struct config_route *config, struct route *ret,
+fill_mx(struct routes *routes, const struct config_route *config, struct route *ret,
     struct pn_error *err)
 {
-	struct courier_target *target = &ret->demanded;
+	struct arena *arena = &routes->making.arena;
+	int r = route_host_pattern(&routes->making, config, ret, err);
 
-	*target = ret->target;
-	ret->demanded_key = ret->key;
-	if (target->level != TLS_LEVEL_NONE) {
-		SSL_CTX_up_ref(target->tls);
-		return 0;
-	}
-	target->level = TLS_LEVEL_MAY;
-	ret->demanded_key = arena_printf(&routes->arena, "%s demanded", ret->key);
-	return make_tls(routes, target, config->ca_file, err);
-}
-
-/* Its limits, where `destinations` has any for this host. */
-static int
-fill_limits(struct arena *arena, const struct config_destination *config, struct route *ret,
-    struct pn_error *err)
-{
-	struct config_destination *limits;
-	struct address address;
-
-	if (!config)
-		return 0;
-	limits = arena_copy(arena, config, sizeof(*config));
-	limits->host = limits->source = (struct pn_strings){ 0 };
-	ret->limits = limits;
-	ret->target.prefer = (enum address_prefer)config->prefer;
-	for (size_t i = 0; i < config->source.count; i++) {
-		int r = address_parse(config->source.items[i], 0, &address, err);
-
-		if (r < 0)
-			return r;
-		if (address.sa.ss_family == AF_INET6)
-			ret->target.source6 = address;
-		else
-			ret->target.source4 = address;
-	}
-	return 0;
-}
-
-static int
-fill_next_hop(struct routes *routes, const struct config_core *core,
-    const struct config_route *config, struct route *ret, struct pn_error *err)
-{
-	static const char *const levels[] = { "none", "may", "encrypt", "verify" };
-	struct arena *arena = &routes->arena;
-	struct courier_target *target = &ret->target;
-	struct pn_slice password;
-	int r;
-
-	target->lmtp = config->to == CONFIG_ROUTE_LMTP;
-	r = read_host(arena, config->host, target, err);
-	if (r == 0)
-		r = fill_limits(
-		    arena, config_destination_find(&core->destinations, config->host), ret, err);
 	if (r < 0)
 		return r;
-	target->level = (enum tls_level)config->tls;
-	target->implicit_tls = is_implicit(config, target);
-	if (target->level != TLS_LEVEL_NONE) {
-		r = make_tls(routes, target, config->ca_file, err);
-		if (r < 0)
-			return r;
-	}
-	ret->priority = (int)config->priority;
-	target->user = arena_text(arena, config->auth.user);
-	if (target->user && config->auth.password) {
-		password = pn_secret_bytes(config->auth.password);
-		target->password = pn_slice(arena_slice(&routes->secrets, password), password.len);
-	}
-	ret->name = name_of(arena, target);
-	ret->key = arena_printf(arena, "%s tls=%s%s ca=%s user=%s", ret->name, levels[config->tls],
-	    target->implicit_tls ? " implicit" : "", config->ca_file ? config->ca_file : "",
-	    target->user ? target->user : "");
-	return fill_demanded(routes, config, ret, err);
+	ret->kind = ROUTE_MX;
+	ret->name = "mx";
+	ret->key = arena_printf(arena, "mx:%u%s", (unsigned)config->port, ret->hosts->key);
+	ret->demanded_key = arena_printf(
+	    arena, "mx:%u%s", (unsigned)config->port, ret->hosts->demanded_key);
+	return fill_networks(arena, config, ret, err);
 }
 
 static int
@@ -230,23 +95,54 @@ fill_route(struct routes *routes, const struct config_core *core, const struct c
     struct route *ret, struct pn_error *err)
 {
 	ret->key = ret->name = "discard";
+	ret->priority = (int)config->priority;
 	switch ((enum config_route_kind)config->to) {
 	case CONFIG_ROUTE_SMARTHOST:
 	case CONFIG_ROUTE_LMTP:
 		ret->kind = ROUTE_SMARTHOST;
-		return fill_next_hop(routes, core, config, ret, err);
+		return route_hosts_fill(&routes->making, &core->destinations, config, ret, err);
+	case CONFIG_ROUTE_MX:
+		return fill_mx(routes, config, ret, err);
 	case CONFIG_ROUTE_MAILDIR:
 		if (!config->path || !*config->path)
 			return pn_error_set(err, -EINVAL, "path is missing");
 		ret->kind = ROUTE_MAILDIR;
-		ret->path = arena_text(&routes->arena, config->path);
-		ret->key = ret->name = arena_printf(&routes->arena, "maildir:%s", ret->path);
+		ret->path = arena_text(&routes->making.arena, config->path);
+		ret->key = ret->name = arena_printf(&routes->making.arena, "maildir:%s", ret->path);
 		return 0;
 	case CONFIG_ROUTE_DISCARD:
 		ret->kind = ROUTE_DISCARD;
 		return 0;
 	}
 	return pn_error_set(err, -EINVAL, "unknown kind");
+}
+
+/* What mail exchangers, whose names nobody knows yet, are to be compared with. */
+static void
+copy_surroundings(struct routes *routes, const struct config_core *core)
+{
+	const struct config_destination *from = core->destinations.items;
+	const struct config_listener *listeners = core->relay.listeners.items;
+	struct arena *arena = &routes->making.arena;
+	size_t count = core->destinations.count;
+	struct config_destination *copies = arena_alloc(arena, (count + 1) * sizeof(*copies));
+	char name[MAIL_DOMAIN_MOST + 1];
+
+	for (size_t i = 0; i < count; i++) {
+		copies[i] = from[i];
+		copies[i].host = copy_strings(arena, from[i].host);
+		copies[i].source = copy_strings(arena, from[i].source);
+	}
+	routes->destinations = (struct pn_list){ count, copies };
+	if (core->relay.hostname && mail_domain_canonical(core->relay.hostname, name) == 0)
+		routes->own_name = arena_text(arena, name);
+	routes->listeners = arena_alloc(
+	    arena, (core->relay.listeners.count + 1) * sizeof(*routes->listeners));
+	for (size_t i = 0; i < core->relay.listeners.count; i++)
+		if (listeners[i].address &&
+		    address_parse(listeners[i].address, 0,
+			&routes->listeners[routes->listener_count], NULL) == 0)
+			routes->listener_count++;
 }
 
 int
@@ -261,21 +157,23 @@ routes_new(const struct config_core *config, struct capability *capability, stru
 		return pn_error_set(err, -ENOMEM, "routes: out of memory");
 	atomic_init(&routes->references, 1);
 	routes->capability = capability_hold(capability);
-	routes->contexts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	routes->when = arena_alloc(&routes->arena, config->routes.count * sizeof(*routes->when));
+	routes->making.contexts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	copy_surroundings(routes, config);
+	routes->when = arena_alloc(
+	    &routes->making.arena, config->routes.count * sizeof(*routes->when));
 	routes->routes = arena_alloc(
-	    &routes->arena, config->routes.count * sizeof(*routes->routes));
+	    &routes->making.arena, config->routes.count * sizeof(*routes->routes));
 	for (size_t i = 0; i < config->routes.count && r == 0; i++) {
 		routes->count = i + 1;
-		copy_when(&routes->arena, &from[i].when, &routes->when[i]);
+		copy_when(&routes->making.arena, &from[i].when, &routes->when[i]);
 		if (!routes->directory && (from[i].when.group.count || from[i].when.account.count))
 			routes->directory = config_directory_copy(
-			    &config->directory, &routes->arena);
+			    &config->directory, &routes->making.arena);
 		r = fill_route(routes, config, &from[i], &routes->routes[i], err);
 		if (r < 0)
 			pn_error_in(err, "routes[%zu]", i);
 	}
-	g_hash_table_destroy(g_steal_pointer(&routes->contexts));
+	g_hash_table_destroy(g_steal_pointer(&routes->making.contexts));
 	if (r < 0)
 		routes_release(&routes);
 	else
@@ -298,13 +196,11 @@ routes_release(struct routes **routes_at)
 	*routes_at = NULL;
 	if (!routes || atomic_fetch_sub(&routes->references, 1) > 1)
 		return;
-	for (size_t i = 0; i < routes->count; i++) {
-		SSL_CTX_free(routes->routes[i].target.tls);
-		SSL_CTX_free(routes->routes[i].demanded.tls);
-	}
+	for (size_t i = 0; i < routes->count; i++)
+		route_hosts_drop(&routes->routes[i]);
 	capability_release(&routes->capability);
-	arena_wipe(&routes->secrets);
-	arena_free(&routes->arena);
+	arena_wipe(&routes->making.secrets);
+	arena_free(&routes->making.arena);
 	free(routes);
 }
 
@@ -332,12 +228,50 @@ routes_find(const struct routes *routes, const struct config_subject *subject)
 	return NULL;
 }
 
+struct mx_policy
+routes_mx_policy(const struct routes *routes, const struct route *route)
+{
+	return (struct mx_policy){
+		.own_name = routes->own_name,
+		.port = route->hosts->target.port,
+		.listener_count = routes->listener_count,
+		.listeners = routes->listeners,
+		.refused_count = route->refused_count,
+		.refused = route->refused,
+	};
+}
+
+int
+routes_mx_host(const struct routes *routes, const struct route *route, const char *name,
+    struct arena *arena, struct route_host *ret, struct pn_error *err)
+{
+	return route_host_named(arena, &routes->destinations, route, name, ret, err);
+}
+
+int
+routes_domain(const char *recipient, char ret[MAIL_DOMAIN_MOST + 1])
+{
+	const char *domain = mail_address_domain(recipient);
+
+	return domain && *domain ? mail_domain_canonical(domain, ret) : -EINVAL;
+}
+
 int
 routes_tls_bits(const struct routes *routes, const struct config_subject *subject)
 {
 	const struct route *route = routes_find(routes, subject);
+	char domain[MAIL_DOMAIN_MOST + 1];
+	char *key;
+	int bits;
 
-	if (!route || route->kind != ROUTE_SMARTHOST)
+	if (!route || !route->demanded_key)
 		return -ENOENT;
-	return capability_bits(routes->capability, route->demanded_key);
+	if (route->kind != ROUTE_MX)
+		return capability_bits(routes->capability, route->demanded_key);
+	if (routes_domain(subject->recipient, domain) < 0)
+		return -ENOENT;
+	key = g_strdup_printf("%s %s", route->demanded_key, domain);
+	bits = capability_bits(routes->capability, key);
+	g_free(key);
+	return bits;
 }

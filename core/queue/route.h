@@ -9,27 +9,40 @@
 #define CORE_QUEUE_ROUTE_H
 
 #include <core/config/relay.h>
+#include <core/mail/address.h>
+#include <core/net/mx.h>
 #include <core/queue/capability.h>
 #include <core/queue/item.h>
 #include <core/smtp/courier.h>
 
-enum route_kind { ROUTE_SMARTHOST /* LMTP too */, ROUTE_MAILDIR, ROUTE_DISCARD };
+enum route_kind { ROUTE_SMARTHOST /* LMTP too */, ROUTE_MAILDIR, ROUTE_DISCARD, ROUTE_MX };
 
-struct route {
-	enum route_kind kind;
-	const char
-	    *name; /* for logs: "smarthost:host:port", "lmtp:unix:/path", "maildir:/path" ... */
-	const char *key;              /* routes of one key share a destination's connections */
-	struct courier_target target; /* SMARTHOST */
+/* A host that mail may be sent to; of an MX route, what all its hosts have in common. */
+struct route_host {
+	const char *name; /* "mx.example:25", "unix:/path": limits hold for all of one name */
+	const char *key;  /* connections of one key are the same to every destination */
+	struct courier_target target;
 	/*
 	 * For letters that demand something of TLS: the same, but where `target` goes without TLS
 	 * it is used where it is offered, on connections of their own.
 	 */
 	struct courier_target demanded;
 	const char *demanded_key;
-	int priority;                            /* SMARTHOST */
-	const struct config_destination *limits; /* SMARTHOST; without its lists; NULL: none */
-	const char *path;                        /* MAILDIR; with {user} and {domain} */
+	const struct config_destination *limits; /* without its lists; NULL: none */
+};
+
+struct route {
+	enum route_kind kind;
+	/* For logs: "mx", "smarthost:host:port", "lmtp:unix:/path", "maildir:/path" ... */
+	const char *name;
+	/* Routes of one key share a destination, with MX one for each domain. */
+	const char *key, *demanded_key;
+	size_t host_count; /* SMARTHOST: in the order they are tried; MX: 1 */
+	struct route_host *hosts;
+	int priority;     /* SMARTHOST, MX */
+	const char *path; /* MAILDIR; with {user} and {domain} */
+	size_t refused_count;
+	const struct network *refused; /* MX: no mail goes there */
 };
 
 struct routes;
@@ -46,6 +59,14 @@ void routes_release(struct routes **routes);
  * routes' own, whatever it says.
  */
 const struct route *routes_find(const struct routes *routes, const struct config_subject *subject);
+
+/* MX: how what the DNS says is to be judged. Borrowed from the routes. */
+struct mx_policy routes_mx_policy(const struct routes *routes, const struct route *route);
+/* MX: a host that the DNS names. In `arena`, and borrowed from the routes. */
+int routes_mx_host(const struct routes *routes, const struct route *route, const char *name,
+    struct arena *arena, struct route_host *ret, struct pn_error *err);
+/* Whose mail exchangers are asked for. -EINVAL: the address has none. */
+int routes_domain(const char *recipient, char ret[MAIL_DOMAIN_MOST + 1]);
 
 /*
  * Bits of TLS that the last session with the next hop of this subject's recipient showed; 0: it

@@ -422,6 +422,17 @@ on_resolved(struct resolve_request *request, int r)
 	}
 }
 
+static void
+use_addresses(struct courier_lookup *lookup, const struct courier_target *target)
+{
+	struct resolve_request *request = &lookup->request;
+
+	request->count = target->address_count < RESOLVE_MOST ? target->address_count
+							      : RESOLVE_MOST;
+	memcpy(request->addresses, target->addresses, request->count * sizeof(*request->addresses));
+	on_resolved(request, 0);
+}
+
 int
 courier_new(const struct courier_parts *parts, struct courier **ret)
 {
@@ -448,6 +459,10 @@ courier_new(const struct courier_parts *parts, struct courier **ret)
 	lookup->request.port = parts->target->port;
 	lookup->request.done = on_resolved;
 	*ret = courier;
+	if (parts->target->address_count > 0) {
+		use_addresses(lookup, parts->target);
+		return 0;
+	}
 	if (parts->target->local.len == 0) {
 		resolve_start(parts->resolver, parts->loop, &lookup->request);
 		return 0;

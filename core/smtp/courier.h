@@ -23,6 +23,9 @@
 struct courier_target {
 	const char *host; /* of a unix socket: "localhost" */
 	uint16_t port;
+	/* Known already, with ports: not looked up; `address_count` 0: `host` is. */
+	const struct address *addresses;
+	size_t address_count;
 	struct address local; /* the unix socket; `len` 0: `host` is looked up */
 	bool lmtp;            /* RFC 2033: one reply for each recipient after the message */
 	bool implicit_tls;    /* RFC 8314 section 3: from the first byte on, and never in clear */

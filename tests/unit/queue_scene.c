@@ -35,14 +35,15 @@ make_routes(struct scene *scene)
 	};
 	struct config_core core = { .routes = { 4, routes } };
 	struct pn_error err = { 0 };
-	char hop[32], none[] = "127.0.0.1:1";
+	char hop[32];
+	const char *const hops[] = { hop }, *const none[] = { "127.0.0.1:1" };
 
 	snprintf(
 	    hop, sizeof(hop), "127.0.0.1:%u", scene->hop ? (unsigned)next_hop_port(scene->hop) : 1);
 	routes[0].path = scene->maildir;
 	routes[0].when.given = !scene->all_to_maildir;
-	routes[2].host = hop;
-	routes[3].host = none;
+	routes[2].host = (struct pn_strings){ 1, hops };
+	routes[3].host = (struct pn_strings){ 1, none };
 	ck_assert_msg(
 	    routes_new(&core, scene->capability, &scene->routes, &err) == 0, "%s", err.text);
 }

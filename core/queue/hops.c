@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hops.c - lists of hosts for destinations: made, chosen from, given up.
+ *
+ * Called by destination.c and connection.c. Must never let a host be tried while a better one is to
+ * be had: RFC 5321 section 5.1 wants the order of preference, and chance among equals.
+ */
+#include <core/queue/hops.h>
+#include <stdlib.h>
+
+#define BACK_OFF_FIRST_MS 1000
+#define BACK_OFF_MOST_MS  (5 * 60000)
+#define TTL_LEAST_S       5
+#define TTL_MOST_S        3600
+
+/* ---- meetings -------------------------------------------------------------------------------- */
+
+static struct meeting *
+hold_meeting(struct queue *queue, const char *key)
+{
+	struct meeting *meeting = g_hash_table_lookup(queue->meetings, key);
+
+	if (!meeting) {
+		meeting = g_new0(struct meeting, 1);
+		meeting->key = g_strdup(key);
+		g_hash_table_insert(queue->meetings, meeting->key, meeting);
+	}
+	meeting->references++;
+	return meeting;
+}
+
+static void
+release_meeting(struct queue *queue, struct meeting *meeting)
+{
+	if (--meeting->references > 0)
+		return;
+	g_hash_table_remove(queue->meetings, meeting->key);
+	g_free(meeting->key);
+	g_free(meeting);
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static int64_t
+either(int64_t own, int64_t general)
+{
+	return own > 0 ? own : general;
+}
+
+static struct courier_limits
+timeouts_of(const struct config_timeouts *own)
+{
+	const struct courier_limits *rfc = &courier_limits_standard;
+
+	return (struct courier_limits){
+		.connect = either(own->connect, rfc->connect),
+		.greeting = either(own->greeting, rfc->greeting),
+		.hello = either(own->hello, rfc->hello),
+		.handshake = either(own->handshake, rfc->handshake),
+		.mail = either(own->mail, rfc->mail),
+		.rcpt = either(own->rcpt, rfc->rcpt),
+		.data = either(own->data, rfc->data),
+		.block = either(own->block, rfc->block),
+		.final = either(own->final, rfc->final),
+		.quit = either(own->quit, rfc->quit),
+	};
+}
+
+struct destination_limits
+limits_of(const struct config_destination *own, const struct queue_settings *settings)
+{
+	static const struct config_destination none = { .back_off = { .first = BACK_OFF_FIRST_MS,
+							    .most = BACK_OFF_MOST_MS } };
+
+	if (!own)
+		own = &none;
+	return (struct destination_limits){
+		.shape = { .connections = (uint32_t)either(
+			       own->connections, settings->connections_per_destination),
+		    .messages = { own->rate.messages, own->rate.per * 1000 },
+		    .sessions = { own->rate.connections, own->rate.per * 1000 } },
+		.messages = (uint32_t)either(
+		    own->messages_per_connection, settings->messages_per_connection),
+		.idle = either(own->idle_connection, settings->idle_connection_ms),
+		.age = either(own->connection_age, settings->connection_age_ms),
+		.first = own->back_off.first,
+		.most = own->back_off.most,
+		.slow = (enum config_slow)own->back_off.on,
+		.timeouts = timeouts_of(&own->timeouts),
+	};
+}
+
+static struct hops *
+new_hops(struct queue *queue, struct routes *routes, size_t most)
+{
+	struct hops *hops = g_new0(struct hops, 1);
+
+	hops->queue = queue;
+	hops->references = 1;
+	hops->routes = routes_hold(routes);
+	hops->expires_ms = INT64_MAX;
+	hops->hops = g_new0(struct hop, most);
+	return hops;
+}
+
+static struct hop *
+add(struct hops *hops, const struct route_host *host, bool demanding, unsigned rank)
+{
+	struct hop *hop = &hops->hops[hops->count++];
+
+	hop->rank = rank;
+	hop->target = demanding ? host->demanded : host->target;
+	hop->limits = limits_of(host->limits, &hops->queue->settings);
+	hop->name = arena_text(&hops->arena, host->name);
+	hop->shape = shape_get(hops->queue->shaping, host->name);
+	shape_configure(hop->shape, &hop->limits.shape);
+	hop->meeting = hold_meeting(hops->queue, demanding ? host->demanded_key : host->key);
+	return hop;
+}
+
+struct hops *
+hops_of_route(struct queue *queue, struct routes *routes, const struct route *route, bool demanding)
+{
+	struct hops *hops = new_hops(queue, routes, route->host_count);
+
+	for (size_t i = 0; i < route->host_count; i++)
+		add(hops, &route->hosts[i], demanding, (unsigned)i);
+	return hops;
+}
+
+static void
+set_addresses(struct hops *hops, struct hop *hop, const struct mx_host *host)
+{
+	struct address *addresses = arena_copy(
+	    &hops->arena, host->addresses, host->count * sizeof(*addresses));
+
+	for (size_t i = 0; i < host->count; i++)
+		address_set_port(&addresses[i], hop->target.port);
+	hop->target.addresses = addresses;
+	hop->target.address_count = host->count;
+}
+
+struct hops *
+hops_of_list(struct queue *queue, struct routes *routes, const struct route *route, bool demanding,
+    const struct mx_list *list)
+{
+	struct hops *hops = new_hops(queue, routes, list->count);
+	int64_t ttl = CLAMP(list->ttl, TTL_LEAST_S, TTL_MOST_S);
+	struct route_host host;
+
+	hops->expires_ms = loop_now(queue->parts.loop) + ttl * 1000;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct mx_host *found = &list->hosts[i];
+
+		/* Its sources were parsed when the configuration was checked. */
+		if (found->fate == MX_TRIED &&
+		    routes_mx_host(routes, route, found->name, &hops->arena, &host, NULL) == 0)
+			set_addresses(hops, add(hops, &host, demanding, found->preference), found);
+	}
+	return hops;
+}
+
+struct hops *
+hops_hold(struct hops *hops)
+{
+	hops->references++;
+	return hops;
+}
+
+void
+hops_release(struct hops **hops_at)
+{
+	struct hops *hops = *hops_at;
+
+	*hops_at = NULL;
+	if (!hops || --hops->references > 0)
+		return;
+	for (size_t i = 0; i < hops->count; i++) {
+		shape_release(&hops->hops[i].shape);
+		release_meeting(hops->queue, hops->hops[i].meeting);
+	}
+	routes_release(&hops->routes);
+	arena_free(&hops->arena);
+	g_free(hops->hops);
+	g_free(hops);
+}
+
+/* ---- choosing -------------------------------------------------------------------------------- */
+
+struct hop *
+hops_find(const struct hops *hops, const struct meeting *meeting)
+{
+	for (size_t i = 0; i < hops->count; i++)
+		if (hops->hops[i].meeting == meeting)
+			return &hops->hops[i];
+	return NULL;
+}
+
+void
+hops_inherit(struct hops *hops, const struct hops *old)
+{
+	for (size_t i = 0; old && i < hops->count; i++) {
+		const struct hop *same = hops_find(old, hops->hops[i].meeting);
+
+		if (!same)
+			continue;
+		hops->hops[i].failures = same->failures;
+		hops->hops[i].blocked_until_ms = same->blocked_until_ms;
+	}
+}
+
+struct hop *
+hops_choose(const struct hops *hops)
+{
+	int64_t now = loop_now(hops->queue->parts.loop);
+	struct hop *chosen = NULL;
+	int equals = 0;
+
+	for (size_t i = 0; i < hops->count; i++) {
+		struct hop *hop = &hops->hops[i];
+
+		if (hop->blocked_until_ms > now || (chosen && hop->rank > chosen->rank))
+			continue;
+		equals = chosen && hop->rank == chosen->rank ? equals + 1 : 1;
+		if (equals == 1 || g_random_int_range(0, equals) == 0)
+			chosen = hop;
+	}
+	return chosen;
+}
+
+void
+hop_block(struct hops *hops, struct hop *hop)
+{
+	int64_t now = loop_now(hops->queue->parts.loop);
+
+	/* Connections that were begun together come to nothing together: that counts once. */
+	if (hop->blocked_until_ms > now)
+		return;
+	hop->blocked_until_ms = now + schedule_delay_ms(
+					  hop->limits.first, hop->limits.most, ++hop->failures);
+}
+
+void
+hops_unblock(struct hops *hops)
+{
+	for (size_t i = 0; i < hops->count; i++)
+		hops->hops[i].blocked_until_ms = 0;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hops.h - the hosts that one destination's mail may be sent to, in the order they are tried.
+ *
+ * Made of a route's list, or of what the DNS said of a domain; never changed but for how each host
+ * has fared. Connections hold the list they were opened by. Belongs to one queue and its loop.
+ */
+#ifndef CORE_QUEUE_HOPS_H
+#define CORE_QUEUE_HOPS_H
+
+#include <core/queue/inside.h>
+
+/* Out of the configuration: its item in `destinations`, or relay.queue. */
+struct destination_limits {
+	struct shape_limits shape;
+	uint32_t messages;     /* of one connection */
+	int64_t idle, age;     /* ms */
+	int64_t first, most;   /* of back-off, ms */
+	enum config_slow slow; /* what is a failure */
+	struct courier_limits timeouts;
+};
+
+/*
+ * Where connections that any destination could use meet those who have none: one for each key of a
+ * queue's hops.
+ */
+struct meeting {
+	char *key;
+	unsigned references;
+	GQueue idle;    /* connections */
+	GQueue waiting; /* destinations without a place for a connection */
+};
+
+struct hop {
+	unsigned rank; /* the least is tried first, equal ones by chance */
+	struct courier_target target;
+	struct destination_limits limits;
+	struct shape *shape;
+	struct meeting *meeting;
+	char *name;
+	/* Since it was last reached. */
+	uint32_t failures;
+	int64_t blocked_until_ms;
+};
+
+struct hops {
+	struct queue *queue;
+	unsigned references;
+	struct arena arena;
+	struct routes *routes; /* keep what targets borrow */
+	int64_t expires_ms;    /* the DNS is asked again; INT64_MAX: never */
+	size_t count;
+	struct hop *hops;
+};
+
+/* `demanding`: for letters that demand something of TLS. */
+struct hops *hops_of_route(
+    struct queue *queue, struct routes *routes, const struct route *route, bool demanding);
+/* Those of the list that are to be tried. */
+struct hops *hops_of_list(struct queue *queue, struct routes *routes, const struct route *route,
+    bool demanding, const struct mx_list *list);
+struct hops *hops_hold(struct hops *hops);
+void hops_release(struct hops **hops);
+/* How hosts have fared that are in both. */
+void hops_inherit(struct hops *hops, const struct hops *old);
+/* The one to be tried now; NULL: all are left alone for a while. */
+struct hop *hops_choose(const struct hops *hops);
+/* The one of that key; NULL: it is not in the list any more. */
+struct hop *hops_find(const struct hops *hops, const struct meeting *meeting);
+/* It could not be reached. */
+void hop_block(struct hops *hops, struct hop *hop);
+/* All may be tried again. */
+void hops_unblock(struct hops *hops);
+struct destination_limits limits_of(
+    const struct config_destination *own, const struct queue_settings *settings);
+
+#endif
