@@ -161,7 +161,8 @@ class Large(RelayCase):
         hops = {name: self.enterContext(HashingHop(chunking=name == "bdat")) for name in ("data", "bdat")}
         relay = self.relay({"plain": OPEN}, [dict(hop.route, when={"recipient_domain": [f"{name}.example"]})
                                              for name, hop in hops.items()] + [hops["data"].route],
-                           relay={"limits": {"memory": rounds("64m", "256m")}})
+                           relay={"limits": {"memory": rounds("64m", "256m"),
+                                             "connections_per_address": 2 * COUNT}})
         relay.start()
         pid = relay.child("relay")
         clients = self.clients(relay, COUNT, SIZE)
