@@ -2,7 +2,8 @@
 /*
  * aside.c - keeps bytes that could not be read as a file of their own, for people to look at.
  *
- * Called by recovery and by spool_read(). The segment they come from is not changed.
+ * Called by recovery and by spool_read(), which change no segment; and when a segment leaves of
+ * which not all could be read.
  */
 #include <core/queue/spool_core.h>
 #include <errno.h>
@@ -59,4 +60,21 @@ aside_keep(const struct spool *spool, int fd, uint64_t number, uint64_t offset, 
 		return r;
 	}
 	return 1;
+}
+
+int
+aside_move(const struct spool *spool, const struct segment *segment, const char *path)
+{
+	const struct segment_io *io = spool->io;
+	char folder[SPOOL_PATH], to[SPOOL_PATH];
+	int r;
+
+	snprintf(folder, sizeof(folder), "%s/corrupt", spool->directory);
+	if (snprintf(to, sizeof(to), "%s/corrupt/%" PRIu64 "-%016" PRIx64 ".seg", spool->directory,
+		segment->number, segment->epoch) >= SPOOL_PATH)
+		return -ENAMETOOLONG;
+	r = io->make_folder(io->arg, folder);
+	if (r == 0)
+		r = io->rename(io->arg, path, to);
+	return r == 0 ? io->sync_folder(io->arg, folder) : r;
 }

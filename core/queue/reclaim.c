@@ -171,7 +171,8 @@ delete_file(struct spool *spool, struct segment *segment)
 	int r;
 
 	spool_segment_path(spool, segment->slot, path);
-	r = spool->io->remove(spool->io->arg, path);
+	r = segment->unreadable ? aside_move(spool, segment, path)
+				: spool->io->remove(spool->io->arg, path);
 	if (r == 0 || r == -ENOENT)
 		r = spool->io->sync_folder(spool->io->arg, spool->directory);
 	if (r < 0)

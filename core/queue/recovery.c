@@ -38,12 +38,25 @@ recovery_set_aside(struct recovery *rec, uint64_t offset, uint64_t len, const ch
 
 /* ---- segments ---- */
 
+/* A later start may be able to read it; until then nothing is written over it. */
+static void
+unreadable(void *arg)
+{
+	struct recovery *rec = arg;
+	char path[SPOOL_PATH];
+
+	rec->segment->unreadable = rec->segment->unusable = true;
+	spool_segment_path(rec->spool, rec->segment->slot, path);
+	recovery_report(rec, path,
+	    "not all of it can be read; it goes to corrupt/ when the rest of its mail is gone");
+}
+
 /* By its index; by all of it where there is none, or none to be believed. */
 static int
 read_records(struct recovery *rec, struct cipher *cipher, uint64_t size, const char *path)
 {
 	const struct segment_io *io = rec->spool->io;
-	struct scan_handler handler = { recovery_record, recovery_damaged, rec };
+	struct scan_handler handler = { recovery_record, recovery_damaged, unreadable, rec };
 	struct segment_index *index;
 	int r = 0;
 

@@ -4,15 +4,19 @@
  *
  * Called by recovery. A length is believed only under a header CRC of this segment's epoch, which
  * nobody who sends mail can know. Where a header is damaged the next valid one is searched; where
- * none follows, the log ends. Never stops at damage, never reads past the file.
+ * none follows, the log ends. Never stops at damage, never reads past the file. What the disk does
+ * not give is asked for again, a few times in each segment: an error may pass.
  */
 #include <core/base/text.h>
 #include <core/queue/scan.h>
 #include <errno.h>
 #include <glib.h>
 
-#define WINDOW (256u * 1024)
-#define PAGE   4096u
+#define WINDOW   (256u * 1024)
+#define PAGE     4096u
+
+#define RETRIES  8u /* in one segment */
+#define RETRY_US 50000
 
 struct scan {
 	const struct segment_io *io;
@@ -24,6 +28,8 @@ struct scan {
 	char *window;
 	size_t capacity, len;
 	uint64_t at; /* of the window */
+	unsigned retries;
+	bool unreadable; /* a header or a head */
 };
 
 static bool
@@ -41,6 +47,18 @@ load(struct scan *scan, uint64_t offset, size_t len)
 	return true;
 }
 
+static bool
+load_patiently(struct scan *scan, uint64_t offset, size_t len)
+{
+	while (!load(scan, offset, len)) {
+		if (scan->retries == RETRIES)
+			return false;
+		scan->retries++;
+		g_usleep(RETRY_US);
+	}
+	return true;
+}
+
 /* Bytes of the file, valid until the next call; NULL where they cannot be read. */
 static const char *
 bytes_at(struct scan *scan, uint64_t offset, size_t len)
@@ -54,7 +72,7 @@ bytes_at(struct scan *scan, uint64_t offset, size_t len)
 		if (ahead < len)
 			ahead = len;
 		/* A bad block further on is no reason to lose these bytes. */
-		if (!load(scan, offset, (size_t)ahead) && !load(scan, offset, len))
+		if (!load(scan, offset, (size_t)ahead) && !load_patiently(scan, offset, len))
 			return NULL;
 	}
 	return scan->window + (offset - scan->at);
@@ -104,6 +122,7 @@ find_header(struct scan *scan, uint64_t offset)
 		r = header_at(scan, offset, &header);
 		if (r == 0)
 			return offset;
+		scan->unreadable |= r == -EIO;
 		if (r == -EIO) /* go on behind the bad block */
 			offset = (offset & ~(uint64_t)(PAGE - 1)) + PAGE;
 		else
@@ -167,6 +186,7 @@ read_record(struct scan *scan, struct scan_record *record)
 		(void)bytes_at(scan, record->offset, (size_t)record->length);
 	record->body_damaged = body_is_damaged(scan, record);
 	bytes = bytes_at(scan, at, header->head_len);
+	scan->unreadable |= !bytes;
 	if (!bytes || text_crc32(0, bytes, header->head_len) != header->head_crc) {
 		handler->damaged(
 		    handler->arg, record->offset, record->length, "the record's head is damaged");
@@ -220,7 +240,10 @@ walk(struct scan *scan, uint64_t offset)
 	while (r == 0 && offset + RECORD_HEADER <= scan->size) {
 		struct scan_record record = { .offset = offset };
 
-		if (header_at(scan, offset, &record.header) < 0) {
+		r = header_at(scan, offset, &record.header);
+		scan->unreadable |= r == -EIO;
+		if (r < 0) {
+			r = 0;
 			offset = pass_damage(scan, offset);
 			continue;
 		}
@@ -253,6 +276,8 @@ scan_segment(const struct segment_io *io, int fd, const struct segment *segment,
 	int r;
 
 	r = walk(&scan, segment->records_at);
+	if (scan.unreadable)
+		handler->unreadable(handler->arg);
 	g_free(scan.window);
 	buf_free(&scan.opened);
 	return r;

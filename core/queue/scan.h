@@ -17,6 +17,8 @@ struct scan_handler {
 	/* 0 to go on, anything else ends the scan and is returned. */
 	int (*record)(void *arg, const struct scan_record *record);
 	void (*damaged)(void *arg, uint64_t offset, uint64_t len, const char *what);
+	/* Some of what was told to be damaged was not read: the disk has it, perhaps. Once. */
+	void (*unreadable)(void *arg);
 	void *arg;
 };
 

@@ -49,8 +49,9 @@ struct segment {
 	 * Of what was read at start nothing is known: 0.
 	 */
 	uint64_t about;
-	bool synced;   /* something in it is durable */
-	bool unusable; /* failed, or of another size: deleted instead of used again */
+	bool synced;     /* something in it is durable */
+	bool unusable;   /* failed, or of another size: deleted instead of used again */
+	bool unreadable; /* in part: kept in corrupt/ instead of deleted */
 	bool free;
 	bool unmovable; /* a message in it could not be read when it was to be moved */
 	/*

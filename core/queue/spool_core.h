@@ -242,5 +242,7 @@ int recovery_list(struct spool *spool, const struct spool_recovery *calls, struc
 /* aside.c: copies bytes of a segment to corrupt/; 1 new, 0 was there, or an error. */
 int aside_keep(const struct spool *spool, int fd, uint64_t number, uint64_t offset, uint64_t len,
     char ret_path[SPOOL_PATH]);
+/* Moves a whole one there. */
+int aside_move(const struct spool *spool, const struct segment *segment, const char *path);
 
 #endif

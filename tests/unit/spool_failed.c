@@ -221,6 +221,123 @@ START_TEST(what_a_start_reads_is_synced_first)
 }
 END_TEST
 
+/* ---- reads at a start ---- */
+
+#define BAD_READS 3 /* one after the other */
+
+static struct segment_io flaky; /* the disk's, but for its reads */
+static int (*whole_open)(void *arg, const char *path, int flags);
+static ssize_t (*whole_read)(void *arg, int fd, void *bytes, size_t len, uint64_t offset);
+static int bad_read;         /* counted down; the last ones fail */
+static const char *bad_path; /* of which a block cannot be read */
+static uint64_t bad_block;
+static int bad_fd = -1;
+
+static int
+flaky_open(void *arg, const char *path, int flags)
+{
+	int fd = whole_open(arg, path, flags);
+
+	if (bad_path && strcmp(path, bad_path) == 0)
+		bad_fd = fd;
+	return fd;
+}
+
+static ssize_t
+flaky_read(void *arg, int fd, void *bytes, size_t len, uint64_t offset)
+{
+	if (bad_read > 0 && --bad_read < BAD_READS)
+		return -EIO;
+	if (bad_path && fd == bad_fd && offset < bad_block + 4096 && offset + len > bad_block)
+		return -EIO;
+	return whole_read(arg, fd, bytes, len, offset);
+}
+
+static const struct segment_io *
+make_flaky(struct memdisk *of)
+{
+	flaky = of->io;
+	whole_open = flaky.open;
+	whole_read = flaky.read;
+	flaky.open = flaky_open;
+	flaky.read = flaky_read;
+	return &flaky;
+}
+
+/* The header of a segment could not be read: the file stays, for the next start. */
+static bool
+is_left_alone(const struct kit *after)
+{
+	for (guint i = 0; i < after->whats->len; i++)
+		if (strstr(g_ptr_array_index(after->whats, i), "left alone"))
+			return true;
+	return false;
+}
+
+/* An error that passes costs nothing, whichever of a start's reads it meets. */
+START_TEST(reads_that_fail_for_a_while_lose_nothing)
+{
+	struct item *items[8];
+	bool met = true;
+
+	for (int i = 0; i < 8; i++)
+		items[i] = kit_accept(&kit, 20000, 1);
+	kit_close(&kit);
+	for (int at = 1; met; at++) {
+		struct memdisk *copy = memdisk_copy(disk);
+		struct kit after = { .no_index = _i == 1 };
+
+		bad_read = at + BAD_READS - 1;
+		ck_assert_msg(kit_open(&after, make_flaky(copy), KIT_FOLDER, 0) == 0, "read %d: %s",
+		    at, after.err.text);
+		met = bad_read < BAD_READS;
+		bad_read = 0;
+		for (int i = 0; i < 8; i++)
+			ck_assert_msg(is_left_alone(&after) || kit_find(&after, items[i]->id),
+			    "read %d failed: message %d is lost", at, i);
+		kit_close(&after);
+		memdisk_free(&copy);
+	}
+	for (int i = 0; i < 8; i++)
+		item_free(&items[i]);
+}
+END_TEST
+
+/* What the disk never gives is not written over: the file is kept. */
+START_TEST(a_segment_that_is_unreadable_in_part_is_kept)
+{
+	struct item *first = kit_accept(&kit, 6000, 1), *hidden = kit_accept(&kit, 6000, 1);
+	struct item *last = kit_accept(&kit, 6000, 1), *filler;
+	struct kit after = { .no_index = true };
+	struct item *one, *other;
+
+	bad_block = hidden->place.offset & ~(uint64_t)4095;
+	kit_close(&kit);
+	bad_path = KIT_FOLDER "/00000001.seg";
+	ck_assert_int_eq(kit_open(&after, make_flaky(disk), KIT_FOLDER, 0), 0);
+	ck_assert_ptr_null(kit_find(&after, hidden->id));
+	one = (struct item *)kit_find(&after, first->id);
+	other = (struct item *)kit_find(&after, last->id);
+	ck_assert_ptr_nonnull(other);
+	if (one)
+		spool_finish(after.spool, one);
+	spool_finish(after.spool, other);
+	for (int i = 0; i < 6 && memdisk_count(disk, KIT_FOLDER "/corrupt/00000001") == 0; i++) {
+		filler = kit_accept(&after, 50000, 1);
+		spool_finish(after.spool, filler);
+		(void)kit_sync(&after);
+		item_free(&filler);
+	}
+	kit_close(&after);
+	bad_path = NULL;
+	ck_assert_uint_eq(memdisk_count(disk, KIT_FOLDER "/00000001.seg"), 0);
+	ck_assert_uint_eq(memdisk_count(disk, KIT_FOLDER "/corrupt/1-"), 2);
+	item_free(&first);
+	item_free(&hidden);
+	item_free(&last);
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -232,6 +349,8 @@ suite(void)
 	tcase_add_test(tests, a_segment_that_a_lost_finish_emptied_is_covered);
 	tcase_add_test(tests, a_free_segment_that_cannot_be_opened_is_not_forgotten);
 	tcase_add_test(tests, what_a_start_reads_is_synced_first);
+	tcase_add_loop_test(tests, reads_that_fail_for_a_while_lose_nothing, 0, 2);
+	tcase_add_test(tests, a_segment_that_is_unreadable_in_part_is_kept);
 	suite_add_tcase(all, tests);
 	return all;
 }
