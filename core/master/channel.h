@@ -50,6 +50,8 @@ enum channel_type {
 	CHANNEL_BLOBS, /* what modules compiled: handed on to the relay as it is */
 	/* both ways between master and relay */
 	CHANNEL_CLOSED, /* "1": new mail is not to be taken, see relay_drain.c; "0": it is again */
+	/* relay to master; an older master takes no notice */
+	CHANNEL_TURNS, /* every second: the main loop turns */
 };
 
 struct channel_frame {

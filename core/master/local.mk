@@ -24,13 +24,24 @@ core_libcore_a_SOURCES += \
 	core/master/remote_source.c core/master/remote_source.h \
 	core/master/settled.c core/master/settled.h \
 	core/master/sockets.c core/master/sockets.h \
-	core/master/watch.c core/master/watch.h
+	core/master/watch.c core/master/watch.h \
+	core/master/watchdog.c core/master/watchdog.h
 
 sbin_PROGRAMS += posternd
 posternd_SOURCES = core/master/main.c
 posternd_LDADD = $(CORE_LIBS)
 posternd_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternd_DEPENDENCIES = core/libcore.a
+
+# Below the prefix unless told otherwise, so that whoever may install may install this.
+EXTRA_DIST += core/master/postern.service.in
+CLEANFILES += core/master/postern.service
+if INSTALL_UNITS
+systemdsystemunit_DATA = core/master/postern.service
+endif
+core/master/postern.service: core/master/postern.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) core/master && sed -e 's|@sbindir[@]|$(sbindir)|g' \
+	  -e 's|@bindir[@]|$(bindir)|g' '$(srcdir)'/core/master/postern.service.in >$@
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/master tests/unit/master_crashes tests/unit/lane_policy

@@ -56,6 +56,8 @@ relay_says(struct master *master)
 		    master, frame.type == CHANNEL_RELOAD ? WISH_RELOAD : WISH_UPGRADE, true);
 	} else if (frame.type == CHANNEL_CLOSED) {
 		master->closed = strcmp(frame.bytes.data, "1") == 0;
+	} else if (frame.type == CHANNEL_TURNS) {
+		watchdog_heard(&master->watchdog);
 	} else if (frame.type == CHANNEL_WORN) {
 		replace_worn(master, frame.bytes.data);
 	} else if (frame.type == CHANNEL_REFUSED && master->taking == WISH_RELOAD) {
@@ -135,6 +137,8 @@ next_wait(const struct master *master)
 
 	if (!master->stopping && relays_due(master) < due)
 		due = relays_due(master);
+	if (watchdog_due(&master->watchdog) < due)
+		due = watchdog_due(&master->watchdog);
 	wait = due - clock_monotonic_ms();
 	return wait < 0 ? 0 : (int)wait;
 }
@@ -144,6 +148,7 @@ look_at_clock(struct master *master)
 {
 	int64_t now = clock_monotonic_ms();
 
+	watchdog_look(&master->watchdog, now, master->stopping);
 	if (!master->stopping) {
 		relays_look(master, now);
 		if (now >= master->watch.due_ms)
@@ -292,6 +297,7 @@ master_main(const char *folder, const char *modules)
 
 	log_setup("master", PN_LOG_INFO, LOG_BY_PLACE);
 	master.signals = catch_signals();
+	watchdog_start(&master.watchdog);
 	r = crashes_open(&master.crashes, &err);
 	if (r == 0)
 		r = prepare(&master, &err);

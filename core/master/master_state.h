@@ -16,6 +16,7 @@
 #include <core/master/crashes.h>
 #include <core/master/sockets.h>
 #include <core/master/watch.h>
+#include <core/master/watchdog.h>
 
 #define MASTER_STOP_MS 35000 /* the relay's own deadline is 30 s */
 
@@ -28,6 +29,7 @@ struct master {
 	struct sockets sockets, next_sockets;
 	struct code code, next_code;
 	struct watch watch;
+	struct watchdog watchdog;
 	struct crashes crashes;
 	int64_t read_us;  /* wall time before the newest configuration was read */
 	enum wish taking; /* `next` was given to a relay that has not answered */

@@ -11,7 +11,9 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -97,6 +99,34 @@ give_folder(const char *path, const char *user, struct pn_error *err)
 	return r;
 }
 
+/* StateDirectory=, RuntimeDirectory=: systemd makes them for this service alone, and root's. */
+static bool
+is_from_systemd(const char *path)
+{
+	static const char *const names[] = { "STATE_DIRECTORY", "RUNTIME_DIRECTORY" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		const char *at = getenv(names[i]);
+
+		while (at) {
+			size_t len = strcspn(at, ":");
+
+			if (len > 0 && strlen(path) == len && strncmp(at, path, len) == 0)
+				return true;
+			at = at[len] == ':' ? at + len + 1 : NULL;
+		}
+	}
+	return false;
+}
+
+static bool
+is_roots(const char *path)
+{
+	struct stat st;
+
+	return geteuid() == 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == 0;
+}
+
 int
 privileges_folder(const char *path, const char *user, mode_t mode, struct pn_error *err)
 {
@@ -105,6 +135,8 @@ privileges_folder(const char *path, const char *user, mode_t mode, struct pn_err
 	if (r < 0)
 		return r;
 	if (mkdir(path, mode) == 0)
+		return give_folder(path, user, err);
+	if (errno == EEXIST && is_from_systemd(path) && is_roots(path))
 		return give_folder(path, user, err);
 	if (errno == EEXIST)
 		return 0; /* an administrator's folder keeps its owner, whatever a setting names */

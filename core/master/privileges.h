@@ -14,7 +14,8 @@ int privileges_drop(const char *user, struct pn_error *err);
 
 /*
  * Makes the folder and those above it where they are missing; as root, the last one then belongs to
- * `user`. A folder that exists is left as it is.
+ * `user`. A folder that exists is left as it is, save one of root's that systemd has made for this
+ * service (STATE_DIRECTORY, RUNTIME_DIRECTORY): that one is given to `user`.
  */
 int privileges_folder(const char *path, const char *user, mode_t mode, struct pn_error *err);
 

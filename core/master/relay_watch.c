@@ -13,6 +13,7 @@
 #include <core/policy/crash.h>
 #include <core/policy/slots.h>
 #include <core/policy/stage.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -125,6 +126,16 @@ look_at_threads(struct relay_watch *watch)
 	channel_send(CHILD_CHANNEL, CHANNEL_WORN, pn_slice_of(why), NULL, 0);
 }
 
+/* A master that is stopped reads nothing: waiting for it would hang what it is told to be well. */
+static void
+tell_master(void)
+{
+	struct pollfd one = { .fd = CHILD_CHANNEL, .events = POLLOUT };
+
+	if (poll(&one, 1, 0) == 1 && one.revents == POLLOUT)
+		channel_send(CHILD_CHANNEL, CHANNEL_TURNS, pn_slice("", 0), NULL, 0);
+}
+
 static void
 look(struct loop_timer *timer)
 {
@@ -133,6 +144,7 @@ look(struct loop_timer *timer)
 
 	look_at_lanes(watch);
 	look_at_threads(watch);
+	tell_master();
 	log_repeats_tell(false);
 	loop_timer_set(watch->relay->loop, &watch->timer, LOOK_MS);
 }
@@ -149,6 +161,7 @@ relay_watch_start(struct relay *relay)
 	watch->timer.fire = look;
 	for (size_t i = 0; i < relay->lane_count; i++)
 		ask(&watch->lanes[i], relay->lanes[i]);
+	tell_master();
 	loop_timer_set(relay->loop, &watch->timer, LOOK_MS);
 }
 

@@ -85,6 +85,7 @@ relays_start(struct master *master, struct pn_error *err)
 	r = child_start(master->code.program, "relay", PATIENCE_S, &master->relay, err);
 	master->started_ms = clock_monotonic_ms();
 	master->restart_ms = 0;
+	watchdog_forget(&master->watchdog);
 	if (r < 0)
 		return r;
 	r = crashes_hand_over(&master->crashes, &master->relay);
@@ -166,6 +167,7 @@ relays_arrived(struct master *master)
 	master->leaving = master->relay;
 	master->relay = master->coming;
 	master->coming = nobody;
+	watchdog_forget(&master->watchdog);
 	master->started_ms = clock_monotonic_ms();
 	master->restart_ms = 0;
 	master->failures = 0;

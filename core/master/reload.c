@@ -9,6 +9,7 @@
 #include <core/base/log.h>
 #include <core/master/master_state.h>
 #include <glib.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,7 +123,8 @@ reload_begin(struct master *master, enum wish wish, bool asked)
 		tell_outcome(master, false, "not now: the relay starts or stops");
 		return;
 	}
-	sd_notify(0, "RELOADING=1");
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRId64, clock_monotonic_us());
+	watchdog_before_wait(&master->watchdog);
 	master->taking = wish;
 	master->read_us = clock_wall_us();
 	master->next_sockets.count = 0;

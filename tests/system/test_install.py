@@ -49,7 +49,8 @@ class Install(Installed):
                    for path in (pathlib.Path(self.builddir) / "modules").glob("*.la")}
         headers = {f"include/postern/{path.name}" for path in (TREE / "api" / "postern").glob("*.h")}
         conf = {f"etc/postern/conf.d/{path.name}" for path in (TREE / "conf.d").glob("*.yaml")}
-        wanted = modules | headers | conf | {"sbin/posternd", "bin/posternctl", "lib/pkgconfig/postern.pc"}
+        wanted = modules | headers | conf | {"sbin/posternd", "bin/posternctl", "lib/pkgconfig/postern.pc",
+                                            "lib/systemd/system/postern.service"}
         self.assertIn("lib/postern/modules/auth.so", modules)
         self.assertEqual(wanted - self.files(), set())
         self.assertEqual({name for name in self.files() - wanted if not name.startswith("share/")}, set())
