@@ -234,9 +234,10 @@ spool_close(struct spool **ptr)
 
 	if (!spool)
 		return;
-	*ptr = NULL;
+	/* Whoever reads behind may still ask it something. */
 	inherit_stop(spool);
 	committer_stop(spool);
+	*ptr = NULL;
 	committer_free(spool);
 	tail_close(spool);
 	live_clear(&spool->live);

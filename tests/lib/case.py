@@ -41,7 +41,7 @@ class RelayCase(unittest.TestCase):
         """Of master and relay, whose exit status nobody sees; in other builds there is none."""
         found = re.search(r"\w+Sanitizer|runtime error:", relay.log())
         if found:
-            self.fail(relay.log()[found.start():found.start() + 6000])
+            self.fail(relay.log()[max(found.start() - 200, 0):found.start() + 6000])
 
     def relay_with_user(self, **more):
         """Ports 587 and 465 as Gmail knows them, with one user."""
