@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
+	core/master/activation.c core/master/activation.h \
 	core/master/channel.c core/master/channel.h \
 	core/master/checker.c core/master/checker.h \
 	core/master/child.c core/master/child.h \
@@ -34,10 +35,10 @@ posternd_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 posternd_DEPENDENCIES = core/libcore.a
 
 # Below the prefix unless told otherwise, so that whoever may install may install this.
-EXTRA_DIST += core/master/postern.service.in
+EXTRA_DIST += core/master/postern.service.in core/master/postern.socket
 CLEANFILES += core/master/postern.service
 if INSTALL_UNITS
-systemdsystemunit_DATA = core/master/postern.service
+systemdsystemunit_DATA = core/master/postern.service core/master/postern.socket
 endif
 core/master/postern.service: core/master/postern.service.in Makefile
 	$(AM_V_GEN)$(MKDIR_P) core/master && sed -e 's|@sbindir[@]|$(sbindir)|g' \

@@ -258,6 +258,8 @@ prepare(struct master *master, struct pn_error *err)
 	if (r == 0)
 		r = privileges_folder(master->answer.run_directory, master->answer.user, 0755, err);
 	if (r == 0)
+		r = activation_match(&master->activation, &master->answer, &master->sockets, err);
+	if (r == 0)
 		r = sockets_open(
 		    &master->sockets, &master->answer, BUSY_MS, &master->next_sockets, err);
 	if (r == 0)
@@ -297,10 +299,12 @@ master_main(const char *folder, const char *modules)
 
 	log_setup("master", PN_LOG_INFO, LOG_BY_PLACE);
 	master.signals = catch_signals();
+	activation_take(&master.activation);
 	watchdog_start(&master.watchdog);
 	r = crashes_open(&master.crashes, &err);
 	if (r == 0)
 		r = prepare(&master, &err);
+	activation_free(&master.activation);
 	if (r == 0)
 		r = relays_start(&master, &err);
 	if (r == 0)

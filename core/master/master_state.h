@@ -9,6 +9,7 @@
 #ifndef CORE_MASTER_MASTER_STATE_H
 #define CORE_MASTER_MASTER_STATE_H
 
+#include <core/master/activation.h>
 #include <core/master/channel.h>
 #include <core/master/checker.h>
 #include <core/master/child.h>
@@ -30,6 +31,7 @@ struct master {
 	struct code code, next_code;
 	struct watch watch;
 	struct watchdog watchdog;
+	struct activation activation; /* only until the sockets are open */
 	struct crashes crashes;
 	int64_t read_us;  /* wall time before the newest configuration was read */
 	enum wish taking; /* `next` was given to a relay that has not answered */

@@ -50,7 +50,7 @@ class Install(Installed):
         headers = {f"include/postern/{path.name}" for path in (TREE / "api" / "postern").glob("*.h")}
         conf = {f"etc/postern/conf.d/{path.name}" for path in (TREE / "conf.d").glob("*.yaml")}
         wanted = modules | headers | conf | {"sbin/posternd", "bin/posternctl", "lib/pkgconfig/postern.pc",
-                                            "lib/systemd/system/postern.service"}
+                                            "lib/systemd/system/postern.service", "lib/systemd/system/postern.socket"}
         self.assertIn("lib/postern/modules/auth.so", modules)
         self.assertEqual(wanted - self.files(), set())
         self.assertEqual({name for name in self.files() - wanted if not name.startswith("share/")}, set())

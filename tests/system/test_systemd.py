@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from tests.lib import proc
-from tests.lib.case import RelayCase
+from tests.lib.case import TREE, RelayCase
 
 OPEN = {"tls": "none", "auth": "off", "networks": ["127.0.0.0/8"]}
 WATCHDOG_SECONDS = 4
@@ -35,6 +35,7 @@ class Unit(RelayCase):
             text = re.sub(rf"/\S+/{name}\b", os.path.join(self.builddir, name), text)
         path = pathlib.Path(self.directory, "postern.service")
         path.write_text(text)
+        shutil.copy(TREE / "core" / "master" / "postern.socket", self.directory)
         return subprocess.run(["systemd-analyze", *words, str(path)], text=True, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=False)
 
@@ -44,6 +45,10 @@ class Unit(RelayCase):
             self.skipTest(f"systemd-analyze cannot work here: {done.stdout}")
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertNotIn("postern.service", done.stdout)
+
+    def test_systemd_understands_the_socket(self):
+        done = self.analyze("verify", "--man=no", os.path.join(self.directory, "postern.socket"))
+        self.assertNotIn("postern.socket", done.stdout)
 
     def test_hardened(self):
         done = self.analyze("security", "--offline=yes", "--no-pager", f"--threshold={EXPOSURE_MOST}")
