@@ -47,3 +47,28 @@ class Certificates(RelayCase):
                         "the new certificate is served")
         self.assertIn("file-changed", relay.log())
         self.assertEqual(names(relay.port("in"), "one.example"), ["one.example"])
+
+    def link(self, target, name):
+        """Points tls/live.NAME at `target` in one step."""
+        path = os.path.join(self.directory, "tls", f"live.{name}")
+        os.symlink(target, path + ".new")
+        os.rename(path + ".new", path)
+        return path
+
+    def test_links_switched_one_after_the_other(self):
+        """As ACME clients do; between the two steps the pair does not fit and the old one goes on."""
+        os.makedirs(os.path.join(self.directory, "tls"))
+        os.chmod(os.path.join(self.directory, "tls"), 0o755)
+        old, new = (certificate(os.path.join(self.directory, "tls"), name)
+                    for name in ("one.example", "two.example"))
+        relay = self.relay({"in": {"tls": "implicit", "auth": "off", "networks": ["127.0.0.0/8"]}},
+                           tls=(self.link(old[0], "pem"), self.link(old[1], "key"))).start()
+        port = relay.port("in")
+        self.link(new[0], "pem")
+        proc.wait_until(lambda: "=reload-refused " in relay.log(), 60, "the half pair is refused")
+        self.assertEqual(names(port, "two.example"), ["one.example"])
+        self.link(os.path.join(self.directory, "tls", "nowhere"), "other")   # what is not named is nobody's matter
+        self.link(new[1], "key")
+        proc.wait_until(lambda: names(port, "two.example") == ["two.example"], 60, "the new pair is served")
+        self.assertEqual(relay.log().count("=reload-refused "), 1)
+        self.assertEqual(relay.log().count("=file-changed "), 2)

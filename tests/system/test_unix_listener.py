@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SMTP listeners on unix sockets: who is trusted, what the trace says, what a start makes of old sockets."""
+import os
+import smtplib
+import socket
+import stat
+import subprocess
+
+from tests.lib.case import PASSWORD, USER, RelayCase
+
+MAIL = "Subject: by way of a path\r\n\r\nHello\r\n"
+
+
+class UnixSMTP(smtplib.SMTP):
+    """host is the path."""
+
+    def _get_socket(self, host, port, timeout):
+        peer = socket.socket(socket.AF_UNIX)
+        peer.settimeout(timeout)
+        peer.connect(host)
+        return peer
+
+
+class UnixListener(RelayCase):
+    def start(self, own=None, **more):
+        self.path = os.path.join(self.directory, "smtp")
+        relay = self.relay({"tcp": {"tls": "none", "auth": "off"}}, **more)
+        relay.relay["listeners"] = [
+            {"name": "tcp", "address": f"127.0.0.1:{relay.port('tcp')}", "tls": "none", "auth": "off"},
+            dict({"name": "path", "address": f"unix:{self.path}", "tls": "none", "auth": "off"}, **(own or {}))]
+        relay.write()
+        return relay
+
+    def client(self):
+        client = UnixSMTP(self.path, 25, local_hostname="client.example", timeout=60)
+        self.addCleanup(client.close)
+        return client
+
+    def send(self):
+        client = self.client()
+        client.sendmail("a@clinic.example", ["b@partner.example"], MAIL)
+        client.quit()
+
+    def test_trusted_and_traced(self):
+        relay = self.start().start()
+        self.send()
+        header = self.delivered(1, 60)[0].split(b"\r\n\r\n")[0].replace(b"\r\n\t", b" ")
+        self.assertRegex(header, rb"Received: from client\.example \(localhost\) by postern\.test ")
+        self.assertIn("client=local listener=path", relay.log())
+
+    def test_swaks(self):
+        self.start().start()
+        done = subprocess.run(["swaks", "--socket", self.path, "--from", "a@clinic.example", "--to",
+                               "b@partner.example", "--timeout", "60"], stdin=subprocess.DEVNULL, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.delivered(1, 60)
+
+    def test_what_a_killed_master_leaves_is_replaced(self):
+        relay = self.start().start()
+        before = os.stat(self.path)
+        self.assertTrue(stat.S_ISSOCK(before.st_mode))
+        relay.kill_master()
+        self.assertTrue(os.path.exists(self.path))
+        with self.assertRaises(ConnectionRefusedError):
+            self.client()
+        relay.start()
+        self.send()
+        self.delivered(1, 60)
+
+    def test_reload_keeps_it(self):
+        relay = self.start().start()
+        client, before = self.client(), os.stat(self.path).st_ino
+        relay.ctl("reload")
+        relay.ctl("upgrade")
+        self.assertEqual(os.stat(self.path).st_ino, before)
+        self.send()
+        self.delivered(1, 60)
+        client.close()
+
+    def test_login_in_clear_where_the_listener_says_so(self):
+        relay = self.start({"auth": "required", "auth_without_tls": True}, pipeline=["auth"])
+        relay.add_user(USER, PASSWORD)
+        relay.start()
+        client = self.client()
+        client.ehlo()
+        self.assertEqual(client.mail(USER)[0], 530)
+        self.assertEqual(client.login(USER, PASSWORD)[0], 235)
+        client.sendmail(USER, ["b@partner.example"], MAIL)
+        self.delivered(1, 60)
