@@ -20,6 +20,7 @@ which the script is the server and one relay the client of all.
     hello PIPELINING DSN                    greeting, EHLO and its answer
     taken                                   MAIL, RCPT b and the message, one after the other
     tls                                     the handshake
+    heard                                   the relay has begun one: what came before that it throws away
     pause 0.2                               says nothing for a while
     reset / close                           the end of the connection
     raw has "text" / lacks "text"           the message as it was taken
@@ -253,6 +254,9 @@ class Conversation:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.case.certificate)
         self.connection = context.wrap_socket(self.connection, server_side=True)
+
+    def do_heard(self, rest):
+        self.more()
 
     def do_pause(self, rest):
         time.sleep(float(rest))
