@@ -14,7 +14,8 @@ import subprocess
 from . import proc
 from .dovecot_auth import DovecotAuth
 from .proc import CannotRun, Failed
-from .unpack import libraries, unpack
+from .room import several_owners
+from .unpack import libraries, mechanisms, unpack
 
 # Postfix insists on an owner of its own and a group that nobody else has. Debian's base-passwd
 # gives these two to every system, and no other daemon of a small machine uses them.
@@ -42,27 +43,9 @@ discard    unix  - - n - - discard
 virtual    unix  - n n - - virtual
 anvil      unix  - - n - 1 anvil
 scache     unix  - - n - 1 scache
+tlsproxy   unix  - - n - 0 tlsproxy
 postlog    unix-dgram n - n - 1 postlogd
 """
-
-
-def _namespace():
-    """What to put in front of a command so that it may change owners: nothing for root."""
-    if os.geteuid() == 0:
-        return []
-    prefix = ["unshare", "--map-auto", "--map-root-user"]
-    try:
-        # Asked first without a map: where namespaces are forbidden, --map-auto (util-linux 2.38)
-        # leaves a helper behind that waits for ever and keeps our pipe open.
-        for attempt in (["unshare", "--user"], prefix):
-            tried = subprocess.run(attempt + ["true"], stdin=subprocess.DEVNULL, capture_output=True,
-                                   text=True, timeout=10)
-            if tried.returncode != 0:
-                raise CannotRun("Postfix needs several user ids; run as root, or allow user namespaces "
-                                f"and install uidmap: {tried.stderr.strip()}")
-    except (OSError, subprocess.TimeoutExpired) as problem:
-        raise CannotRun(f"Postfix needs several user ids, and unshare gives none: {problem}")
-    return prefix
 
 
 class Postfix:
@@ -73,7 +56,7 @@ class Postfix:
                  tls=None, sasl=None, process_limit="-"):
         if mode not in ("sink", "relay", "discard") or (mode == "relay") != bool(relayhost):
             raise ValueError("mode is sink, discard or relay; a relay needs a relayhost")
-        self.prefix = _namespace()
+        self.prefix = several_owners("Postfix")
         self.root = unpack(builddir, "postfix")
         self.directory = os.path.abspath(directory)
         self.mode, self.relayhost, self.extra = mode, relayhost, main_cf
@@ -85,6 +68,8 @@ class Postfix:
         self.process = None
         self.auth = None
         self.libraries = libraries(self.root, "usr/lib/postfix")
+        # With which it logs in as a client, should main_cf tell it to.
+        self.mechanisms = mechanisms(builddir) if "smtp_sasl_auth_enable" in main_cf else ""
         self.environment = dict(os.environ, LD_LIBRARY_PATH=self.libraries,
                                 MAIL_CONFIG=os.path.join(self.directory, "etc"))
 
@@ -108,7 +93,7 @@ class Postfix:
             "readme_directory": "no",
             "mail_owner": MAIL_OWNER,
             "setgid_group": SETGID_GROUP,
-            "import_environment": f"MAIL_CONFIG LD_LIBRARY_PATH={self.libraries}",
+            "import_environment": f"MAIL_CONFIG LD_LIBRARY_PATH={self.libraries} SASL_PATH={self.mechanisms}",
             "maillog_file": os.path.join(here, "log/maillog"),
             "maillog_file_prefixes": os.path.join(here, "log"),
             "alias_maps": "",

@@ -63,3 +63,8 @@ def libraries(root, *more):
                (*more, "usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu",
                 "lib/aarch64-linux-gnu")]
     return ":".join(filter(os.path.isdir, folders))
+
+
+def mechanisms(builddir):
+    """What SASL_PATH must say for a program that logs in by Cyrus SASL."""
+    return next(iter(glob.glob(os.path.join(unpack(builddir, "libsasl2-modules"), "usr/lib/*/sasl2"))))
