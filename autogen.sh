@@ -12,6 +12,7 @@
 # and where the package manager does.
 set -eu
 cd "$(dirname "$0")"
+umask 022 # a relay refuses modules and settings that everybody may change
 
 # What it is built with, and what the tests talk to. Nothing here starts a daemon when installed.
 build_packages="autoconf automake libtool make gcc pkg-config libc6-dev libltdl-dev libyaml-dev
