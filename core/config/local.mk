@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
+	core/config/access.c core/config/access.h \
 	core/config/bundle.c \
 	core/config/destinations.c \
 	core/config/diag.c core/config/diag.h \

@@ -28,8 +28,9 @@ struct config_listener {
 	bool fixups;
 	int bare_newlines; /* enum config_bare */
 	bool hide_client;
-	struct pn_strings networks; /* who may connect; empty: everyone */
-	struct pn_strings proxy;    /* peers that say who their client is; empty: none */
+	const char *mode, *owner, *group; /* of a unix socket; NULL: 0666, who opens it */
+	struct pn_strings networks;       /* who may connect; empty: everyone */
+	struct pn_strings proxy;          /* peers that say who their client is; empty: none */
 };
 
 struct config_limits {

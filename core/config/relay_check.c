@@ -5,6 +5,7 @@
  * Called by relay.c once per reading. Where a file could not be read to its end, nothing is said to
  * be missing: it may stand in what was not read.
  */
+#include <core/config/access.h>
 #include <core/config/keyring.h>
 #include <core/config/option.h>
 #include <core/config/relay_tables.h>
@@ -263,6 +264,22 @@ check_certificate(struct listener_check *c)
 		    "tls: none here");
 }
 
+/* A port is nobody's. */
+static void
+check_access(struct listener_check *c)
+{
+	const struct config_listener *own = c->listener;
+	const char *key = own->mode ? "mode" : own->owner ? "owner" : own->group ? "group" : NULL;
+	struct config_access access;
+	struct pn_error err;
+
+	if (key && c->has_address && c->address.sa.ss_family != AF_UNIX)
+		pn_complain(c->check, path_of(c, key),
+		    "only the socket of a \"unix:\" address has one; see networks");
+	else if (config_access_read(own, &access, &key, &err) < 0)
+		pn_complain(c->check, path_of(c, key), "%s", err.text);
+}
+
 static void
 check_listeners(const struct core_fill *fill, struct pn_check *check)
 {
@@ -274,6 +291,7 @@ check_listeners(const struct core_fill *fill, struct pn_check *check)
 
 		check_name(&c);
 		check_address(&c);
+		check_access(&c);
 		check_auth(&c);
 		check_users(&c);
 		check_networks(check, path_of(&c, "networks"), &all[i].networks);

@@ -73,6 +73,12 @@ static const struct pn_option listener_options[] = {
 	PN_OPT_STRING("address", LISTENER, address, NULL, PN_REQUIRED,
 	    "Where to listen: \"*:587\" (all addresses), \"192.0.2.1:25\", \"[2001:db8::1]:25\" or "
 	    "\"unix:/run/postern/smtp\"."),
+	PN_OPT_STRING("mode", LISTENER, mode, NULL, 0,
+	    "Mode of a unix socket, as in 0660, set when it is opened; left out, 0666."),
+	PN_OPT_STRING("owner", LISTENER, owner, NULL, 0,
+	    "User whose a unix socket is; left out, who starts posternd."),
+	PN_OPT_STRING("group", LISTENER, group, NULL, 0,
+	    "Group whose a unix socket is; left out, who starts posternd."),
 	PN_OPT_CHOICE("tls", LISTENER, tls, "starttls", listener_tls, 0,
 	    "How a session comes to be encrypted."),
 	PN_OPT_CHOICE("auth", LISTENER, auth, "off", listener_auth, 0,

@@ -7,6 +7,7 @@
  * its channel.
  */
 #include <core/base/clock.h>
+#include <core/config/access.h>
 #include <core/config/diag.h>
 #include <core/master/checker.h>
 #include <core/master/child.h>
@@ -36,6 +37,20 @@ add_listener(json_t *list, const char *name, const char *address)
 	json_array_append_new(list, json_pack("{s:s, s:s}", "name", name, "address", address));
 }
 
+/* The check has read it before. */
+static void
+add_access(json_t *item, const struct config_listener *listener)
+{
+	struct config_access access;
+	const char *key;
+
+	if (config_access_read(listener, &access, &key, NULL) < 0)
+		return;
+	json_object_set_new(item, "mode", json_integer(access.mode));
+	json_object_set_new(item, "uid", json_integer(access.uid));
+	json_object_set_new(item, "gid", json_integer(access.gid));
+}
+
 /* The relay gets the sockets in this order. */
 static json_t *
 listeners_json(const struct config_relay *relay)
@@ -43,8 +58,10 @@ listeners_json(const struct config_relay *relay)
 	const struct config_listener *listeners = relay->listeners.items;
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < relay->listeners.count; i++)
+	for (size_t i = 0; i < relay->listeners.count; i++) {
 		add_listener(list, listeners[i].name, listeners[i].address);
+		add_access(json_array_get(list, i), &listeners[i]);
+	}
 	if (relay->metrics.listen)
 		add_listener(list, "relay.metrics", relay->metrics.listen);
 	return list;
@@ -195,11 +212,17 @@ take_listeners(json_t *list, struct checker_answer *ret, struct pn_error *err)
 	json_array_foreach(list, i, item)
 	{
 		const char *name, *address;
+		json_int_t uid = -1, gid = -1;
+		int mode = 0666;
 
-		if (json_unpack(item, "{s:s, s:s}", "name", &name, "address", &address) < 0)
+		if (json_unpack(item, "{s:s, s:s, s?i, s?I, s?I}", "name", &name, "address",
+			&address, "mode", &mode, "uid", &uid, "gid", &gid) < 0 ||
+		    (mode & ~0777) != 0)
 			return pn_error_set(err, -EPROTO, "the checker's answer makes no sense");
 		ret->listeners[i].name = arena_text(&ret->arena, name);
 		ret->listeners[i].address = arena_text(&ret->arena, address);
+		ret->listeners[i].access = (struct listener_access){ (mode_t)mode, (uid_t)uid,
+			(gid_t)gid };
 		ret->listener_count++;
 	}
 	return 0;

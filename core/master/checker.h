@@ -10,11 +10,13 @@
 
 #include <core/base/arena.h>
 #include <core/base/buf.h>
+#include <core/net/listener.h>
 
 #define CHECKER_LISTENERS_MOST 60
 
 struct checker_listener {
 	const char *name, *address;
+	struct listener_access access; /* of a unix socket */
 };
 
 /* What the master needs to know of an accepted configuration; strings in `arena`. */

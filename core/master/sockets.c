@@ -25,13 +25,13 @@ find(const struct sockets *sockets, const char *address)
 }
 
 static int
-bind_patiently(
-    const struct address *address, int64_t patience_ms, int *ret_fd, struct pn_error *err)
+bind_patiently(const struct address *address, const struct listener_access *access,
+    int64_t patience_ms, int *ret_fd, struct pn_error *err)
 {
 	int64_t until = clock_monotonic_ms() + patience_ms;
 	int r;
 
-	while ((r = listener_bind(address, ret_fd, err)) == -EADDRINUSE &&
+	while ((r = listener_bind_as(address, access, ret_fd, err)) == -EADDRINUSE &&
 	       clock_monotonic_ms() < until)
 		poll(NULL, 0, RETRY_MS);
 	return r;
@@ -45,7 +45,7 @@ open_one(
 	int r = address_parse(listener->address, 0, &address, err);
 
 	if (r == 0)
-		r = bind_patiently(&address, patience_ms, ret_fd, err);
+		r = bind_patiently(&address, &listener->access, patience_ms, ret_fd, err);
 	if (r < 0)
 		pn_error_in(err, "listener %s", listener->name);
 	return r;

@@ -9,8 +9,10 @@
 #include <core/base/log.h>
 #include <core/net/listener.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -66,8 +68,32 @@ is_stale(const struct address *address)
 	return stale;
 }
 
+/* By a descriptor: whose folder it is may put a link in the way. Mode first: then it is ours. */
 static int
-bind_unix(int fd, const struct address *address)
+give_access(const char *path, const struct listener_access *access)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	char name[40];
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (!S_ISSOCK(st.st_mode))
+		r = -EEXIST;
+	else if (chmod(name, access->mode) < 0)
+		r = -errno;
+	else if ((access->uid != (uid_t)-1 || access->gid != (gid_t)-1) &&
+		 fchownat(fd, "", access->uid, access->gid, AT_EMPTY_PATH) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int
+bind_unix(int fd, const struct address *address, const struct listener_access *access)
 {
 	const struct sockaddr_un *sun = (const struct sockaddr_un *)&address->sa;
 
@@ -75,18 +101,18 @@ bind_unix(int fd, const struct address *address)
 		return -errno;
 	if (bind(fd, (const struct sockaddr *)&address->sa, address->len) < 0)
 		return -errno;
-	return chmod(sun->sun_path, 0666) < 0 ? -errno : 0;
+	return give_access(sun->sun_path, access);
 }
 
 static int
-bind_socket(int fd, const struct address *address)
+bind_socket(int fd, const struct address *address, const struct listener_access *access)
 {
 	int r = set_options(fd, address);
 
 	if (r < 0)
 		return r;
 	if (address->sa.ss_family == AF_UNIX)
-		r = bind_unix(fd, address);
+		r = bind_unix(fd, address, access);
 	else if (bind(fd, (const struct sockaddr *)&address->sa, address->len) < 0)
 		r = -errno;
 	if (r == 0 && listen(fd, BACKLOG) < 0)
@@ -95,13 +121,13 @@ bind_socket(int fd, const struct address *address)
 }
 
 static int
-open_listener(const struct address *address, int *ret_fd)
+open_listener(const struct address *address, const struct listener_access *access, int *ret_fd)
 {
 	int fd = socket(address->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
 
 	if (fd < 0)
 		return -errno;
-	r = bind_socket(fd, address);
+	r = bind_socket(fd, address, access);
 	if (r < 0) {
 		close(fd);
 		return r;
@@ -118,6 +144,8 @@ advice(int r)
 		return "; ports below 1024 are for root and for CAP_NET_BIND_SERVICE";
 	case -EADDRINUSE:
 		return "; another program listens there, \"ss -ltnp\" names it";
+	case -EPERM:
+		return "; only root may give a socket to another user or group";
 	case -EADDRNOTAVAIL:
 		return "; this machine has no such address, \"ip address\" shows those it has";
 	default:
@@ -126,21 +154,30 @@ advice(int r)
 }
 
 int
-listener_bind(const struct address *address, int *ret_fd, struct pn_error *err)
+listener_bind_as(const struct address *address, const struct listener_access *access, int *ret_fd,
+    struct pn_error *err)
 {
 	char text[ADDRESS_TEXT];
 	struct address any4 = { .len = sizeof(struct sockaddr_in) };
-	int r = open_listener(address, ret_fd);
+	int r = open_listener(address, access, ret_fd);
 
 	if ((r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL) && is_any6(address)) {
 		any4.sa.ss_family = AF_INET;
 		((struct sockaddr_in *)&any4.sa)->sin_port = htons(address_port(address));
-		r = open_listener(&any4, ret_fd);
+		r = open_listener(&any4, access, ret_fd);
 	}
 	if (r == 0)
 		return 0;
 	address_format(address, text);
 	return pn_error_set(err, r, "cannot listen on %s: %s%s", text, strerror(-r), advice(r));
+}
+
+int
+listener_bind(const struct address *address, int *ret_fd, struct pn_error *err)
+{
+	static const struct listener_access everybody = { 0666, (uid_t)-1, (gid_t)-1 };
+
+	return listener_bind_as(address, &everybody, ret_fd, err);
 }
 
 /* ---- accepting ------------------------------------------------------------------------------- */

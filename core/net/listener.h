@@ -10,6 +10,7 @@
 
 #include <core/net/address.h>
 #include <core/net/loop.h>
+#include <sys/types.h>
 
 /*
  * A non-blocking listening socket. "*" takes IPv6 and IPv4 (IPv4 alone where there is no IPv6), an
@@ -18,6 +19,16 @@
  * folder that it lies in. -EADDRINUSE, -EACCES, -EADDRNOTAVAIL ... with the text in `err`.
  */
 int listener_bind(const struct address *address, int *ret_fd, struct pn_error *err);
+
+/* Of a unix socket; (uid_t)-1, (gid_t)-1: who opens it. */
+struct listener_access {
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+};
+/* The same with another mode and owner, set before anybody can connect. -EPERM */
+int listener_bind_as(const struct address *address, const struct listener_access *access,
+    int *ret_fd, struct pn_error *err);
 
 /* Embedded in its owner; belongs to one loop. */
 struct acceptor {

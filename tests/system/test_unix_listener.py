@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SMTP listeners on unix sockets: who is trusted, what the trace says, what a start makes of old sockets."""
+import grp
 import os
+import pwd
 import smtplib
 import socket
 import stat
@@ -88,3 +90,35 @@ class UnixListener(RelayCase):
         self.assertEqual(client.login(USER, PASSWORD)[0], 235)
         client.sendmail(USER, ["b@partner.example"], MAIL)
         self.delivered(1, 60)
+
+    def test_mode_owner_and_group(self):
+        """Set when the socket is opened; without them everybody may connect."""
+        relay = self.start().start()
+        self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o666)
+        relay.stop()
+        local = relay.relay["listeners"][1]
+        local["mode"] = "0620"
+        if os.geteuid() == 0:
+            local.update(owner="daemon", group="mail")
+        relay.write()
+        relay.start()
+        found = os.stat(self.path)
+        self.assertEqual(stat.S_IMODE(found.st_mode), 0o620)
+        if os.geteuid() == 0:
+            self.assertEqual((found.st_uid, found.st_gid),
+                             (pwd.getpwnam("daemon").pw_uid, grp.getgrnam("mail").gr_gid))
+            self.send()     # root may always
+
+    def check(self, **own):
+        relay = self.start(own)
+        return relay.ctl("check", check=False).stderr
+
+    def test_mistakes(self):
+        for own, said in (({"mode": "rw"}, 'mode: "rw" is no mode; write it in octal digits'),
+                          ({"mode": "4755"}, "is no mode"),
+                          ({"owner": "no-such-user"}, 'owner: this machine has no user "no-such-user"'),
+                          ({"group": "no-such-group"}, 'group: this machine has no group "no-such-group"'),
+                          ({"address": "127.0.0.1:1", "group": "mail"}, 'only the socket of a "unix:" address')):
+            with self.subTest(own=own):
+                self.assertRegex(self.check(**own), r"test\.yaml:\d+:\d+: relay\.listeners\[1\]\.")
+                self.assertIn(said, self.check(**own))
