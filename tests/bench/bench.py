@@ -33,11 +33,15 @@ PATIENCE = 180  # seconds until everything must have reached the sink
 class Case:
     """One line of the table: how the load looks."""
 
-    def __init__(self, size_kb, sessions, per_connection, secure, messages):
+    def __init__(self, size_kb, sessions, per_connection, secure, messages, domains=0):
         self.size_kb, self.sessions = size_kb, sessions
         self.per_connection, self.secure, self.messages = per_connection, secure, messages
+        self.domains = domains  # that the recipients are of, below `domain`
+        self.domain = "mx.example" if domains else None
         self.name = (f"{size_kb} KB, {sessions} sessions, {per_connection} per connection"
                      + (", TLS+AUTH" if secure else ""))
+        if domains:
+            self.name = f"mx, {domains:,} domains, {size_kb} KB"
 
 
 def cases(quick):
@@ -72,7 +76,8 @@ class Bench:
     # -- one run ------------------------------------------------------------------------------
     def _options(self, contender, case, messages):
         options = dict(sessions=case.sessions, messages=messages, size=case.size_kb * 1024,
-                       per_connection=case.per_connection)
+                       per_connection=case.per_connection, domains=case.domains or None,
+                       domain=case.domain)
         if case.secure:
             options.update(contender.login())
         return options

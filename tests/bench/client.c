@@ -131,6 +131,9 @@ write_command(struct client *client, char *to, unsigned index)
 
 	if (index == plan->recipients + 1)
 		return (size_t)sprintf(to, "DATA\r\n");
+	if (index > 0 && plan->domains > 0)
+		return (size_t)sprintf(to, "RCPT TO:<r%u@d%u.%s>\r\n", index,
+		    (unsigned)(client->number % plan->domains), plan->domain);
 	if (index > 0)
 		return (size_t)sprintf(to, "RCPT TO:<r%u@%s>\r\n", index, plan->domain);
 	if (client->offers_size)

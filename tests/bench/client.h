@@ -17,6 +17,7 @@
 struct plan {
 	struct sockaddr_in server;
 	unsigned sessions, per_connection, recipients;
+	unsigned domains; /* by turns d0., d1. ... below `domain`; 0: that alone */
 	uint64_t messages;
 	size_t size;
 	double rate;      /* messages offered per second; 0: as fast as they are answered */

@@ -215,7 +215,8 @@ usage(void)
 	fputs("usage: load --to ADDRESS:PORT [--sessions N] [--messages N] [--per-connection N]\n"
 	      "            [--size BYTES] [--recipients N] [--rate PER_SECOND] [--starttls]\n"
 	      "            [--auth USER:PASSWORD] [--no-pipelining] [--from ADDRESS]\n"
-	      "            [--domain NAME] [--tag TEXT] [--acked FILE] [--reconnect SECONDS]\n"
+	      "            [--domain NAME] [--domains N] [--tag TEXT] [--acked FILE] [--reconnect "
+	      "SECONDS]\n"
 	      "       load --to ADDRESS:PORT --idle N [--starttls] [--auth USER:PASSWORD]\n",
 	    stderr);
 	exit(2);
@@ -301,6 +302,8 @@ parse_count(struct plan *plan, int option, const char *value)
 		plan->messages = number;
 	else if (option == 'c')
 		plan->per_connection = (unsigned)number;
+	else if (option == 'D')
+		plan->domains = (unsigned)number;
 	else if (option == 'S')
 		plan->size = number < SIZE_LEAST ? SIZE_LEAST : number;
 	else
@@ -316,12 +319,13 @@ parse_options(struct plan *plan, int argc, char **argv)
 		{ "recipients", 1, NULL, 'k' }, { "rate", 1, NULL, 'r' },
 		{ "starttls", 0, NULL, 's' }, { "auth", 1, NULL, 'a' },
 		{ "no-pipelining", 0, NULL, 'P' }, { "from", 1, NULL, 'f' },
-		{ "domain", 1, NULL, 'd' }, { "tag", 1, NULL, 'g' }, { "acked", 1, NULL, 'A' },
-		{ "reconnect", 1, NULL, 'R' }, { "idle", 1, NULL, 'i' }, { NULL, 0, NULL, 0 } };
+		{ "domain", 1, NULL, 'd' }, { "domains", 1, NULL, 'D' }, { "tag", 1, NULL, 'g' },
+		{ "acked", 1, NULL, 'A' }, { "reconnect", 1, NULL, 'R' }, { "idle", 1, NULL, 'i' },
+		{ NULL, 0, NULL, 0 } };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (strchr("nmcSki", c))
+		if (strchr("nmcSkiD", c))
 			parse_count(plan, c, optarg);
 		else
 			parse_option(plan, c, optarg);

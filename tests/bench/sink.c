@@ -339,7 +339,7 @@ open_listener(struct server *server, int port)
 	socklen_t len = sizeof(address);
 	int on = 1;
 
-	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	address.sin_addr.s_addr = htonl(server->sink.anywhere ? INADDR_ANY : INADDR_LOOPBACK);
 	server->listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (server->listener < 0)
 		die("socket");
@@ -408,7 +408,7 @@ parse_fault(struct sink *sink, char *text)
 static void
 usage(void)
 {
-	fputs("usage: sink [--port N] [--no-pipelining] [--no-chunking]\n"
+	fputs("usage: sink [--port N] [--anywhere] [--no-pipelining] [--no-chunking]\n"
 	      "            [--ids FILE [--id-header NAME]] [--fault STEP:EVERY:ACTION]...\n"
 	      "STEP: connect ehlo mail rcpt data dot; ACTION: 4xx, 5xx, close, delayMS\n",
 	    stderr);
@@ -419,14 +419,16 @@ static int
 parse_options(struct sink *sink, int argc, char **argv)
 {
 	static const struct option options[] = { { "port", 1, NULL, 'p' },
-		{ "no-pipelining", 0, NULL, 'P' }, { "no-chunking", 0, NULL, 'C' },
-		{ "ids", 1, NULL, 'i' }, { "id-header", 1, NULL, 'h' }, { "fault", 1, NULL, 'f' },
-		{ NULL, 0, NULL, 0 } };
+		{ "anywhere", 0, NULL, 'a' }, { "no-pipelining", 0, NULL, 'P' },
+		{ "no-chunking", 0, NULL, 'C' }, { "ids", 1, NULL, 'i' },
+		{ "id-header", 1, NULL, 'h' }, { "fault", 1, NULL, 'f' }, { NULL, 0, NULL, 0 } };
 	int c, port = 0;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'p')
 			port = atoi(optarg);
+		else if (c == 'a')
+			sink->anywhere = true;
 		else if (c == 'P')
 			sink->pipelining = false;
 		else if (c == 'C')

@@ -30,6 +30,7 @@ struct sink {
 	struct sink_fault faults[SINK_FAULTS_MOST];
 	unsigned fault_count;
 	bool pipelining, chunking;
+	bool anywhere;         /* listens on every address, else on 127.0.0.1 */
 	const char *id_header; /* NULL: ids are not wanted */
 	FILE *ids;
 	uint64_t messages, recipients, bytes, connections, faulted;

@@ -19,7 +19,7 @@ def latency(runs, kind, percentile):
     return statistics.median(values) if values else 0
 
 
-def _row(what, wanted, got, met, unit=""):
+def row(what, wanted, got, met, unit=""):
     return {"what": what, "wanted": wanted, "measured": f"{got:.2f}{unit}", "met": bool(met)}
 
 
@@ -29,14 +29,14 @@ def _rates(table):
         if not ours or not theirs or not theirs["rate"] or not theirs["cpu_per_1000"]:
             continue
         ratio = ours["rate"] / theirs["rate"]
-        yield _row(f"{case}: rate", f">= {times} x Postfix", ratio, ratio >= times, " x")
+        yield row(f"{case}: rate", f">= {times} x Postfix", ratio, ratio >= times, " x")
         if share:
             part = ours["cpu_per_1000"] / theirs["cpu_per_1000"]
-            yield _row(f"{case}: CPU", f"<= 1/{share} of Postfix", part, part <= 1 / share, " x")
+            yield row(f"{case}: CPU", f"<= 1/{share} of Postfix", part, part <= 1 / share, " x")
     few, many = table.get(PLAIN, {}).get(US), table.get(CROWD, {}).get(US)
     if few and many and few["rate"]:
         part = many["rate"] / few["rate"]
-        yield _row("100 sessions against 20", ">= 0.90", part, part >= 0.9, " x")
+        yield row("100 sessions against 20", ">= 0.90", part, part >= 0.9, " x")
 
 
 def _memory(memory):
@@ -46,7 +46,7 @@ def _memory(memory):
             if ours[key] is None:
                 continue
             got = ours[key] / 1024
-            yield _row(f"memory of a session, {key.replace('_', ' ')}", f"<= {most} KB", got,
+            yield row(f"memory of a session, {key.replace('_', ' ')}", f"<= {most} KB", got,
                        got <= most, " KB")
 
 
@@ -58,7 +58,7 @@ def _latencies(latencies):
         for percentile, most in (("p50", 0.7), ("p99", 1.0)):
             got, base = latency(ours, kind, percentile), latency(theirs, kind, percentile)
             if base:
-                yield _row(f"at 200 msg/s, {name}, {percentile}", f"<= {most} x Postfix",
+                yield row(f"at 200 msg/s, {name}, {percentile}", f"<= {most} x Postfix",
                            got / base, got <= most * base, " x")
 
 

@@ -8,7 +8,7 @@
 Zones are written as in a zone file; SOA, NS and a TTL of a minute come by themselves. Those in
 `signed` are signed with a key of their own, all of which stand in `anchor`. `forge` is a function
 that changes the text of a signed zone behind its signature's back. `dead` are domains of which
-the server tells nothing (REFUSED). set_zone() replaces a zone. Ends only what it started.
+the server tells nothing (REFUSED). `port` is a free one unless said. set_zone() replaces a zone. Ends only what it started.
 """
 import os
 import re
@@ -45,12 +45,13 @@ remote-control:
 
 
 class NameServer:
-    def __init__(self, directory, builddir, zones=None, signed=None, forge=None, dead=()):
+    def __init__(self, directory, builddir, zones=None, signed=None, forge=None, dead=(), port=0):
         self.folder = os.path.join(directory, "dns")
         os.makedirs(self.folder)
         os.chmod(self.folder, 0o755)
         self.root = unpack(builddir, "unbound")
         self.zones, self.dead, self.process = dict(zones or {}), list(dead), None
+        self.wanted = port
         self.anchor = os.path.join(self.folder, "anchor")
         for name, text in (signed or {}).items():
             self._sign(name, text, forge)
@@ -93,7 +94,7 @@ class NameServer:
         self._write(name, forge(made) if forge else made)
 
     def __enter__(self):
-        self.port = proc.free_port()
+        self.port = self.wanted or proc.free_port()
         self.start()
         return self
 

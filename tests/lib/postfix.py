@@ -3,6 +3,7 @@
 
 Postfix(directory, builddir, mode=...) makes an instance with its own queue, log and ports:
   mode="relay"    everything goes to `relayhost` ("127.0.0.1:PORT")
+  mode="mx"       everything goes to its domain's mail exchangers, by /etc/resolv.conf
   mode="sink"     everything is delivered into one maildir, read by messages()
   mode="discard"  everything is accepted and thrown away
 Root runs it directly, an ordinary user in a user namespace with a mapped range of ids (uidmap);
@@ -54,8 +55,8 @@ class Postfix:
 
     def __init__(self, directory, builddir, mode="sink", relayhost=None, main_cf="",
                  tls=None, sasl=None, process_limit="-"):
-        if mode not in ("sink", "relay", "discard") or (mode == "relay") != bool(relayhost):
-            raise ValueError("mode is sink, discard or relay; a relay needs a relayhost")
+        if mode not in ("sink", "relay", "mx", "discard") or (mode == "relay") != bool(relayhost):
+            raise ValueError("mode is sink, discard, mx or relay; a relay needs a relayhost")
         self.prefix = several_owners("Postfix")
         self.root = unpack(builddir, "postfix")
         self.directory = os.path.abspath(directory)
@@ -104,8 +105,8 @@ class Postfix:
             "mynetworks": "127.0.0.0/8",
             "inet_interfaces": "127.0.0.1",
             "inet_protocols": "ipv4",
-            "disable_dns_lookups": "yes",
-            "smtp_host_lookup": "native",
+            "disable_dns_lookups": "no" if self.mode == "mx" else "yes",
+            "smtp_host_lookup": "dns" if self.mode == "mx" else "native",
             "smtpd_relay_restrictions": "permit_mynetworks, reject",
         }.items()
         if self.mode == "relay":
@@ -113,7 +114,7 @@ class Postfix:
             yield "relayhost", f"[{host}]:{port}"
         elif self.mode == "discard":
             yield "default_transport", "discard:"
-        else:
+        elif self.mode == "sink":
             yield "default_transport", "virtual:"
             yield "virtual_mailbox_base", os.path.join(here, "mail")
             yield "virtual_mailbox_maps", "static:inbox/"
