@@ -57,6 +57,7 @@ class MxPostfix(PostfixContender):
 
 class MxPostern(PosternContender):
     secures = False
+    factor = 1  # as many messages for each domain as through Postfix
 
     def __init__(self, directory, builddir, sink):
         super().__init__(targets.US, directory, builddir)
