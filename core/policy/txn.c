@@ -187,18 +187,16 @@ txn_auth_end(struct pn_txn *txn)
 
 /* ---- as an item ------------------------------------------------------------------------------ */
 
-/* Where it cannot be looked at, more than what it may need is asked for. */
+/*
+ * Of a large message only what is in memory is looked at: this may be a loop, and to read all of it
+ * takes a disk, the processor and memory that may be short. What a next hop without SMTPUTF8 then
+ * gets are eight-bit fields of a part behind the front, and no message is bounced for want of
+ * memory.
+ */
 static bool
-parts_need_utf8(struct mail_bytes *bytes)
+parts_need_utf8(const struct mail_bytes *bytes)
 {
-	struct mail_bytes *whole;
-	bool need;
-
-	if (mail_bytes_whole(bytes, &whole) < 0)
-		return true;
-	need = mail_parts_header_is_utf8(mail_bytes_front(whole));
-	mail_bytes_release(&whole);
-	return need;
+	return mail_parts_header_is_utf8(mail_bytes_front(bytes));
 }
 
 static void

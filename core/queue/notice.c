@@ -206,7 +206,8 @@ is_unprotected(const struct item *item, uint32_t index)
 				   item->envelope.recipients[index].want.wanted > 0);
 }
 
-/* Of what has overflowed the front, which is more than is quoted of a large message. */
+/* Of a large message the front, which is more than is quoted; of one behind another its beginning.
+ */
 static struct pn_slice
 original(const struct item *item, size_t offset, size_t len, struct arena *arena)
 {
@@ -215,8 +216,8 @@ original(const struct item *item, size_t offset, size_t len, struct arena *arena
 
 	if (offset + len <= bytes->len)
 		return pn_slice(bytes->data + offset, len);
-	if (offset < bytes->len)
-		return pn_slice(bytes->data + offset, bytes->len - offset);
+	if (offset == 0)
+		return pn_slice(bytes->data, bytes->len);
 	len = MIN(len, QUOTE_MOST + 1);
 	front = arena_alloc(arena, len);
 	return mail_bytes_read(bytes, offset, front, len) < 0 ? pn_slice(NULL, 0)

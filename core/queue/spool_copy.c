@@ -5,7 +5,9 @@
  * Why nothing is lost: a message only ever moves to a segment with a greater number, that record is
  * on the disk before the file of the old one is used again, and segments are copied in the order of
  * their numbers. Whoever has moved is still ahead of us, or in a segment that was begun later: so
- * where a file had been used again before it was copied, those are looked for as well. The end of
+ * where a file had been used again before it was copied, those are looked for as well. Then the
+ * last one of the list, which is still written, is copied with those that follow it or not at all:
+ * what went to its end meanwhile would be missing beside STATE records that count on it. The end of
  * the last segment may be torn, as after a crash.
  */
 #include <core/queue/segment.h>
@@ -16,6 +18,10 @@
 #include <unistd.h>
 
 #define BLOCK ((size_t)256 * 1024)
+
+/* A header may be seen while it is written over another one. */
+#define TRIES    5
+#define RETRY_US 20000
 
 struct found {
 	uint64_t number;
@@ -40,15 +46,34 @@ compare(gconstpointer a, gconstpointer b)
 	return first->number < second->number ? -1 : first->number > second->number;
 }
 
-/* 0: it has no number (yet). */
 static int
 number_of(int fd, uint64_t *ret)
 {
 	struct segment_header header;
-	int r = segment_header_load(&segment_io_system, fd, &header);
+	int r = -EBADMSG;
 
+	for (int i = 0; i < TRIES && r < 0 && r != -EPROTONOSUPPORT; i++) {
+		if (i > 0)
+			g_usleep(RETRY_US);
+		r = segment_header_load(&segment_io_system, fd, &header);
+	}
 	*ret = r == 0 ? header.number : 0;
-	return r == -EPROTONOSUPPORT ? r : 0;
+	return r;
+}
+
+static int
+take_number(int fd, struct found *one, struct pn_error *err)
+{
+	int r = number_of(fd, &one->number);
+
+	if (r == -EPROTONOSUPPORT)
+		return pn_error_set(err, r, "%s: from a newer version of Postern", one->path);
+	if (r < 0)
+		return pn_error_set(err, r,
+		    "%s: the segment's header cannot be read, and the relay leaves it alone; move "
+		    "the file to another folder first",
+		    one->path);
+	return 0;
 }
 
 /* Those with greater numbers than `after`, by number. */
@@ -68,10 +93,9 @@ list(const char *directory, uint64_t after, GPtrArray **ret, struct pn_error *er
 			continue;
 		one.path = g_strdup_printf("%s/%s", directory, name);
 		fd = open(one.path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0 && number_of(fd, &one.number) < 0)
-			r = pn_error_set(
-			    err, -EPROTONOSUPPORT, "%s: from a newer version of Postern", one.path);
-		else if (fd < 0 && errno != ENOENT)
+		if (fd >= 0)
+			r = take_number(fd, &one, err);
+		else if (errno != ENOENT)
 			r = pn_error_set(err, -errno, "%s: %s", one.path, g_strerror(errno));
 		if (fd >= 0)
 			close(fd);
@@ -152,6 +176,8 @@ spool_copy(const char *directory, const char *scratch,
 		for (guint i = 0; r == 0 && i < all->len; i++) {
 			const struct found *found = g_ptr_array_index(all, i);
 
+			if (again && i + 1 == all->len)
+				break;
 			r = copy_one(found, scratch, block, err);
 			again |= r == 0;
 			if (r == 1)

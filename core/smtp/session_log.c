@@ -63,7 +63,7 @@ session_log_accepted(struct session *session, const struct item *item)
 	const struct mail_facts *facts = &session->facts;
 	char size[32], recipients[32];
 
-	snprintf(size, sizeof(size), "%zu", session->txn->view->len);
+	snprintf(size, sizeof(size), "%zu", mail_bytes_size(session->txn->view));
 	snprintf(recipients, sizeof(recipients), "%zu", session->txn->envelope.count);
 	log_event(PN_LOG_NOTICE, "accepted", "id", item->id, "from", session->txn->envelope.sender,
 	    "recipients", recipients, "size", size, "client", facts->client_address, "listener",
