@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define SLICE_MS  200 /* how often a wait looks whether anybody still wants the answer */
+#define LAST_MS   200 /* for taking leave; a server that does not read hears none */
 #define SYSTEM_CA "/etc/ssl/certs/ca-certificates.crt"
 
 /* ---- patience -------------------------------------------------------------------------------- */
@@ -273,6 +274,8 @@ ldap_connection_open(struct ldap_connection *connection, const struct pn_ldap_se
 void
 ldap_connection_close(struct ldap_connection *connection)
 {
+	/* Whoever looked something up over it last may be gone, and with him what `stop` asks. */
+	connection->patience = (struct ldap_patience){ .due_ms = clock_monotonic_ms() + LAST_MS };
 	if (connection->handle)
 		ldap_unbind_ext(connection->handle, NULL, NULL);
 	connection->handle = NULL;

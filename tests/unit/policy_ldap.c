@@ -9,6 +9,7 @@
 #include <core/base/clock.h>
 #include <core/client/ldap.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -133,6 +134,69 @@ START_TEST(test_silence)
 }
 END_TEST
 
+struct asker {
+	bool gone, asked_when_gone;
+};
+
+static bool
+ask(const void *arg)
+{
+	struct asker *asker = (struct asker *)(uintptr_t)arg;
+
+	asker->asked_when_gone |= asker->gone;
+	return false;
+}
+
+/* Says "searchResDone, success" to whoever asks first (RFC 4511 section 4.5.2). */
+static void *
+find_nothing(void *arg)
+{
+	static const char done[] = "\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x00\x04\x00\x04";
+	int fd = accept(*(int *)arg, NULL, NULL);
+	char question[500];
+
+	if (recv(fd, question, sizeof(question), 0) > 0)
+		send(fd, done, sizeof(done), MSG_NOSIGNAL);
+	while (recv(fd, question, sizeof(question), 0) > 0)
+		;
+	close(fd);
+	return NULL;
+}
+
+/* The connection waits for the next look-up; whoever made the last one is not asked any more. */
+START_TEST(test_who_asked_last)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	const char *uris[1];
+	const struct pn_ldap_server server = { .uris = { 1, uris }, .base = "" };
+	const struct pn_ldap_search search = { PN_LDAP_HEAD, .server = &server,
+		.filter = "(cn=*)" };
+	struct asker asker = { false, false };
+	const struct ldap_order order = { &search, 60000, ask, &asker };
+	struct ldap_client *client;
+	struct pn_error err;
+	pthread_t thread;
+	char uri[40];
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	getsockname(fd, (struct sockaddr *)&sa, &len);
+	snprintf(uri, sizeof(uri), "ldap://127.0.0.1:%u", ntohs(sa.sin_port));
+	uris[0] = uri;
+	ck_assert_int_eq(pthread_create(&thread, NULL, find_nothing, &fd), 0);
+	ck_assert_int_eq(ldap_client_new(&client), 0);
+	ck_assert_int_eq(ldap_client_search(client, &order, never, NULL, &err), 0);
+	asker.gone = true;
+	ldap_client_free(&client);
+	pthread_join(thread, NULL);
+	close(fd);
+	ck_assert(!asker.asked_when_gone);
+}
+END_TEST
+
 START_TEST(test_check)
 {
 	static const char *const wrong[][2] = {
@@ -165,6 +229,7 @@ policy_ldap(void)
 	tcase_add_test(test, test_filter);
 	tcase_add_test(test, test_uris);
 	tcase_add_test(test, test_silence);
+	tcase_add_test(test, test_who_asked_last);
 	tcase_add_test(test, test_check);
 	suite_add_tcase(suite, test);
 	return suite;
