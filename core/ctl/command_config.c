@@ -99,6 +99,7 @@ check_permissions(const struct ctl *ctl, struct pn_error *err)
 		.state = relay->state_directory,
 		.run = relay->run_directory,
 		.user = relay->user,
+		.any_owner = !relay->user,
 		.fault = print_fault };
 	size_t faults = permissions_check(&what);
 

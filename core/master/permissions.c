@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define TEXT_MOST (2 * PATH_MAX + 200)
@@ -44,9 +45,13 @@ static void
 look_at_mode(struct look *look, const char *path, const struct rule *rule)
 {
 	char text[TEXT_MOST];
+	struct statvfs fs;
 	struct stat st;
 
 	if (stat(path, &st) < 0 || !(st.st_mode & rule->closed))
+		return;
+	/* As volumes of containers may be. */
+	if (rule != &reads && statvfs(path, &fs) == 0 && fs.f_flag & ST_RDONLY)
 		return;
 	snprintf(text, sizeof(text), "%s: mode %04o: %s it; \"chmod %s %s\" mends that", path,
 	    (unsigned)(st.st_mode & 07777), rule->who, rule->chmod, path);
@@ -114,7 +119,7 @@ look_at_owner(struct look *look, const char *path)
 	char text[TEXT_MOST];
 	struct stat st;
 
-	if (stat(path, &st) < 0 || may_own(st.st_uid, look->what->user))
+	if (look->what->any_owner || stat(path, &st) < 0 || may_own(st.st_uid, look->what->user))
 		return;
 	snprintf(text, sizeof(text),
 	    "%s: belongs to user %u, and neither to root nor to the relay's user; \"chown -R %s "

@@ -8,12 +8,14 @@
 #ifndef CORE_MASTER_PERMISSIONS_H
 #define CORE_MASTER_PERMISSIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct permissions {
 	const char *folder;             /* of the configuration */
 	const char *modules;            /* folders, separated by ':' */
 	const char *state, *run, *user; /* as in struct config_relay */
+	bool any_owner;                 /* who will start posternd is not known */
 	/* For each fault: one line that names the path, its mode or owner, and what mends it. */
 	void (*fault)(void *arg, const char *text);
 	void *arg;

@@ -103,7 +103,8 @@ read_hosts(struct mx_list *list, const struct dns_request *answer)
 	g_array_sort(hosts, by_preference);
 	list->count = MIN(hosts->len, MX_HOSTS_MOST);
 	list->hosts = g_malloc0((list->count + 1) * sizeof(*list->hosts));
-	memcpy(list->hosts, hosts->data, list->count * sizeof(*list->hosts));
+	if (list->count > 0)
+		memcpy(list->hosts, hosts->data, list->count * sizeof(*list->hosts));
 	g_array_free(hosts, TRUE);
 }
 
