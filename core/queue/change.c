@@ -148,10 +148,13 @@ change_prune(struct delivery *delivery)
 	for (uint32_t i = 0; i < delivery->count; i++) {
 		uint32_t index = delivery->indices[i];
 
-		if (item->recipients[index].hold)
+		if (item->recipients[index].hold) {
 			item->recipients[index].state = ITEM_WAITING;
-		else
-			delivery->indices[kept++] = index;
+			continue;
+		}
+		/* It may have one already, for want of what the next hop lacks. */
+		delivery->results[kept] = delivery->results[i];
+		delivery->indices[kept++] = index;
 	}
 	delivery->count = kept;
 	delivery->letter.count = kept;

@@ -91,6 +91,7 @@ on_ready(struct courier *courier)
 	connection->ready = true;
 	connection_set_turns(connection, NULL);
 	connection->hop->failures = 0;
+	hops_begin_round(connection->hops);
 	connection->hop->blocked_until_ms = 0;
 	if (connection->hop->target.level != TLS_LEVEL_NONE)
 		capability_note(routes_capability(destination->routes), destination->key,
@@ -211,7 +212,11 @@ wait_for_machine(struct destination *destination, const char *reason)
 	destination_pump_in(destination, SHORTAGE_MS);
 }
 
-/* The next of its hosts has its turn; where there is none, the destination is left alone. */
+/*
+ * The next of its hosts has its turn; where all have had theirs, the destination is left alone and
+ * its mail deferred, though the first of them may be free again by then: a round can take longer
+ * than that.
+ */
 static void
 give_up_hop(struct destination *destination, struct connection *connection, const char *reason)
 {
@@ -226,7 +231,7 @@ give_up_hop(struct destination *destination, struct connection *connection, cons
 		if (same)
 			hop_block(hops, same);
 	}
-	if (hops->count > 1 && hops_choose(hops))
+	if (hops->count > 1 && hops_have_untried(hops))
 		log_event(PN_LOG_NOTICE, "next-host", "route", destination->name, "host",
 		    connection->hop->name, "reason", reason, NULL);
 	else

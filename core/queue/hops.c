@@ -206,6 +206,7 @@ hops_inherit(struct hops *hops, const struct hops *old)
 			continue;
 		hops->hops[i].failures = same->failures;
 		hops->hops[i].blocked_until_ms = same->blocked_until_ms;
+		hops->hops[i].tried = same->tried;
 	}
 }
 
@@ -228,11 +229,30 @@ hops_choose(const struct hops *hops)
 	return chosen;
 }
 
+bool
+hops_have_untried(const struct hops *hops)
+{
+	int64_t now = loop_now(hops->queue->parts.loop);
+
+	for (size_t i = 0; i < hops->count; i++)
+		if (!hops->hops[i].tried && hops->hops[i].blocked_until_ms <= now)
+			return true;
+	return false;
+}
+
+void
+hops_begin_round(struct hops *hops)
+{
+	for (size_t i = 0; i < hops->count; i++)
+		hops->hops[i].tried = false;
+}
+
 void
 hop_block(struct hops *hops, struct hop *hop)
 {
 	int64_t now = loop_now(hops->queue->parts.loop);
 
+	hop->tried = true;
 	/* Connections that were begun together come to nothing together: that counts once. */
 	if (hop->blocked_until_ms > now)
 		return;
@@ -243,6 +263,7 @@ hop_block(struct hops *hops, struct hop *hop)
 void
 hops_unblock(struct hops *hops)
 {
+	hops_begin_round(hops);
 	for (size_t i = 0; i < hops->count; i++)
 		hops->hops[i].blocked_until_ms = 0;
 }

@@ -41,6 +41,7 @@ struct hop {
 	/* Since it was last reached. */
 	uint32_t failures;
 	int64_t blocked_until_ms;
+	bool tried; /* in vain, in this round through the list */
 };
 
 struct hops {
@@ -67,6 +68,10 @@ void hops_inherit(struct hops *hops, const struct hops *old);
 struct hop *hops_choose(const struct hops *hops);
 /* The one of that key; NULL: it is not in the list any more. */
 struct hop *hops_find(const struct hops *hops, const struct meeting *meeting);
+/* There is one that was not tried in this round. */
+bool hops_have_untried(const struct hops *hops);
+/* One was reached: the next round begins with all. */
+void hops_begin_round(struct hops *hops);
 /* It could not be reached. */
 void hop_block(struct hops *hops, struct hop *hop);
 /* All may be tried again. */

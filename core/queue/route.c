@@ -83,10 +83,14 @@ fill_mx(struct routes *routes, const struct config_route *config, struct route *
 	if (r < 0)
 		return r;
 	ret->kind = ROUTE_MX;
-	ret->name = "mx";
-	ret->key = arena_printf(arena, "mx:%u%s", (unsigned)config->port, ret->hosts->key);
+	ret->mark = ret->name = "mx";
+	for (size_t i = 0; i < config->refused_networks.count; i++)
+		ret->mark = arena_printf(
+		    arena, "%s-%s", ret->mark, config->refused_networks.items[i]);
+	ret->key = arena_printf(
+	    arena, "%s:%u%s", ret->mark, (unsigned)config->port, ret->hosts->key);
 	ret->demanded_key = arena_printf(
-	    arena, "mx:%u%s", (unsigned)config->port, ret->hosts->demanded_key);
+	    arena, "%s:%u%s", ret->mark, (unsigned)config->port, ret->hosts->demanded_key);
 	return fill_networks(arena, config, ret, err);
 }
 

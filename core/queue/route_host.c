@@ -252,8 +252,10 @@ route_host_named(struct arena *arena, const struct pn_list *destinations, const 
 	*ret = *route->hosts;
 	ret->target.host = arena_text(arena, name);
 	ret->name = name_of(arena, &ret->target);
-	ret->key = arena_printf(arena, "%s%s", ret->name, route->hosts->key);
-	ret->demanded_key = arena_printf(arena, "%s%s", ret->name, route->hosts->demanded_key);
+	/* Not a smarthost's of that name, nor that of a route with other networks refused. */
+	ret->key = arena_printf(arena, "%s:%s%s", route->mark, ret->name, route->hosts->key);
+	ret->demanded_key = arena_printf(
+	    arena, "%s:%s%s", route->mark, ret->name, route->hosts->demanded_key);
 	r = fill_limits(arena, config_destination_find(destinations, name), ret, err);
 	ret->demanded.host = ret->target.host;
 	ret->demanded.prefer = ret->target.prefer;
