@@ -109,12 +109,25 @@ class Permissions(RelayCase):
     def test_somebody_elses_folder(self):
         if os.geteuid() != 0:
             self.skipTest("only root can give a folder away")
-        relay = self.make()
+        relay = self.make(relay={"user": "root"})
         os.makedirs(relay.state, 0o700)
         os.chown(relay.state, 4242, 4242)
         command = self.refused(relay, f"{relay.state}: belongs to user 4242, and neither to root")
         subprocess.run(shlex.split(command), check=True)
         relay.start()
+
+    def test_somebody_elses_folder_where_no_user_is_named(self):
+        """Who will start posternd is not known to posternctl; it may be the owner."""
+        if os.geteuid() != 0:
+            self.skipTest("only root can give a folder away")
+        relay = self.make()
+        os.makedirs(relay.state, 0o700)
+        os.chown(relay.state, 4242, 4242)
+        self.assertEqual(relay.ctl("check").returncode, 0)
+        started = subprocess.run([relay.programs.posternd, "-c", relay.conf, "-m", relay.programs.modules],
+                                 capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(started.returncode, 1)
+        self.assertIn("belongs to user 4242", started.stderr)
 
     def test_as_an_ordinary_user(self):
         """Who asks may not look into the state folder: that is no fault; what can be seen is."""
