@@ -24,6 +24,7 @@ core_libcore_a_SOURCES += \
 	core/config/scopes_blame.c \
 	core/config/scopes_show.c \
 	core/config/secret.c \
+	core/config/senders_check.c \
 	core/config/settings.c core/config/settings.h \
 	core/config/stored.c \
 	core/config/source.c core/config/source.h \

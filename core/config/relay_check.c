@@ -124,39 +124,6 @@ is_local(const struct listener_check *c)
 	       (c->address.sa.ss_family == AF_UNIX || address_is_loopback(&c->address));
 }
 
-/* Nobody owns that much of the internet: half of it, a /8 of IPv4 other than 10/8 and 127/8. */
-static bool
-is_everybody(const char *text)
-{
-	struct network network;
-	struct pn_error err;
-
-	if (network_parse(text, &network, &err) < 0)
-		return false;
-	if (strchr(text, ':'))
-		return network.bits < 16 && (network.bytes[0] & 0xfe) != 0xfc;
-	return network.bits - 96 <= 8 && network.bytes[12] != 10 && network.bytes[12] != 127;
-}
-
-/* Who connects from `networks` sends without logging in, unless that is required. */
-static void
-warn_of_strangers(struct listener_check *c)
-{
-	const struct config_listener *listener = c->listener;
-	char key[32];
-
-	for (size_t i = 0; i < listener->networks.count; i++) {
-		if (listener->auth == CONFIG_AUTH_REQUIRED ||
-		    !is_everybody(listener->networks.items[i]))
-			continue;
-		snprintf(key, sizeof(key), "networks[%zu]", i);
-		pn_warn(c->check, path_of(c, key),
-		    "an open relay: anybody in %s may send without logging in; name your own "
-		    "networks, or set auth to required",
-		    listener->networks.items[i]);
-	}
-}
-
 /* Who asks for a password asks for TLS. */
 static void
 check_auth(struct listener_check *c)
@@ -176,12 +143,7 @@ check_auth(struct listener_check *c)
 	if (listener->auth != CONFIG_AUTH_OFF && !listener->fixups)
 		pn_warn(c->check, path_of(c, "fixups"),
 		    "without fixups a Bcc field that a user sends reaches all recipients");
-	warn_of_strangers(c);
-	/* session_mail.c, may_relay() */
-	if (listener->auth == CONFIG_AUTH_OFF && listener->networks.count == 0 && c->has_address &&
-	    !is_local(c))
-		pn_warn(c->check, path_of(c, "address"),
-		    "only this machine may send here; set networks to say who else may, or auth");
+	senders_check(c->check, listener, c->index, c->has_address ? &c->address : NULL);
 }
 
 static void
@@ -310,23 +272,41 @@ is_one_of(const char *word, const char *const *words)
 	return false;
 }
 
+/* The same, NULL-ended. */
+static const char **
+ended(struct arena *arena, const struct pn_strings *strings)
+{
+	const char **ret = arena_alloc(arena, (strings->count + 1) * sizeof(*ret));
+
+	for (size_t i = 0; i < strings->count; i++)
+		ret[i] = strings->items[i];
+	return ret;
+}
+
 static void
 check_shared(const struct core_fill *fill, struct pn_check *check)
 {
 	const struct config_relay *relay = &fill->core->relay;
-	const struct pn_strings *shared = &relay->shared_networks, *lists = relay->networks.values;
+	const struct pn_strings *lists = relay->networks.values;
+	const char **shared = ended(fill->arena, &relay->shared_networks);
 	const char **names = arena_alloc(fill->arena, (relay->networks.count + 1) * sizeof(*names));
 
 	for (size_t i = 0; i < relay->networks.count; i++) {
 		names[i] = relay->networks.keys[i];
 		check_networks(
 		    check, arena_printf(fill->arena, "networks.%s", names[i]), &lists[i]);
+		for (size_t j = 0; j < lists[i].count && is_one_of(names[i], shared); j++)
+			if (senders_are_everybody(lists[i].items[j]))
+				pn_warn(check,
+				    arena_printf(fill->arena, "networks.%s[%zu]", names[i], j),
+				    "%s is shared: no limit per address holds for anybody",
+				    lists[i].items[j]);
 	}
-	for (size_t i = 0; i < shared->count && !fill->tree->incomplete; i++)
-		if (!is_one_of(shared->items[i], names))
+	for (size_t i = 0; shared[i] && !fill->tree->incomplete; i++)
+		if (!is_one_of(shared[i], names))
 			pn_complain(check, arena_printf(fill->arena, "shared_networks[%zu]", i),
-			    "no network \"%s\" stands in relay.networks%s", shared->items[i],
-			    option_hint(fill->arena, shared->items[i], names));
+			    "no network \"%s\" stands in relay.networks%s", shared[i],
+			    option_hint(fill->arena, shared[i], names));
 }
 
 /* Limits that contradict each other: the one that comes second in the table is named. */

@@ -4,6 +4,7 @@
 #define CORE_CONFIG_RELAY_TABLES_H
 
 #include <core/config/relay.h>
+#include <core/net/address.h>
 
 extern const struct pn_choice config_route_kinds[];
 extern const struct pn_option config_relay_options[];
@@ -23,6 +24,11 @@ struct core_fill {
 
 void pipeline_fill(const struct core_fill *fill);
 void relay_check(const struct core_fill *fill);
+/* Nobody or everybody may send, or clients do not know how to begin; `address`: NULL, unknown. */
+void senders_check(struct pn_check *check, const struct config_listener *listener, size_t index,
+    const struct address *address);
+/* More of the internet than anybody owns. */
+bool senders_are_everybody(const char *network);
 void dns_check(const struct core_fill *fill, struct pn_check *check);
 void routes_check(const struct core_fill *fill);
 void destinations_check(const struct core_fill *fill);

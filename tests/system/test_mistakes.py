@@ -38,7 +38,7 @@ class Mistakes(RelayCase):
                       " in use; another program listens there", said)
 
     def test_address_of_another_machine(self):
-        listener = {"name": "plain", "address": "192.0.2.1:2525", "tls": "none", "auth": "off"}
+        listener = {"name": "plain", "address": "192.0.2.1:2525", "tls": "none", "networks": ["192.0.2.0/24"]}
         self.assertIn("this machine has no such address",
                       self.refusal(self.plain(relay={"listeners": [listener]})))
 

@@ -28,7 +28,7 @@
 	"    - { name: offered, address: \"*:0\", tls: starttls, auth: offered }\n" \
 	"    - { name: lan, address: \"*:0\", tls: starttls, auth: offered, networks: " \
 	"[10.0.0.0/8] }\n" \
-	"    - { name: required, address: \"*:0\", tls: starttls-required }\n" \
+	"    - { name: required, address: \"127.0.0.1:0\", tls: starttls-required }\n" \
 	"    - { name: submission, address: \"*:0\", tls: starttls, auth: required }\n" \
 	"    - { name: submissions, address: \"*:0\", tls: implicit, auth: required }\n"
 #define LIMITS \

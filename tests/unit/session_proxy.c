@@ -16,7 +16,7 @@
 	"auth_without_tls: yes, proxy: [192.0.2.5] }\n" \
 	"    - { name: lan, address: \"*:0\", tls: none, networks: [10.0.0.0/8], " \
 	"proxy: [192.0.2.0/24] }\n" \
-	"    - { name: tls, address: \"*:0\", tls: implicit, proxy: [192.0.2.5] }\n" \
+	"    - { name: tls, address: \"127.0.0.1:0\", tls: implicit, proxy: [192.0.2.5] }\n" \
 	"  limits: { connections: 4, connections_per_address: 2, tls_timeout: 150ms }\n" \
 	"routes: [ { to: discard } ]\n" \
 	"pipeline: [quick]\n"
