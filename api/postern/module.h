@@ -13,6 +13,7 @@
  *				PN_WANTS and `chooses`;
  *				pn_audit (command.h)
  *	3	2026-11-23	pn_hold, PN_HOLDS
+ *	4	2026-11-23	pn_header_addresses (part.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -66,7 +67,7 @@
 #include <postern/txn.h>
 #include <postern/verdict.h>
 
-#define PN_ABI 3
+#define PN_ABI 4
 
 /*
  * Where in the life of a message a hook runs. A message meets SELECT, PROTECT and SEAL (plan.h)

@@ -13,6 +13,7 @@
 #ifndef POSTERN_PART_H
 #define POSTERN_PART_H
 
+#include <postern/settings.h>
 #include <postern/txn.h>
 
 struct pn_part;
@@ -114,5 +115,15 @@ struct pn_mailbox {
 /* The mailboxes of the `nth` field of that name; those of groups as well. 0 if there are none. */
 PN_PUBLIC size_t pn_header_mailboxes(
     struct pn_call *call, const char *name, size_t nth, const struct pn_mailbox **ret);
+
+/*
+ * The same strictly, for whoever must know whom a field names: the addresses of its mailboxes in
+ * canonical form (domain in lower case and A-labels). Since ABI 4. Results: 0; -ENOENT, there is no
+ * such field; -EBADMSG, it also has something that is no address, or that one reader takes for an
+ * address and another does not ("a@x.example <b@y.example>", words behind a '>', a comment within
+ * an address). `ret` then has what was certain.
+ */
+PN_PUBLIC int pn_header_addresses(
+    struct pn_call *call, const char *name, size_t nth, struct pn_strings *ret);
 
 #endif

@@ -14,7 +14,11 @@ typedef void mail_address_fn(void *arg, const char *address);
  * Calls `each` with every address of a field's raw value, in canonical form. What is no address, or
  * could be read in two ways, is left out: whoever asks "does this header name him?" must rather
  * hear no.
+ *
+ * 0: every reader sees these addresses and no others. -EBADMSG: not so. Something was left out, or
+ * stands where a sloppy reader takes it for an address: whoever asks "does it name nobody else?"
+ * must rather hear that it does.
  */
-void mail_address_list(struct pn_slice value, mail_address_fn *each, void *arg);
+int mail_address_list(struct pn_slice value, mail_address_fn *each, void *arg);
 
 #endif

@@ -4,6 +4,7 @@
  *
  * Called by hooks. Must never let a part outlive the tree it belongs to: the call holds that.
  */
+#include <core/mail/address_list.h>
 #include <core/mail/part.h>
 #include <core/policy/call.h>
 #include <errno.h>
@@ -238,4 +239,30 @@ pn_header_mailboxes(
 	return field_value(call, name, nth, &value)
 		   ? mail_header_mailboxes(value, &call->arena, ret)
 		   : 0;
+}
+
+struct addresses {
+	struct pn_call *call;
+	struct call_words found;
+};
+
+static void
+add_address(void *arg, const char *address)
+{
+	struct addresses *addresses = arg;
+
+	call_words_add(&addresses->found, &addresses->call->arena, address);
+}
+
+int
+pn_header_addresses(struct pn_call *call, const char *name, size_t nth, struct pn_strings *ret)
+{
+	struct addresses addresses = { .call = call };
+	struct pn_slice value;
+	int r = -ENOENT;
+
+	if (field_value(call, name, nth, &value))
+		r = mail_address_list(value, add_address, &addresses);
+	*ret = (struct pn_strings){ addresses.found.count, addresses.found.items };
+	return r;
 }

@@ -3,7 +3,8 @@
  * address_list.c - fuzz target: addresses in To and Cc.
  *
  * Whatever is found is an address in canonical form, and its local part stands in the field, quotes
- * and escapes aside.
+ * and escapes aside. A field that is clear has nothing open at its end: one more address behind it
+ * is one more that is found, and the field stays clear.
  */
 #include <core/mail/address_list.h>
 #include <stdlib.h>
@@ -50,11 +51,36 @@ found(void *arg, const char *address)
 		abort();
 }
 
+static void
+count(void *arg, const char *address)
+{
+	(void)address;
+	++*(size_t *)arg;
+}
+
+static void
+append(struct pn_slice value)
+{
+	static const char more[] = ",x@example.org";
+	char *longer = malloc(value.len + strlen(more));
+	size_t before = 0, after = 0;
+
+	if (value.len > 0)
+		memcpy(longer, value.data, value.len);
+	memcpy(longer + value.len, more, strlen(more));
+	mail_address_list(value, count, &before);
+	if (mail_address_list(pn_slice(longer, value.len + strlen(more)), count, &after) < 0 ||
+	    after != before + 1)
+		abort();
+	free(longer);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pn_slice value = pn_slice(data, size);
 
-	mail_address_list(value, found, &value);
+	if (mail_address_list(value, found, &value) == 0)
+		append(value);
 	return 0;
 }

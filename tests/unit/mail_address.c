@@ -327,27 +327,57 @@ END_TEST
 
 static const struct {
 	const char *value, *addresses;
+	bool clear;
 } lists[] = {
-	{ " a@example.org", "a@example.org" },
+	{ " a@example.org", "a@example.org", true },
 	{ " A B <a@Example.ORG>, b@example.org,\r\n\tc@example.org",
-	    "a@example.org b@example.org c@example.org" },
-	{ "\"x, y@example.org\" <a@example.org>", "a@example.org" },
-	{ "(see b@example.org, <c@example.org>) a@example.org (d@example.org)", "a@example.org" },
+	    "a@example.org b@example.org c@example.org", true },
+	{ "\"x, y@example.org\" <a@example.org>", "a@example.org", true },
+	{ "(see b@example.org, <c@example.org>) a@example.org (d@example.org)", "a@example.org",
+	    true },
 	{ "Group: a@example.org, B <b@example.org>;, c@example.org",
-	    "a@example.org b@example.org c@example.org" },
-	{ "undisclosed-recipients:;", "" },
-	{ "\"a b\"@example.org, c@[IPv6:::1]", "\"a b\"@example.org c@[ipv6:::1]" },
-	{ "< a@example.org >", "a@example.org" },
+	    "a@example.org b@example.org c@example.org", true },
+	{ "undisclosed-recipients:;", "", true },
+	{ "\"a b\"@example.org, c@[IPv6:::1]", "\"a b\"@example.org c@[ipv6:::1]", true },
+	{ "< a@example.org >", "a@example.org", true },
+	{ "=?utf-8?q?Ad=C3=A8le?= <a@example.org> (x)", "a@example.org", true },
+	{ "[Team] A <a@example.org>,,", "a@example.org", true },
+	{ "A@Example.org <A@example.org>", "A@example.org", true },
+	{ "\"b@example.org\" <a@\xc3\xbc.example>", "a@xn--tda.example", true },
+	{ "", "", true },
+	{ " \r\n\t", "", true },
 	/* what a reader may not see so is not named */
-	{ "a(x)@example.org", "" },
-	{ "a b@example.org", "" },
-	{ "<a@example.org", "" },
-	{ "<@r.example:a@example.org>", "" },
-	{ "a@example.org <b@example.org> <c@example.org>", "b@example.org" },
-	{ "=?utf-8?q?a=40example.org?=", "" },
-	{ "(never closed a@example.org", "" },
-	{ "\"never closed, a@example.org", "" },
-	{ "", "" },
+	{ "a(x)@example.org", "", false },
+	{ "<a(x)@example.org>", "", false },
+	{ "a b@example.org", "", false },
+	{ "<a@example.org", "", false },
+	{ "<@r.example:a@example.org>", "", false },
+	{ "=?utf-8?q?a=40example.org?=", "", false },
+	{ "(never closed a@example.org", "", false },
+	{ "a@example.org (never closed\\", "a@example.org", false },
+	{ "\"never closed, a@example.org", "", false },
+	{ "A, B <b@example.org>", "b@example.org", false },
+	{ "<>", "", false },
+	/* what is named may not be all that a reader sees */
+	{ "a@example.org <b@example.org>", "b@example.org", false },
+	{ "a@example.org <b@example.org> <c@example.org>", "b@example.org", false },
+	{ "a@example.org, <c@example.org> <b@example.org>", "a@example.org c@example.org", false },
+	{ "<a@example.org> b@example.org", "a@example.org", false },
+	{ "<a@example.org> \"b@example.org\"", "a@example.org", false },
+	{ "a@example.org (x) <b@example.org>", "b@example.org", false },
+	{ "a@x.example b@x.example <b@x.example>", "b@x.example", false },
+	{ "A \\<b@example.org\\> <a@example.org>", "", false },
+	{ "A > <a@example.org>", "a@example.org", false },
+	{ "<a@example.org(.evil.example)>", "a@example.org", false },
+	{ "<a@example.org>;<b@example.org>", "a@example.org b@example.org", false },
+	{ "G: a@example.org", "a@example.org", false },
+	{ "G: H: a@example.org;", "a@example.org", false },
+	{ "G: a@example.org; b@example.org", "a@example.org b@example.org", false },
+	{ "G: a@example.org; <b@example.org>", "a@example.org b@example.org", false },
+	{ "a@example.org: b@example.org;", "b@example.org", false },
+	{ "<a@example.org>: b@example.org;", "b@example.org", false },
+	{ "A\001 <a@example.org>", "a@example.org", false },
+	{ "\"A\177\" <a@example.org>", "a@example.org", false },
 };
 
 static void
@@ -364,8 +394,20 @@ START_TEST(address_lists)
 {
 	char text[400] = "";
 
-	mail_address_list(pn_slice_of(lists[_i].value), join, text);
+	ck_assert_int_eq(mail_address_list(pn_slice_of(lists[_i].value), join, text),
+	    lists[_i].clear ? 0 : -EBADMSG);
 	ck_assert_str_eq(text, lists[_i].addresses);
+}
+END_TEST
+
+START_TEST(address_list_with_nul)
+{
+	static const char *const values[] = { "a@example.org\0", "A\0 <a@example.org>",
+		"\"A\0\" <a@example.org>", "\0" };
+	static const size_t sizes[] = { 14, 19, 21, 1 };
+	char text[400] = "";
+
+	ck_assert_int_eq(mail_address_list(pn_slice(values[_i], sizes[_i]), join, text), -EBADMSG);
 }
 END_TEST
 
@@ -377,6 +419,7 @@ main(void)
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_loop_test(tcase, address_lists, 0, (int)(sizeof(lists) / sizeof(*lists)));
+	tcase_add_loop_test(tcase, address_list_with_nul, 0, 4);
 	tcase_add_loop_test(tcase, address_check, 0, COUNT(checked));
 	tcase_add_loop_test(tcase, address_any_byte, 0, 256);
 	tcase_add_loop_test(tcase, address_canonical, 0, COUNT(canonical));
