@@ -56,13 +56,22 @@ settle(struct delivery *delivery, enum courier_outcome outcome, const char *repl
 	outcome_note(delivery);
 }
 
+static struct delivery *
+take_waiting(struct destination *destination)
+{
+	return destination->lineup.count > 0 ? lineup_take(&destination->lineup)
+					     : conversion_take_back(destination);
+}
+
 void
 destination_settle_all(
     struct destination *destination, enum courier_outcome outcome, const char *reply)
 {
-	for (unsigned i = 0; i < SETTLE_MOST && destination->lineup.count > 0; i++)
-		settle(lineup_take(&destination->lineup), outcome, reply);
-	if (destination->lineup.count > 0)
+	struct delivery *delivery;
+
+	for (unsigned i = 0; i < SETTLE_MOST && (delivery = take_waiting(destination)); i++)
+		settle(delivery, outcome, reply);
+	if (destination->lineup.count > 0 || destination->unfit.count > 0)
 		destination_pump_in(destination, 0);
 }
 
@@ -96,9 +105,8 @@ destination_back_off(struct destination *destination, const char *reason)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
-/* The bytes could not be read: for now, or because the spool's copy is damaged. */
-static void
-cannot_load(struct delivery *delivery, int r)
+void
+destination_cannot_load(struct delivery *delivery, int r)
 {
 	if (r == -EBADMSG)
 		outcome_settle(delivery, COURIER_FAILED, "554 5.3.0 damaged in the spool");
@@ -119,7 +127,7 @@ loaded(struct load_waiter *waiter, int r)
 	if (destination->queue->draining)
 		outcome_take_back(delivery);
 	else if (r < 0)
-		cannot_load(delivery, r);
+		destination_cannot_load(delivery, r);
 	else
 		lineup_add_first(&destination->lineup, delivery);
 	destination_pump(destination);
@@ -391,9 +399,11 @@ destination_get(struct queue *queue, const struct route *route, bool demanding, 
 void
 destination_drain(struct destination *destination)
 {
+	struct delivery *delivery;
+
 	mx_search_cancel(&destination->search);
-	while (destination->lineup.count > 0)
-		outcome_take_back(lineup_take(&destination->lineup));
+	while ((delivery = take_waiting(destination)))
+		outcome_take_back(delivery);
 	connections_quit(destination);
 }
 
@@ -403,7 +413,8 @@ destination_is_unused(const struct destination *destination)
 	const struct shape_limits *limits = &destination->limits.shape;
 
 	return destination->lineup.count == 0 && destination->connections->len == 0 &&
-	       destination->jobs == 0 && destination->loading == 0 && !destination->search &&
+	       destination->unfit.count == 0 && destination->jobs == 0 &&
+	       destination->loading == 0 && !destination->search &&
 	       !destination_is_blocked(destination) &&
 	       /* what has gone already counts */
 	       limits->messages.most == 0 && limits->sessions.most == 0;
@@ -412,10 +423,12 @@ destination_is_unused(const struct destination *destination)
 void
 destination_free(struct destination *destination)
 {
+	struct delivery *delivery;
+
 	mx_search_cancel(&destination->search);
 	connections_free(destination);
-	while (destination->lineup.count > 0)
-		outcome_drop(lineup_take(&destination->lineup));
+	while ((delivery = take_waiting(destination)))
+		outcome_drop(delivery);
 	loop_timer_cancel(destination->queue->parts.loop, &destination->again);
 	hops_release(&destination->hops);
 	routes_release(&destination->routes);

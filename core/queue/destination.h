@@ -27,6 +27,9 @@ struct destination {
 	struct lineup lineup;
 	uint32_t loading; /* taken off it while their bytes are read */
 	uint32_t jobs;
+	struct lineup unfit;   /* to be converted first */
+	GList conversion_turn; /* in the queue's `conversions`, where `data` is set */
+	uint32_t converting, converted;
 
 	/* Connections, not of maildirs. */
 	struct hops *hops;            /* NULL: not known yet */
@@ -72,6 +75,8 @@ void destination_pump_in(struct destination *destination, int64_t ms);
 bool destination_is_blocked(const struct destination *destination);
 /* It is left alone for a while. */
 void destination_back_off(struct destination *destination, const char *reason);
+/* Its bytes could not be read, for now or because the spool's copy is damaged: its end. */
+void destination_cannot_load(struct delivery *delivery, int r);
 /* All that wait have this end. */
 void destination_settle_all(
     struct destination *destination, enum courier_outcome outcome, const char *reply);
@@ -84,8 +89,11 @@ bool destination_has_hops(struct destination *destination);
 void destination_forget_hops(struct destination *destination);
 
 /* ---- convert.c ---- */
-/* The letter as one of seven bits; then the delivery waits here again, or has failed. */
+/* The letter as one of seven bits, in its turn; then the delivery waits here again, or has failed.
+ */
 void conversion_start(struct delivery *delivery);
+/* One whose turn has not come; NULL: there is none. */
+struct delivery *conversion_take_back(struct destination *destination);
 
 /* ---- connection.c ---- */
 /* There is one that the next letter could go out on. */

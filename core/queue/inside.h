@@ -14,6 +14,7 @@
  *	hops.c               lists of such hosts, their limits, and which one is tried
  *	connection.c         connections to next hops; _open.c: to which; _turns.c: who has to wait
  *	lineup.c             the order of deliveries to one next hop
+ *	convert.c            letters made fit for a next hop of seven bits, few at a time
  *	transport_maildir.c  deliveries into maildirs, on the job threads
  *	walk.c               all items in steps, for who asks
  *	steady.c             what time it is, though the clock be set
@@ -61,6 +62,8 @@ struct queue {
 	size_t resident;              /* bytes of items in memory */
 	uint32_t reading;             /* jobs that read from the spool */
 	GQueue loads;                 /* those that wait for one to end */
+	GQueue conversions;           /* destinations whose letters wait to be converted */
+	size_t converting;            /* bytes of letters that are */
 	uint64_t under_way; /* accepts, loads, connections, jobs: what a drain waits for */
 	struct queue_walk *walks;
 	void (*drained)(void *arg);
@@ -124,6 +127,7 @@ void queue_begin(struct queue *queue);
 void queue_end(struct queue *queue);
 /* The delivery needs the bytes in memory until it ends. */
 void queue_pin(struct delivery *delivery);
+void queue_unpin(struct delivery *delivery);
 
 /* ---- steady.c ---- */
 /* Wall time, for everything that has to do with items. Moves them along when the clock was set. */
@@ -231,6 +235,10 @@ void destination_unblock(struct destination *destination);
 int64_t destination_blocked_us(const struct destination *destination);
 /* A job of it has ended: the delivery has its results. */
 void destination_job_ended(struct destination *destination, struct delivery *delivery);
+
+/* ---- convert.c ---- */
+/* What was converted for it is needed no more. */
+void conversion_sent(struct delivery *delivery);
 
 /* ---- connection.c ---- */
 void connections_begin(struct queue *queue);

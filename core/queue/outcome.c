@@ -23,11 +23,11 @@ outcome_drop(struct delivery *delivery)
 {
 	struct queued *owner = delivery->owner;
 
-	if (delivery->pinned)
-		owner->pins--;
+	queue_unpin(delivery);
 	if (--owner->deliveries == 0)
 		owner->queue->figures.sending--;
-	mail_bytes_release(&delivery->converted);
+	if (delivery->converted)
+		conversion_sent(delivery);
 	arena_free(&delivery->arena);
 	g_free(delivery);
 }

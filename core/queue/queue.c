@@ -43,6 +43,14 @@ queue_pin(struct delivery *delivery)
 	delivery->pinned = true;
 }
 
+void
+queue_unpin(struct delivery *delivery)
+{
+	if (delivery->pinned)
+		delivery->owner->pins--;
+	delivery->pinned = false;
+}
+
 static void
 drain_fire(struct loop_timer *timer)
 {
@@ -525,6 +533,7 @@ queue_free(struct queue **queue_at)
 	if (!queue)
 		return;
 	*queue_at = NULL;
+	queue->draining = true;
 	loop_timer_cancel(queue->parts.loop, &queue->timer);
 	loop_timer_cancel(queue->parts.loop, &queue->drain_timer);
 	g_hash_table_foreach_remove(queue->destinations, drop_destination, NULL);
