@@ -32,7 +32,7 @@ static const struct {
 	{ "  - no-function\n", "", "undefined symbol: pn_function_that_nobody_has", 1 },
 	{ "  - no-symbol\n", "", "exports no no_symbol_LTX_postern_module", 1 },
 	{ "  - wrong-abi\n", "", "built for module ABI 45, this Postern speaks 4", 1 },
-	{ "  - wrong-size\n", "", "its tables are not those of module ABI 3", 1 },
+	{ "  - wrong-size\n", "", "its tables are not those of module ABI 4", 1 },
 	{ "  - wrong-name\n", "", "calls itself \"right-name\"", 1 },
 	{ "  - twice\n", "", "two hooks at one stage", 1 },
 	{ "  - stamper\n", "", "test.yaml:8:5: stamper.value: is missing", 1 },
