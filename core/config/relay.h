@@ -35,8 +35,11 @@ struct config_listener {
 
 struct config_limits {
 	int64_t message_size, recipients, memory, connections, connections_per_address;
-	int64_t line_length; /* of a body line, bytes */
-	int64_t header_size; /* all header fields together */
+	int64_t connections_per_minute; /* new ones, of an address; 0: any number */
+	int64_t connections_per_second; /* new ones, of all; 0: any number */
+	int64_t ip6_prefix;             /* bits that an IPv6 client is known by */
+	int64_t line_length;            /* of a body line, bytes */
+	int64_t header_size;            /* all header fields together */
 	int64_t header_count;
 	int64_t command_errors;                          /* per session, then 421 */
 	int64_t separate_renderings;                     /* of one message */

@@ -117,8 +117,18 @@ static const struct pn_option limit_options[] = {
 	PN_OPT_INT("connections", LIMITS, connections, "10000", 1, 1000000, 0,
 	    "Sessions at one time, over all listeners."),
 	PN_OPT_INT("connections_per_address", LIMITS, connections_per_address, "50", 1, 1000000, 0,
-	    "Sessions at one time from one address, or one IPv6 network of 64 bits, outside "
-	    "`shared_networks`."),
+	    "Sessions at one time from one address, or one IPv6 network of `ip6_prefix` bits, "
+	    "outside `shared_networks`."),
+	PN_OPT_INT("connections_per_minute", LIMITS, connections_per_minute, "600", 0, 1000000, 0,
+	    "New connections in a minute from one address, or one such IPv6 network, outside "
+	    "`shared_networks`; who was quiet may come with as many at once. Clients that send "
+	    "several messages over one connection need few. 0: any number."),
+	PN_OPT_INT("connections_per_second", LIMITS, connections_per_second, "0", 0, 1000000, 0,
+	    "New connections in a second from all clients together, for the time of an attack "
+	    "from many addresses: it refuses good clients, too. 0: any number."),
+	PN_OPT_INT("ip6_prefix", LIMITS, ip6_prefix, "64", 32, 128, 0,
+	    "Bits of an IPv6 address that a client is counted by: 64 is the smallest network that "
+	    "is given to a customer, many get 56 or 48."),
 	PN_OPT_SIZE("line_length", LIMITS, line_length, "1m", 1000, INT64_C(1) << 30, 0,
 	    "Longest line of a message; RFC 5322 says 998 bytes, real mail has more."),
 	PN_OPT_SIZE("header_size", LIMITS, header_size, "1m", 1024, INT64_C(1) << 30, 0,

@@ -267,6 +267,15 @@ clear_host_bits(uint8_t bytes[16], unsigned bits)
 	return found;
 }
 
+void
+address_network(const struct address *address, unsigned ip6_bits, uint8_t ret[16])
+{
+	if (!ip_bytes(address, ret))
+		memset(ret, 0, 16);
+	else if (!is_ip4(ret))
+		clear_host_bits(ret, ip6_bits);
+}
+
 static bool
 parse_bits(const char *text, unsigned most, unsigned *ret)
 {

@@ -40,6 +40,9 @@ bool address_is_loopback(const struct address *address);
 uint16_t address_port(const struct address *address);
 void address_set_port(struct address *address, uint16_t port);
 
+/* What a client is known by: its address in IPv4, `ip6_bits` of it in IPv6; zeroes for a path. */
+void address_network(const struct address *address, unsigned ip6_bits, uint8_t ret[16]);
+
 /* "192.0.2.0/24", "2001:db8::/112", or a single address; host bits must be zero. */
 struct network {
 	uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */

@@ -5,6 +5,7 @@ core_libcore_a_SOURCES += \
 	core/smtp/courier.c core/smtp/courier.h core/smtp/courier_parts.h \
 	core/smtp/courier_address.c core/smtp/courier_body.c core/smtp/courier_envelope.c core/smtp/courier_greet.c \
 	core/smtp/courier_letter.c \
+	core/smtp/crowd.c core/smtp/crowd.h \
 	core/smtp/dot.c core/smtp/dot.h \
 	core/smtp/reply.c core/smtp/reply.h \
 	core/smtp/proxy.c core/smtp/proxy.h \
@@ -22,6 +23,8 @@ UNIT_TESTS += tests/unit/courier
 tests_unit_courier_SOURCES = tests/unit/courier.c tests/unit/next_hop.c tests/unit/next_hop.h
 UNIT_TESTS += tests/unit/smtp
 tests_unit_smtp_SOURCES = tests/unit/smtp.c
+UNIT_TESTS += tests/unit/crowd
+tests_unit_crowd_SOURCES = tests/unit/crowd.c
 UNIT_TESTS += tests/unit/proxy
 tests_unit_proxy_SOURCES = tests/unit/proxy.c
 UNIT_TESTS += tests/unit/session

@@ -10,7 +10,6 @@
 #include <core/smtp/server_inner.h>
 #include <core/smtp/server_shared.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -160,6 +159,13 @@ server_configure(
 	server->listeners = compiled;
 	server->listener_count = relay->listeners.count;
 	server->shared = shared;
+	server->limits = (struct crowd_limits){
+		.all = relay->limits.connections,
+		.here = relay->limits.connections_per_address,
+		.per_second = relay->limits.connections_per_second,
+		.per_minute = relay->limits.connections_per_minute,
+		.ip6_bits = (unsigned)relay->limits.ip6_prefix,
+	};
 	mail_bytes_budget((size_t)relay->limits.memory);
 	return 0;
 }
@@ -194,31 +200,26 @@ refuse(struct server *server, const struct config_listener *listener, int fd,
 	turn_away(listener, fd, text);
 }
 
-/*
- * What connections are counted by: an IPv6 client has as many addresses as it likes, so it is known
- * by its network of 64 bits, the smallest that is given out.
- */
-static void
-counted_as(const struct address *peer, char ret[ADDRESS_TEXT])
+/* Many users share such an address: it counts only among all. */
+static bool
+is_shared(const struct server *server, const struct address *peer)
 {
-	struct address network = *peer;
-	struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *)&network.sa;
-
-	if (peer->sa.ss_family == AF_INET6 && !IN6_IS_ADDR_V4MAPPED(&sin6->sin6_addr))
-		memset(sin6->sin6_addr.s6_addr + 8, 0, 8);
-	address_host(&network, ret);
+	return peer->sa.ss_family == AF_UNIX || contains(&server->shared, peer);
 }
 
-static int
-enter(struct server *server, const struct address *peer)
+static const char *
+why(int r)
 {
-	const struct config_limits *limits = &generation_core(server->generation)->relay.limits;
-	bool many = peer->sa.ss_family == AF_UNIX || contains(&server->shared, peer);
-	char host[ADDRESS_TEXT];
-
-	counted_as(peer, host);
-	return server_shared_enter(server->parts.shared, host, limits->connections,
-	    many ? 0 : limits->connections_per_address);
+	switch (r) {
+	case -EUSERS:
+		return "Too many connections from you";
+	case -EDQUOT:
+		return "Too many new connections from you, send more messages over each";
+	case -EBUSY:
+		return "Too many new connections";
+	default:
+		return "Too many connections";
+	}
 }
 
 void
@@ -226,19 +227,19 @@ server_admit(struct server *server, const struct config_listener *listener, int 
     const struct address *client, bool proxied)
 {
 	struct session_client who = { client, server_place(server, listener, client, proxied),
-		proxied };
-	int r = enter(server, client);
+		proxied, NULL };
+	int r = crowd_enter(server_shared_crowd(server->parts.shared), &server->limits,
+	    is_shared(server, client) ? NULL : client, loop_now(server->parts.loop), &who.crowd);
 
 	if (r < 0) {
-		refuse(server, listener, fd, client,
-		    r == -EMFILE ? "Too many connections" : "Too many connections from you");
+		refuse(server, listener, fd, client, why(r));
 		return;
 	}
 	atomic_fetch_add(&server->open, 1);
 	r = session_open(server, server->generation, listener, fd, &who);
 	if (r < 0) {
 		log_text(PN_LOG_ERROR, "cannot begin a session: %s", strerror(-r));
-		server_forget(server, client);
+		server_forget(server, who.crowd);
 	}
 }
 
@@ -271,12 +272,9 @@ tell_drained(struct server *server)
 }
 
 void
-server_forget(struct server *server, const struct address *peer)
+server_forget(struct server *server, struct crowd_place *crowd)
 {
-	char host[ADDRESS_TEXT];
-
-	counted_as(peer, host);
-	server_shared_leave(server->parts.shared, host);
+	crowd_leave(server_shared_crowd(server->parts.shared), crowd, loop_now(server->parts.loop));
 	atomic_fetch_sub(&server->open, 1);
 	tell_drained(server);
 }

@@ -3,6 +3,7 @@
 #ifndef CORE_SMTP_SERVER_INNER_H
 #define CORE_SMTP_SERVER_INNER_H
 
+#include <core/smtp/crowd.h>
 #include <core/smtp/server.h>
 #include <core/smtp/session.h>
 #include <stdatomic.h>
@@ -25,6 +26,7 @@ struct server {
 	struct arena arena;            /* of the compiled networks */
 	struct server_listener *listeners;
 	struct server_networks shared;
+	struct crowd_limits limits;
 	size_t listener_count;
 	struct session *sessions;
 	struct proxied *proxied; /* connections whose PROXY header has not come */
@@ -53,8 +55,8 @@ const struct config_listener *server_listener(const struct server *server, const
 /* How the listener looks upon this address: that of the connection, or what a proxy told. */
 enum session_place server_place(const struct server *server, const struct config_listener *listener,
     const struct address *peer, bool proxied);
-/* A session's last call: it is gone. `peer` as admitted. */
-void server_forget(struct server *server, const struct address *peer);
+/* A session's last call: it is gone. `crowd` as admitted. */
+void server_forget(struct server *server, struct crowd_place *crowd);
 
 /* ---- server_proxy.c ---- */
 /*

@@ -17,9 +17,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-/* What these connections are counted by until their clients are known; no address reads so. */
-#define COUNTED_AS "proxy"
-
 struct proxied {
 	struct server *server;
 	struct proxied *next, **link; /* the server's list */
@@ -41,7 +38,7 @@ leave(struct proxied *proxied)
 	*proxied->link = proxied->next;
 	if (proxied->next)
 		proxied->next->link = proxied->link;
-	server_shared_leave(server->parts.shared, COUNTED_AS);
+	crowd_leave(server_shared_crowd(server->parts.shared), NULL, loop_now(server->parts.loop));
 	free(proxied->listener);
 	free(proxied);
 }
@@ -127,16 +124,20 @@ int
 server_proxy_open(struct server *server, const char *listener, int fd, const struct address *peer)
 {
 	const struct config_limits *limits = &generation_core(server->generation)->relay.limits;
+	/* Their clients are counted when they are known, and then for good. */
+	const struct crowd_limits all = { .all = limits->connections };
+	struct crowd *crowd = server_shared_crowd(server->parts.shared);
+	struct crowd_place *nobody;
 	struct proxied *proxied;
 	int r;
 
-	r = server_shared_enter(server->parts.shared, COUNTED_AS, limits->connections, 0);
+	r = crowd_enter(crowd, &all, NULL, loop_now(server->parts.loop), &nobody);
 	if (r < 0)
 		return r;
 	proxied = calloc(1, sizeof(*proxied));
 	if (!proxied || !(proxied->listener = strdup(listener))) {
 		free(proxied);
-		server_shared_leave(server->parts.shared, COUNTED_AS);
+		crowd_leave(crowd, NULL, loop_now(server->parts.loop));
 		return -ENOMEM;
 	}
 	proxied->server = server;

@@ -11,6 +11,7 @@
 
 #include <core/config/relay.h>
 #include <core/net/address.h>
+#include <core/smtp/crowd.h>
 #include <core/smtp/server.h>
 
 struct session;
@@ -26,6 +27,7 @@ struct session_client {
 	const struct address *address; /* copied */
 	enum session_place place;
 	bool proxied; /* a proxy that is believed told the address, or that it is its own */
+	struct crowd_place *crowd; /* what it is counted by; NULL: by nothing of its own */
 };
 
 /* Takes the descriptor, also on failure. `generation` has `listener`. The greeting follows. */

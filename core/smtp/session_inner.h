@@ -57,6 +57,7 @@ struct session {
 	struct generation *generation;          /* held; taken anew between transactions */
 	const struct config_listener *listener; /* in `generation` */
 	struct address *peer;                   /* in `arena` */
+	struct crowd_place *crowd;              /* NULL: counted by nothing of its own */
 	struct pn_txn *txn;
 	struct mail_facts facts;
 	struct arena arena;             /* client's address as text */

@@ -25,7 +25,7 @@ static void
 session_free(struct session *session)
 {
 	struct server *server = session->server;
-	struct address peer = *session->peer;
+	struct crowd_place *crowd = session->crowd;
 
 	*session->link = session->next;
 	if (session->next)
@@ -42,7 +42,7 @@ session_free(struct session *session)
 	session_set(&session->attempt, NULL, 0);
 	arena_free(&session->arena);
 	free(session);
-	server_forget(server, &peer);
+	server_forget(server, crowd);
 }
 
 static void
@@ -500,6 +500,7 @@ session_open(struct server *server, struct generation *generation,
 	session->listener = listener;
 	session->place = (uint8_t)client->place;
 	session->proxied = client->proxied;
+	session->crowd = client->crowd;
 	session->soon.fire = greet_soon;
 	session->out = BUF_INIT(OUT_MOST);
 	session->secret = BUF_INIT(COMMAND_AUTH_MOST);

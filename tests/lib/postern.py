@@ -134,6 +134,8 @@ class Relay:
         if self.tls:
             relay["tls"] = {"certificate": self.tls[0], "key": File(self.tls[1])}
         relay.update(self.relay)
+        # All clients of a test have one address, and some connect again and again.
+        relay["limits"] = {"connections_per_minute": 0, **relay.get("limits", {})}
         return dict({"relay": relay, "routes": self.routes, "pipeline": self.pipeline},
                     **self.sections)
 
