@@ -263,7 +263,7 @@ unblock(struct queue *queue, const struct item *item, uint32_t index)
 		return;
 	if (route)
 		destination_unblock(destination_get(
-		    queue, route, mail_demand_is_any(&plan->demand), by_domain ? domain : NULL));
+		    queue, route, queue_need(item, index), by_domain ? domain : NULL));
 }
 
 enum queue_change

@@ -91,6 +91,7 @@ on_ready(struct courier *courier)
 	connection->ready = true;
 	connection_set_turns(connection, NULL);
 	connection->hop->failures = 0;
+	connection->hop->unprotected = false;
 	hops_begin_round(connection->hops);
 	connection->hop->blocked_until_ms = 0;
 	if (connection->hop->target.level != TLS_LEVEL_NONE)
@@ -220,20 +221,23 @@ wait_for_machine(struct destination *destination, const char *reason)
 static void
 give_up_hop(struct destination *destination, struct connection *connection, const char *reason)
 {
+	bool unprotected = courier_is_unprotected(connection->courier);
 	struct hops *hops = connection->hops;
 
-	hop_block(hops, connection->hop);
+	hop_block(hops, connection->hop, unprotected);
 	if (destination->hops && destination->hops != hops) {
 		/* The list is a newer one: what was learnt of the host holds there, too. */
 		struct hop *same = hops_find(destination->hops, connection->hop->meeting);
 
 		hops = destination->hops;
 		if (same)
-			hop_block(hops, same);
+			hop_block(hops, same, unprotected);
 	}
 	if (hops->count > 1 && hops_have_untried(hops))
 		log_event(PN_LOG_NOTICE, "next-host", "route", destination->name, "host",
 		    connection->hop->name, "reason", reason, NULL);
+	else if (hops_are_unprotected(hops))
+		destination_refuse(destination, reason);
 	else
 		destination_back_off(destination, reason);
 }
@@ -340,6 +344,8 @@ connections_send(struct destination *destination, struct delivery *delivery)
 
 	connection_set_idle(connection, false);
 	connection->delivery = delivery;
+	delivery->letter.validated = delivery->need == ROUTE_REQUIRETLS ||
+				     (destination->hops && destination->hops->validated);
 	if (courier_send(connection->courier, &delivery->letter))
 		return;
 	connection->delivery = NULL;

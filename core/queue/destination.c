@@ -103,6 +103,15 @@ destination_back_off(struct destination *destination, const char *reason)
 		defer_all(destination);
 }
 
+void
+destination_refuse(struct destination *destination, const char *reason)
+{
+	if (destination->hops)
+		hops_unblock(destination->hops);
+	if (connections_established(destination) == 0)
+		destination_settle_all(destination, COURIER_FAILED, reason);
+}
+
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
 void
@@ -276,7 +285,10 @@ destination_job_ended(struct destination *destination, struct delivery *delivery
 static void
 discard(struct delivery *delivery)
 {
-	if (mail_demand_is_any(&delivery->letter.demand))
+	if (delivery->need == ROUTE_REQUIRETLS)
+		outcome_settle(delivery, COURIER_FAILED,
+		    "550 5.7.30 REQUIRETLS is needed and mail discarded here");
+	else if (mail_demand_is_any(&delivery->letter.demand))
 		outcome_settle(delivery, COURIER_WEAK,
 		    "503 5.7.0 encryption demanded and mail discarded here");
 	else
@@ -379,16 +391,16 @@ take_route(struct destination *destination, const struct route *route)
 }
 
 struct destination *
-destination_get(struct queue *queue, const struct route *route, bool demanding, const char *domain)
+destination_get(
+    struct queue *queue, const struct route *route, enum route_need need, const char *domain)
 {
-	const char *key = demanding && route->demanded_key ? route->demanded_key : route->key;
-	bool apart = key != route->key;
+	const char *key = route->keys[need] ? route->keys[need] : route->keys[ROUTE_AS_SET];
 	char *own = domain ? g_strdup_printf("%s %s", key, domain) : NULL;
 	struct destination *destination = g_hash_table_lookup(queue->destinations, own ? own : key);
 
 	if (!destination) {
 		destination = new_destination(queue, route, own ? own : key, domain);
-		destination->demanding = apart;
+		destination->need = need;
 	}
 	if (destination->generation != queue->generation)
 		take_route(destination, route);

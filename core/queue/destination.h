@@ -23,7 +23,7 @@ struct destination {
 	struct routes *routes; /* keeps `route` */
 	const struct route *route;
 	struct destination_limits limits; /* of the first host */
-	bool demanding;                   /* for the route's `demanded` */
+	enum route_need need;
 	struct lineup lineup;
 	uint32_t loading; /* taken off it while their bytes are read */
 	uint32_t jobs;
@@ -77,6 +77,8 @@ bool destination_is_blocked(const struct destination *destination);
 void destination_back_off(struct destination *destination, const char *reason);
 /* Its bytes could not be read, for now or because the spool's copy is damaged: its end. */
 void destination_cannot_load(struct delivery *delivery, int r);
+/* None of its hosts gives the TLS that its letters need: they have failed. */
+void destination_refuse(struct destination *destination, const char *reason);
 /* All that wait have this end. */
 void destination_settle_all(
     struct destination *destination, enum courier_outcome outcome, const char *reply);

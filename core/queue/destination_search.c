@@ -18,6 +18,19 @@ use(struct destination *destination, struct hops *hops)
 	destination->limits = hops->hops->limits;
 }
 
+/* RFC 8689 section 4.2.1: who forges an answer of the DNS would be sent what has to be protected.
+ */
+static void
+refuse_unvalidated(const struct destination *destination, struct mx_list *list)
+{
+	if (list->refusal || destination->need != ROUTE_REQUIRETLS || hops_list_is_validated(list))
+		return;
+	g_snprintf(list->text, sizeof(list->text),
+	    "550 5.7.10 REQUIRETLS: the mail exchangers of %s are not signed by DNSSEC",
+	    list->domain);
+	list->refusal = list->text;
+}
+
 static void
 on_found(void *arg, struct mx_list *list)
 {
@@ -27,9 +40,10 @@ on_found(void *arg, struct mx_list *list)
 
 	destination->search = NULL;
 	mx_judge(list, &policy);
+	refuse_unvalidated(destination, list);
 	if (!list->refusal)
 		hops = hops_of_list(destination->queue, destination->routes, destination->route,
-		    destination->demanding, list);
+		    destination->need, list);
 	if (hops && hops->count > 0) {
 		use(destination, hops);
 	} else if (!list->refusal) {
@@ -71,7 +85,7 @@ destination_has_hops(struct destination *destination)
 		search(destination);
 	else
 		use(destination, hops_of_route(destination->queue, destination->routes,
-				     destination->route, destination->demanding));
+				     destination->route, destination->need));
 	return !destination->domain;
 }
 

@@ -104,27 +104,29 @@ new_hops(struct queue *queue, struct routes *routes, size_t most)
 }
 
 static struct hop *
-add(struct hops *hops, const struct route_host *host, bool demanding, unsigned rank)
+add(struct hops *hops, const struct route_host *host, enum route_need need, unsigned rank)
 {
 	struct hop *hop = &hops->hops[hops->count++];
 
 	hop->rank = rank;
-	hop->target = demanding ? host->demanded : host->target;
+	hop->target = host->ways[need].target;
 	hop->limits = limits_of(host->limits, &hops->queue->settings);
 	hop->name = arena_text(&hops->arena, host->name);
 	hop->shape = shape_get(hops->queue->shaping, host->name);
 	shape_configure(hop->shape, &hop->limits.shape);
-	hop->meeting = hold_meeting(hops->queue, demanding ? host->demanded_key : host->key);
+	hop->meeting = hold_meeting(hops->queue, host->ways[need].key);
 	return hop;
 }
 
 struct hops *
-hops_of_route(struct queue *queue, struct routes *routes, const struct route *route, bool demanding)
+hops_of_route(
+    struct queue *queue, struct routes *routes, const struct route *route, enum route_need need)
 {
 	struct hops *hops = new_hops(queue, routes, route->host_count);
 
+	hops->validated = true;
 	for (size_t i = 0; i < route->host_count; i++)
-		add(hops, &route->hosts[i], demanding, (unsigned)i);
+		add(hops, &route->hosts[i], need, (unsigned)i);
 	return hops;
 }
 
@@ -140,22 +142,30 @@ set_addresses(struct hops *hops, struct hop *hop, const struct mx_host *host)
 	hop->target.address_count = host->count;
 }
 
+/* Where there is no MX record the domain itself is the host, and its certificate says so. */
+bool
+hops_list_is_validated(const struct mx_list *list)
+{
+	return list->secure || list->implicit || list->literal;
+}
+
 struct hops *
-hops_of_list(struct queue *queue, struct routes *routes, const struct route *route, bool demanding,
-    const struct mx_list *list)
+hops_of_list(struct queue *queue, struct routes *routes, const struct route *route,
+    enum route_need need, const struct mx_list *list)
 {
 	struct hops *hops = new_hops(queue, routes, list->count);
 	int64_t ttl = CLAMP(list->ttl, TTL_LEAST_S, TTL_MOST_S);
 	struct route_host host;
 
 	hops->expires_ms = loop_now(queue->parts.loop) + ttl * 1000;
+	hops->validated = hops_list_is_validated(list);
 	for (size_t i = 0; i < list->count; i++) {
 		const struct mx_host *found = &list->hosts[i];
 
 		/* Its sources were parsed when the configuration was checked. */
 		if (found->fate == MX_TRIED &&
 		    routes_mx_host(routes, route, found->name, &hops->arena, &host, NULL) == 0)
-			set_addresses(hops, add(hops, &host, demanding, found->preference), found);
+			set_addresses(hops, add(hops, &host, need, found->preference), found);
 	}
 	return hops;
 }
@@ -207,6 +217,7 @@ hops_inherit(struct hops *hops, const struct hops *old)
 		hops->hops[i].failures = same->failures;
 		hops->hops[i].blocked_until_ms = same->blocked_until_ms;
 		hops->hops[i].tried = same->tried;
+		hops->hops[i].unprotected = same->unprotected;
 	}
 }
 
@@ -248,16 +259,26 @@ hops_begin_round(struct hops *hops)
 }
 
 void
-hop_block(struct hops *hops, struct hop *hop)
+hop_block(struct hops *hops, struct hop *hop, bool unprotected)
 {
 	int64_t now = loop_now(hops->queue->parts.loop);
 
 	hop->tried = true;
+	hop->unprotected = unprotected;
 	/* Connections that were begun together come to nothing together: that counts once. */
 	if (hop->blocked_until_ms > now)
 		return;
 	hop->blocked_until_ms = now + schedule_delay_ms(
 					  hop->limits.first, hop->limits.most, ++hop->failures);
+}
+
+bool
+hops_are_unprotected(const struct hops *hops)
+{
+	for (size_t i = 0; i < hops->count; i++)
+		if (!hops->hops[i].unprotected)
+			return false;
+	return true;
 }
 
 void

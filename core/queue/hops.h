@@ -41,7 +41,8 @@ struct hop {
 	/* Since it was last reached. */
 	uint32_t failures;
 	int64_t blocked_until_ms;
-	bool tried; /* in vain, in this round through the list */
+	bool tried;       /* in vain, in this round through the list */
+	bool unprotected; /* that was why: TLS that is not verified, or REQUIRETLS not offered */
 };
 
 struct hops {
@@ -50,16 +51,18 @@ struct hops {
 	struct arena arena;
 	struct routes *routes; /* keep what targets borrow */
 	int64_t expires_ms;    /* the DNS is asked again; INT64_MAX: never */
+	bool validated;        /* its names: nobody in between could have put others there */
 	size_t count;
 	struct hop *hops;
 };
 
-/* `demanding`: for letters that demand something of TLS. */
 struct hops *hops_of_route(
-    struct queue *queue, struct routes *routes, const struct route *route, bool demanding);
+    struct queue *queue, struct routes *routes, const struct route *route, enum route_need need);
 /* Those of the list that are to be tried. */
 struct hops *hops_of_list(struct queue *queue, struct routes *routes, const struct route *route,
-    bool demanding, const struct mx_list *list);
+    enum route_need need, const struct mx_list *list);
+/* RFC 8689 section 4.2.1: are the names of its hosts to be relied upon? */
+bool hops_list_is_validated(const struct mx_list *list);
 struct hops *hops_hold(struct hops *hops);
 void hops_release(struct hops **hops);
 /* How hosts have fared that are in both. */
@@ -72,8 +75,10 @@ struct hop *hops_find(const struct hops *hops, const struct meeting *meeting);
 bool hops_have_untried(const struct hops *hops);
 /* One was reached: the next round begins with all. */
 void hops_begin_round(struct hops *hops);
-/* It could not be reached. */
-void hop_block(struct hops *hops, struct hop *hop);
+/* It could not be reached, or not by the TLS that is needed. */
+void hop_block(struct hops *hops, struct hop *hop, bool unprotected);
+/* None was left out for another reason. */
+bool hops_are_unprotected(const struct hops *hops);
 /* All may be tried again. */
 void hops_unblock(struct hops *hops);
 struct destination_limits limits_of(

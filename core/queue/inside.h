@@ -103,6 +103,7 @@ struct delivery {
 	struct courier_letter letter;
 	struct mail_bytes *converted; /* what the next hop can take; NULL: the item's */
 	int priority;
+	enum route_need need;
 	bool pinned, retried;
 	bool unasked;       /* the next hop was not tried: no attempt */
 	uint32_t rendering; /* of its recipients' plans */
@@ -118,6 +119,7 @@ void queue_wait_for_due(struct queued *queued);
 void queue_settle(struct queued *queued);
 bool queue_is_due(const struct item_recipient *recipient, int64_t now);
 const struct route *queue_route(const struct queue *queue, const struct item *item, size_t index);
+enum route_need queue_need(const struct item *item, size_t index);
 void queue_set_bytes(struct queued *queued, struct mail_bytes *bytes);
 void queue_drop_bytes(struct queued *queued);
 /* The drain may be over. */
@@ -220,9 +222,9 @@ void load_start(struct queued *queued, struct load_waiter *waiter);
 void load_cancel_waiting(struct queue *queue);
 
 /* ---- destination.c ---- */
-/* `demanding`: for letters that demand something of TLS. `domain`: with MX, whose; else NULL. */
+/* `domain`: with MX, whose; else NULL. */
 struct destination *destination_get(
-    struct queue *queue, const struct route *route, bool demanding, const char *domain);
+    struct queue *queue, const struct route *route, enum route_need need, const char *domain);
 /* Takes the delivery; its end is outcome_note() or outcome_take_back(), possibly at once. */
 void destination_push(struct destination *destination, struct delivery *delivery);
 void destination_drain(struct destination *destination);

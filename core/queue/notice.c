@@ -238,7 +238,8 @@ quote(const struct item *item, uint32_t index, struct item *report, struct dsn_r
 	/* Without it where the spool's copy is damaged. */
 	if (item->bytes && !plan->unserved && !is_unprotected(item, index))
 		ret->original = original(item, rendering.offset, rendering.len, &report->arena);
-	ret->quote_most = mail_demand_is_any(&plan->demand) || ret->original.len < rendering.len
+	ret->quote_most = item->facts.requiretls || mail_demand_is_any(&plan->demand) ||
+				  ret->original.len < rendering.len
 			      ? 0
 			      : QUOTE_MOST;
 }
@@ -280,6 +281,7 @@ make_report(struct queued *queued, struct item *report)
 	report->facts.client_literal = "localhost";
 	report->facts.listener = report->facts.helo = "";
 	report->facts.esmtp = true;
+	report->facts.requiretls = queued->item->facts.requiretls; /* RFC 8689 section 5 */
 	report->effects_done = true;
 	envelope->sender = envelope->original_sender = "";
 	to = mail_envelope_add(envelope, &report->arena, queued->item->envelope.sender);

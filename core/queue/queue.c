@@ -225,7 +225,9 @@ new_delivery(struct queued *queued, struct destination *destination, size_t inde
 		.len = rendering.len,
 		.sender = rendering.sender,
 		.demand = plan->demand,
+		.requiretls = item->facts.requiretls,
 	};
+	delivery->need = queue_need(item, index);
 	delivery->rendering = plan->rendering;
 	if (queued->deliveries++ == 0)
 		queued->queue->figures.sending++;
@@ -246,6 +248,19 @@ queue_route(const struct queue *queue, const struct item *item, size_t index)
 	};
 
 	return routes_find(queue->routes, &subject);
+}
+
+/* RFC 8689 section 5: a report is better sent than lost, so it takes what there is. */
+enum route_need
+queue_need(const struct item *item, size_t index)
+{
+	const char *sender = item_rendering(item, (uint32_t)index).sender;
+
+	if (item->facts.requiretls && *(sender ? sender : item->envelope.sender))
+		return ROUTE_REQUIRETLS;
+	return item->facts.requiretls || mail_demand_is_any(&item->recipients[index].plan.demand)
+		   ? ROUTE_DEMANDED
+		   : ROUTE_AS_SET;
 }
 
 /* One letter has one destination, one body and one demand. */
@@ -275,8 +290,8 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 	if (by_domain && routes_domain(item->recipients[index].envelope->address, domain) < 0)
 		refusal = "550 5.1.2 the address has no domain that mail can go to";
 	else if (route)
-		destination = destination_get(queued->queue, route,
-		    mail_demand_is_any(&plan->demand), by_domain ? domain : NULL);
+		destination = destination_get(
+		    queued->queue, route, queue_need(item, index), by_domain ? domain : NULL);
 	while (delivery && !belongs(delivery, destination, refusal, plan))
 		delivery = delivery->next;
 	if (!delivery) {

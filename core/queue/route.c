@@ -87,10 +87,9 @@ fill_mx(struct routes *routes, const struct config_route *config, struct route *
 	for (size_t i = 0; i < config->refused_networks.count; i++)
 		ret->mark = arena_printf(
 		    arena, "%s-%s", ret->mark, config->refused_networks.items[i]);
-	ret->key = arena_printf(
-	    arena, "%s:%u%s", ret->mark, (unsigned)config->port, ret->hosts->key);
-	ret->demanded_key = arena_printf(
-	    arena, "%s:%u%s", ret->mark, (unsigned)config->port, ret->hosts->demanded_key);
+	for (int need = 0; need < ROUTE_NEEDS; need++)
+		ret->keys[need] = arena_printf(arena, "%s:%u%s", ret->mark, (unsigned)config->port,
+		    ret->hosts->ways[need].key);
 	return fill_networks(arena, config, ret, err);
 }
 
@@ -98,7 +97,7 @@ static int
 fill_route(struct routes *routes, const struct config_core *core, const struct config_route *config,
     struct route *ret, struct pn_error *err)
 {
-	ret->key = ret->name = "discard";
+	ret->keys[ROUTE_AS_SET] = ret->name = "discard";
 	ret->priority = (int)config->priority;
 	switch ((enum config_route_kind)config->to) {
 	case CONFIG_ROUTE_SMARTHOST:
@@ -112,7 +111,8 @@ fill_route(struct routes *routes, const struct config_core *core, const struct c
 			return pn_error_set(err, -EINVAL, "path is missing");
 		ret->kind = ROUTE_MAILDIR;
 		ret->path = arena_text(&routes->making.arena, config->path);
-		ret->key = ret->name = arena_printf(&routes->making.arena, "maildir:%s", ret->path);
+		ret->name = arena_printf(&routes->making.arena, "maildir:%s", ret->path);
+		ret->keys[ROUTE_AS_SET] = ret->name;
 		return 0;
 	case CONFIG_ROUTE_DISCARD:
 		ret->kind = ROUTE_DISCARD;
@@ -237,7 +237,7 @@ routes_mx_policy(const struct routes *routes, const struct route *route)
 {
 	return (struct mx_policy){
 		.own_name = routes->own_name,
-		.port = route->hosts->target.port,
+		.port = route->hosts->ways[ROUTE_AS_SET].target.port,
 		.listener_count = routes->listener_count,
 		.listeners = routes->listeners,
 		.refused_count = route->refused_count,
@@ -264,17 +264,18 @@ int
 routes_tls_bits(const struct routes *routes, const struct config_subject *subject)
 {
 	const struct route *route = routes_find(routes, subject);
+	const char *demanded = route ? route->keys[ROUTE_DEMANDED] : NULL;
 	char domain[MAIL_DOMAIN_MOST + 1];
 	char *key;
 	int bits;
 
-	if (!route || !route->demanded_key)
+	if (!demanded)
 		return -ENOENT;
 	if (route->kind != ROUTE_MX)
-		return capability_bits(routes->capability, route->demanded_key);
+		return capability_bits(routes->capability, demanded);
 	if (routes_domain(subject->recipient, domain) < 0)
 		return -ENOENT;
-	key = g_strdup_printf("%s %s", route->demanded_key, domain);
+	key = g_strdup_printf("%s %s", demanded, domain);
 	bits = capability_bits(routes->capability, key);
 	g_free(key);
 	return bits;

@@ -17,17 +17,25 @@
 
 enum route_kind { ROUTE_SMARTHOST /* LMTP too */, ROUTE_MAILDIR, ROUTE_DISCARD, ROUTE_MX };
 
+/* What a letter asks of the connections that it goes by. */
+enum route_need {
+	ROUTE_AS_SET,
+	/* Something of TLS: a route without it uses it where it is offered. */
+	ROUTE_DEMANDED,
+	/* RFC 8689: TLS that is verified, and a next hop that offers REQUIRETLS. */
+	ROUTE_REQUIRETLS,
+	ROUTE_NEEDS
+};
+
+struct route_way {
+	const char *key; /* connections of one key are the same to every destination */
+	struct courier_target target;
+};
+
 /* A host that mail may be sent to; of an MX route, what all its hosts have in common. */
 struct route_host {
 	const char *name; /* "mx.example:25", "unix:/path": limits hold for all of one name */
-	const char *key;  /* connections of one key are the same to every destination */
-	struct courier_target target;
-	/*
-	 * For letters that demand something of TLS: the same, but where `target` goes without TLS
-	 * it is used where it is offered, on connections of their own.
-	 */
-	struct courier_target demanded;
-	const char *demanded_key;
+	struct route_way ways[ROUTE_NEEDS];
 	const struct config_destination *limits; /* without its lists; NULL: none */
 };
 
@@ -35,8 +43,9 @@ struct route {
 	enum route_kind kind;
 	/* For logs: "mx", "smarthost:host:port", "lmtp:unix:/path", "maildir:/path" ... */
 	const char *name;
-	/* Routes of one key share a destination, with MX one for each domain. */
-	const char *key, *demanded_key;
+	/* Routes of one key share a destination, with MX one for each domain. NULL: as the first.
+	 */
+	const char *keys[ROUTE_NEEDS];
 	size_t host_count; /* SMARTHOST: in the order they are tried; MX: 1 */
 	struct route_host *hosts;
 	int priority;     /* SMARTHOST, MX */

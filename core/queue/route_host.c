@@ -103,32 +103,43 @@ make_tls(struct route_making *making, struct courier_target *target, const char 
 	return r;
 }
 
+/* How letters of that need go: all as it is set, where that is what they need. */
+static int
+fill_way(struct route_making *making, const struct config_route *config, enum route_need need,
+    struct route_host *host, struct pn_error *err)
+{
+	static const char *const levels[] = { "none", "may", "encrypt", "verify" };
+	struct route_way *way = &host->ways[need];
+	struct courier_target *target = &way->target;
+
+	*way = host->ways[ROUTE_AS_SET];
+	target->tls = NULL;
+	target->level = (enum tls_level)config->tls;
+	/* What comes to a unix socket crosses no network. */
+	target->requiretls = need == ROUTE_REQUIRETLS && target->local.len == 0;
+	if (target->requiretls)
+		target->level = TLS_LEVEL_VERIFY;
+	else if (need != ROUTE_AS_SET && target->level == TLS_LEVEL_NONE)
+		target->level = TLS_LEVEL_MAY;
+	target->implicit_tls = is_implicit(config, target);
+	way->key = arena_printf(&making->arena, " tls=%s%s ca=%s user=%s%s", levels[config->tls],
+	    target->implicit_tls ? " implicit" : "", config->ca_file ? config->ca_file : "",
+	    target->user ? target->user : "",
+	    target->requiretls                             ? " requiretls"
+	    : target->level != (enum tls_level)config->tls ? " demanded"
+							   : "");
+	return target->level == TLS_LEVEL_NONE ? 0 : make_tls(making, target, config->ca_file, err);
+}
+
 static int
 fill_tls(struct route_making *making, const struct config_route *config, struct route_host *ret,
     struct pn_error *err)
 {
-	static const char *const levels[] = { "none", "may", "encrypt", "verify" };
-	struct courier_target *target = &ret->target;
 	int r = 0;
 
-	target->level = (enum tls_level)config->tls;
-	target->implicit_tls = is_implicit(config, target);
-	if (target->level != TLS_LEVEL_NONE)
-		r = make_tls(making, target, config->ca_file, err);
-	ret->key = arena_printf(&making->arena, " tls=%s%s ca=%s user=%s", levels[config->tls],
-	    target->implicit_tls ? " implicit" : "", config->ca_file ? config->ca_file : "",
-	    target->user ? target->user : "");
-	ret->demanded_key = ret->key;
-	ret->demanded = *target;
-	if (r < 0)
-		return r;
-	if (target->level != TLS_LEVEL_NONE) {
-		SSL_CTX_up_ref(target->tls);
-		return 0;
-	}
-	ret->demanded.level = TLS_LEVEL_MAY;
-	ret->demanded_key = arena_printf(&making->arena, "%s demanded", ret->key);
-	return make_tls(making, &ret->demanded, config->ca_file, err);
+	for (int need = 0; need < ROUTE_NEEDS && r == 0; need++)
+		r = fill_way(making, config, (enum route_need)need, ret, err);
+	return r;
 }
 
 /* Its limits, where `destinations` has any for this host. */
@@ -136,6 +147,7 @@ static int
 fill_limits(struct arena *arena, const struct config_destination *config, struct route_host *ret,
     struct pn_error *err)
 {
+	struct courier_target *target = &ret->ways[ROUTE_AS_SET].target;
 	struct config_destination *limits;
 	struct address address;
 
@@ -144,16 +156,16 @@ fill_limits(struct arena *arena, const struct config_destination *config, struct
 	limits = arena_copy(arena, config, sizeof(*config));
 	limits->host = limits->source = (struct pn_strings){ 0 };
 	ret->limits = limits;
-	ret->target.prefer = (enum address_prefer)config->prefer;
+	target->prefer = (enum address_prefer)config->prefer;
 	for (size_t i = 0; i < config->source.count; i++) {
 		int r = address_parse(config->source.items[i], 0, &address, err);
 
 		if (r < 0)
 			return r;
 		if (address.sa.ss_family == AF_INET6)
-			ret->target.source6 = address;
+			target->source6 = address;
 		else
-			ret->target.source4 = address;
+			target->source4 = address;
 	}
 	return 0;
 }
@@ -176,22 +188,22 @@ fill_host(struct route_making *making, const struct pn_list *destinations,
     const struct config_route *config, const char *text, struct route_host *ret,
     struct pn_error *err)
 {
+	struct courier_target *target = &ret->ways[ROUTE_AS_SET].target;
 	struct arena *arena = &making->arena;
 	int r;
 
-	ret->target.lmtp = config->to == CONFIG_ROUTE_LMTP;
-	r = read_host(arena, text, &ret->target, err);
+	target->lmtp = config->to == CONFIG_ROUTE_LMTP;
+	r = read_host(arena, text, target, err);
 	if (r == 0)
 		r = fill_limits(arena, config_destination_find(destinations, text), ret, err);
 	if (r < 0)
 		return r;
-	fill_user(making, config, &ret->target);
+	fill_user(making, config, target);
 	r = fill_tls(making, config, ret, err);
-	ret->name = name_of(arena, &ret->target);
-	ret->key = arena_printf(
-	    arena, "%s%s%s", ret->target.lmtp ? "lmtp:" : "", ret->name, ret->key);
-	ret->demanded_key = arena_printf(
-	    arena, "%s%s%s", ret->target.lmtp ? "lmtp:" : "", ret->name, ret->demanded_key);
+	ret->name = name_of(arena, target);
+	for (int need = 0; need < ROUTE_NEEDS && r == 0; need++)
+		ret->ways[need].key = arena_printf(
+		    arena, "%s%s%s", target->lmtp ? "lmtp:" : "", ret->name, ret->ways[need].key);
 	return r;
 }
 
@@ -228,8 +240,10 @@ route_hosts_fill(struct route_making *making, const struct pn_list *destinations
 		return r;
 	ret->name = arena_printf(
 	    arena, "%s:%s", kind, join(arena, ret, offsetof(struct route_host, name)));
-	ret->key = join(arena, ret, offsetof(struct route_host, key));
-	ret->demanded_key = join(arena, ret, offsetof(struct route_host, demanded_key));
+	for (size_t need = 0; need < ROUTE_NEEDS; need++)
+		ret->keys[need] = join(arena, ret,
+		    offsetof(struct route_host, ways) + need * sizeof(struct route_way) +
+			offsetof(struct route_way, key));
 	return 0;
 }
 
@@ -239,7 +253,7 @@ route_host_pattern(struct route_making *making, const struct config_route *confi
 {
 	ret->hosts = arena_alloc(&making->arena, sizeof(*ret->hosts));
 	ret->host_count = 1;
-	ret->hosts->target.port = (uint16_t)config->port;
+	ret->hosts->ways[ROUTE_AS_SET].target.port = (uint16_t)config->port;
 	return fill_tls(making, config, ret->hosts, err);
 }
 
@@ -247,28 +261,31 @@ int
 route_host_named(struct arena *arena, const struct pn_list *destinations, const struct route *route,
     const char *name, struct route_host *ret, struct pn_error *err)
 {
+	struct courier_target *first = &ret->ways[ROUTE_AS_SET].target;
 	int r;
 
 	*ret = *route->hosts;
-	ret->target.host = arena_text(arena, name);
-	ret->name = name_of(arena, &ret->target);
-	/* Not a smarthost's of that name, nor that of a route with other networks refused. */
-	ret->key = arena_printf(arena, "%s:%s%s", route->mark, ret->name, route->hosts->key);
-	ret->demanded_key = arena_printf(
-	    arena, "%s:%s%s", route->mark, ret->name, route->hosts->demanded_key);
+	first->host = arena_text(arena, name);
+	ret->name = name_of(arena, first);
 	r = fill_limits(arena, config_destination_find(destinations, name), ret, err);
-	ret->demanded.host = ret->target.host;
-	ret->demanded.prefer = ret->target.prefer;
-	ret->demanded.source4 = ret->target.source4;
-	ret->demanded.source6 = ret->target.source6;
+	for (int need = 0; need < ROUTE_NEEDS; need++) {
+		struct route_way *way = &ret->ways[need];
+
+		/* Not a smarthost's of that name, nor that of a route with other networks refused.
+		 */
+		way->key = arena_printf(arena, "%s:%s%s", route->mark, ret->name, way->key);
+		way->target.host = first->host;
+		way->target.prefer = first->prefer;
+		way->target.source4 = first->source4;
+		way->target.source6 = first->source6;
+	}
 	return r;
 }
 
 void
 route_hosts_drop(struct route *route)
 {
-	for (size_t i = 0; i < route->host_count; i++) {
-		SSL_CTX_free(route->hosts[i].target.tls);
-		SSL_CTX_free(route->hosts[i].demanded.tls);
-	}
+	for (size_t i = 0; i < route->host_count; i++)
+		for (int need = 0; need < ROUTE_NEEDS; need++)
+			SSL_CTX_free(route->hosts[i].ways[need].target.tls);
 }

@@ -72,7 +72,7 @@ struct command_mail {
 	bool has_size;
 	uint64_t size;
 	enum command_body body;
-	bool smtputf8;
+	bool smtputf8, requiretls;
 	enum mail_ret ret;
 	struct pn_slice envid; /* xtext; `data` NULL: not given */
 	struct pn_slice auth;  /* xtext or "<>"; `data` NULL: not given */

@@ -184,6 +184,13 @@ mail_auth(struct command_mail *mail, struct pn_slice value, struct command_fault
 	return 0;
 }
 
+static int
+mail_requiretls(struct command_mail *mail, struct pn_slice value, struct command_fault *fault)
+{
+	mail->requiretls = true;
+	return value.data ? bad_value(fault, "REQUIRETLS takes no value") : 0;
+}
+
 static const struct {
 	const char *name;
 	int (*take)(struct command_mail *, struct pn_slice, struct command_fault *);
@@ -194,6 +201,7 @@ static const struct {
 	{ "RET", mail_ret },
 	{ "ENVID", mail_envid },
 	{ "AUTH", mail_auth },
+	{ "REQUIRETLS", mail_requiretls },
 };
 #define MAIL_PARAMETERS (sizeof(mail_parameters) / sizeof(*mail_parameters))
 

@@ -385,7 +385,7 @@ connect_next(struct courier *courier)
 	reply_parser_free(&courier->parser);
 	reply_parser_init(&courier->parser);
 	courier->tls = (struct tls_facts){ 0 };
-	courier->ahead = false;
+	courier->ahead = courier->unprotected = false;
 	courier->offers = 0;
 	courier->state = COURIER_CONNECTING;
 	r = stream_connect(&courier->stream, courier->parts.loop, address,
@@ -521,6 +521,12 @@ bool
 courier_is_local_fault(const struct courier *courier)
 {
 	return courier->local_fault && !courier->was_ready;
+}
+
+bool
+courier_is_unprotected(const struct courier *courier)
+{
+	return courier->unprotected;
 }
 
 void

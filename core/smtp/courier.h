@@ -29,6 +29,7 @@ struct courier_target {
 	struct address local; /* the unix socket; `len` 0: `host` is looked up */
 	bool lmtp;            /* RFC 2033: one reply for each recipient after the message */
 	bool implicit_tls;    /* RFC 8314 section 3: from the first byte on, and never in clear */
+	bool requiretls; /* no letter goes where REQUIRETLS is not offered; `level` is verify */
 	enum tls_level level;
 	SSL_CTX *tls;                    /* NULL at TLS_LEVEL_NONE */
 	const char *user;                /* NULL: no AUTH */
@@ -62,6 +63,11 @@ struct courier_letter {
 	/* needs_utf8: for its header fields; what addresses need is seen in them. */
 	bool needs_utf8, has_eightbit, binary;
 	bool may_convert; /* the owner can make seven bits of it: see `unfit` */
+	/*
+	 * RFC 8689: goes by a target with `requiretls`, but for one without a return path, which
+	 * asks for it where that can be had. `validated`: the DNS could not have named another.
+	 */
+	bool requiretls, validated;
 	/*
 	 * The part of `bytes` that is sent, and its return path. What TLS must show before MAIL;
 	 * otherwise every result is COURIER_WEAK, with "503 5.7.0 encryption too weak 0 less than
@@ -150,6 +156,8 @@ bool courier_is_ready(const struct courier *courier);
 bool courier_send(struct courier *courier, struct courier_letter *letter);
 /* True after an end for want of something on this machine: descriptors, ports, memory. */
 bool courier_is_local_fault(const struct courier *courier);
+/* True after an end for want of verified TLS, or of REQUIRETLS, where the target asks for that. */
+bool courier_is_unprotected(const struct courier *courier);
 /* Not `ready` yet and not worth waiting for: `ended` is called soon, with that reason. */
 void courier_abandon(struct courier *courier, const char *why);
 /* Says QUIT once no letter is under way, then `ended`. */

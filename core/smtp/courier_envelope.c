@@ -115,6 +115,13 @@ courier_weakness(const struct courier *courier, const struct courier_letter *let
 }
 
 bool
+courier_may_requiretls(const struct courier *courier, const struct courier_letter *letter)
+{
+	return letter->requiretls && letter->validated && courier->tls.verified &&
+	       (courier->offers & COURIER_OFFERS_REQUIRETLS);
+}
+
+bool
 courier_is_unfit(const struct courier *courier, const struct courier_letter *letter)
 {
 	uint32_t binary = COURIER_OFFERS_BINARYMIME | COURIER_OFFERS_CHUNKING;
@@ -140,6 +147,10 @@ courier_objection(const struct courier *courier, const struct courier_letter *le
 		return "552 5.3.4 larger than the next hop's limit";
 	if (!is_sound(sender_of(letter)))
 		return "553 5.1.7 the sender's address cannot be sent";
+	/* A unix socket is on no network. RFC 8689 section 5: a report is better sent than lost. */
+	if (letter->requiretls && *sender_of(letter) && courier->parts.target->local.len == 0 &&
+	    !courier_may_requiretls(courier, letter))
+		return "550 5.7.30 REQUIRETLS is needed and cannot be asked for";
 	return NULL;
 }
 
@@ -166,9 +177,10 @@ courier_say_mail(struct courier *courier)
 	else if (letter->has_eightbit)
 		body = " BODY=8BITMIME";
 	/* AUTH=<>: we vouch for nobody else's login (RFC 4954 section 5). */
-	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s\r\n", sender_of(letter), size, body,
+	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s%s\r\n", sender_of(letter), size, body,
 	    courier->utf8 ? " SMTPUTF8" : "", dsn ? ret[envelope->ret] : "", envid ? " ENVID=" : "",
-	    envid ? envelope->envid : "", courier->parts.target->user ? " AUTH=<>" : "");
+	    envid ? envelope->envid : "", courier->parts.target->user ? " AUTH=<>" : "",
+	    courier_may_requiretls(courier, letter) ? " REQUIRETLS" : "");
 }
 
 static void

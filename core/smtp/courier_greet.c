@@ -58,6 +58,7 @@ static const struct {
 	{ "STARTTLS", COURIER_OFFERS_STARTTLS },
 	{ "AUTH", COURIER_OFFERS_AUTH },
 	{ "SIZE", COURIER_OFFERS_SIZE },
+	{ "REQUIRETLS", COURIER_OFFERS_REQUIRETLS },
 };
 
 /* The next word of an EHLO line; some servers write "AUTH=PLAIN". */
@@ -218,6 +219,24 @@ courier_on_auth(struct courier *courier, const struct reply *reply)
 /* ---- hello and STARTTLS (RFC 3207) ------------------------------------------------------------
  */
 
+/* The code of an end for want of TLS: for good where RFC 8689 section 4.2.1 says so. */
+static const char *
+without_tls(struct courier *courier)
+{
+	courier->unprotected = courier->parts.target->requiretls;
+	return courier->unprotected ? "550 5.7.10" : "451 4.7.5";
+}
+
+/* RFC 8689 section 4.2.1: QUIT, and the next host has its turn. */
+static void
+leave_unprotected(struct courier *courier)
+{
+	courier->unprotected = true;
+	courier_say(courier, "QUIT\r\n");
+	courier_flush(courier);
+	courier_break(courier, "550 5.7.30", "REQUIRETLS is needed and not offered");
+}
+
 static void
 after_hello(struct courier *courier)
 {
@@ -231,11 +250,14 @@ after_hello(struct courier *courier)
 			return;
 		}
 		if (target->level != TLS_LEVEL_MAY) {
-			courier_break(courier, "451 4.7.5", "TLS is required and not offered");
+			courier_break(
+			    courier, without_tls(courier), "TLS is required and not offered");
 			return;
 		}
 	}
-	if (target->user)
+	if (target->requiretls && !(courier->offers & COURIER_OFFERS_REQUIRETLS))
+		leave_unprotected(courier);
+	else if (target->user)
 		begin_auth(courier);
 	else
 		become_ready(courier);
@@ -282,7 +304,7 @@ tls_failed(struct courier *courier, const char *why)
 	if (target->level == TLS_LEVEL_MAY && !target->implicit_tls)
 		courier_again_in_clear(courier, why);
 	else
-		courier_break(courier, "451 4.7.5", "TLS: %s", why);
+		courier_break(courier, without_tls(courier), "TLS: %s", why);
 }
 
 static void
@@ -317,7 +339,9 @@ courier_on_starttls(struct courier *courier, const struct reply *reply)
 	if (reply->code != 220) {
 		reply_print(reply, text, sizeof(text));
 		if (target->level != TLS_LEVEL_MAY) {
-			courier_break(courier, "451 4.7.5", "STARTTLS refused: %s", text);
+			courier_break(courier,
+			    is_class(reply, 5) ? without_tls(courier) : "451 4.7.5",
+			    "STARTTLS refused: %s", text);
 			return;
 		}
 		log_event(
@@ -342,8 +366,8 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 	}
 	tls_facts_of(courier->stream.tls, target->host, &courier->tls);
 	if (target->level == TLS_LEVEL_VERIFY && !courier->tls.verified) {
-		courier_break(
-		    courier, "451 4.7.5", "TLS: the certificate is not valid for %s", target->host);
+		courier_break(courier, without_tls(courier),
+		    "TLS: the certificate is not valid for %s", target->host);
 		return;
 	}
 	courier->offers = 0;

@@ -53,6 +53,7 @@ enum courier_state {
 #define COURIER_OFFERS_PLAIN      0x100u
 #define COURIER_OFFERS_LOGIN      0x200u
 #define COURIER_OFFERS_SIZE       0x400u
+#define COURIER_OFFERS_REQUIRETLS 0x800u
 
 /* courier_result.stage of a recipient in the transaction under way. */
 enum courier_stage {
@@ -87,6 +88,7 @@ struct courier {
 	bool was_ready;
 	bool spoke;       /* something was said since the last reply */
 	bool ahead;       /* then the next reply was there already: it answers nothing */
+	bool unprotected; /* the last connection was not what `requiretls` wants */
 	bool local_fault; /* the last connection came to nothing through no fault of the host's */
 	size_t unsent;    /* at the last deadline: what has gone since is progress */
 	char remote[ADDRESS_TEXT + 280];
@@ -164,6 +166,8 @@ const char *courier_objection(const struct courier *courier, const struct courie
 bool courier_is_unfit(const struct courier *courier, const struct courier_letter *letter);
 /* What TLS here does not show and the letter demands, as a reply in its arena; NULL: nothing. */
 const char *courier_weakness(const struct courier *courier, const struct courier_letter *letter);
+/* May MAIL say REQUIRETLS here? */
+bool courier_may_requiretls(const struct courier *courier, const struct courier_letter *letter);
 /* What stands in the way of an address on a line of this connection, as a reply; NULL: nothing. */
 const char *courier_address_fault(
     const struct courier *courier, struct courier_letter *letter, const char *address);

@@ -39,6 +39,13 @@ session_may_auth(const struct session *session)
 	       (session_in_tls(session) || may_auth_in_clear(session));
 }
 
+/* RFC 8689 section 2: the whole way is protected, and this was a part of it. */
+bool
+session_may_requiretls(const struct session *session)
+{
+	return session_in_tls(session) && session->facts.esmtp;
+}
+
 bool
 session_needs_tls(const struct session *session)
 {
@@ -104,6 +111,8 @@ advertise(struct session *session, struct buf *text)
 	    session_relay_name(session), (long long)session_limits(session)->message_size);
 	if (r == 0 && may_starttls(session))
 		r = buf_add_text(text, "\nSTARTTLS");
+	if (r == 0 && session_may_requiretls(session))
+		r = buf_add_text(text, "\nREQUIRETLS");
 	if (r == 0 && session_may_auth(session))
 		r = buf_printf(text, "\nAUTH %s", session->mechanisms);
 	return r;

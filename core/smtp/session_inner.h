@@ -143,6 +143,7 @@ void session_secured(struct session *session);
 /* The client must not go on in clear. */
 bool session_needs_tls(const struct session *session);
 bool session_may_auth(const struct session *session);
+bool session_may_requiretls(const struct session *session);
 
 /* ---- session_auth.c ---- */
 enum session_step session_auth(struct session *session, const struct command *command);

@@ -173,6 +173,7 @@ begin(struct session *session, const struct command_mail *mail, const char *send
 	txn->facts.smtputf8 = mail->smtputf8;
 	txn->facts.eightbit = mail->body == COMMAND_BODY_8BITMIME;
 	txn->facts.binary = mail->body == COMMAND_BODY_BINARYMIME;
+	txn->facts.requiretls = mail->requiretls;
 	session->size_hint = mail->size;
 	session->chunking = session->chunk_failed = false;
 	session->begun = true;
@@ -190,6 +191,8 @@ session_mail(struct session *session, const struct command *command)
 		return STEP_GO;
 	if (command_mail(command->argument, &mail, &fault) < 0)
 		return session_fault(session, fault.code, fault.enhanced, fault.text);
+	if (mail.requiretls && !session_may_requiretls(session))
+		return session_fault(session, 555, "5.5.4", "REQUIRETLS is offered in TLS alone");
 	if (!mail_fits(session, &mail))
 		return STEP_GO;
 	if (mail.path.len > 0) { /* else the null sender */

@@ -10,7 +10,8 @@ replies that are given in turn before the usual ones; "." is the end of the data
 (host, recipients) in the order in which they were taken, each with its time in `times`;
 `most[host]` how many connections it had at one time (`most_of_all`: all hosts), `opened[host]` how
 many in all, `peers[host]` the addresses they came from. A connection whose other end is closed does
-not count, be it that nobody here has read so far.
+not count, be it that nobody here has read so far. `tls` (an ssl context) offers STARTTLS; what is said
+to "TLS EHLO" is the answer in TLS, which offers `secured`.
 """
 import asyncio
 import collections
@@ -24,7 +25,8 @@ TCP_ESTABLISHED = 1
 
 
 class Hosts:
-    def __init__(self, silent=(), answers=None, delay=0.0, families=("0.0.0.0",)):
+    def __init__(self, silent=(), answers=None, delay=0.0, families=("0.0.0.0",), tls=None, secured=""):
+        self.tls, self.secured = tls, secured
         self.silent, self.answers, self.delay = set(silent), answers or {}, delay
         self.families = families
         self.messages, self.times, self.lines = [], [], []
@@ -113,7 +115,11 @@ class Hosts:
         return replies.pop(0) if replies else usual
 
     async def _talk(self, host, reader, writer):
-        usual = {"EHLO": "250-hop\r\n250 PIPELINING", "DATA": "354 go on", "QUIT": "221 2.0.0 bye"}
+        usual = {"EHLO": "250-hop\r\n250 PIPELINING", "DATA": "354 go on", "QUIT": "221 2.0.0 bye",
+                 "TLS EHLO": f"250-hop\r\n250-{self.secured}\r\n250 PIPELINING"}
+        if self.tls:
+            usual.update({"EHLO": "250-hop\r\n250 STARTTLS", "STARTTLS": "220 2.0.0 go on"})
+        secure = ""
         recipients = []
         await self._say(writer, self._told(host, "greeting", "220 hop ESMTP"))
         while line := (await reader.readline()).decode():
@@ -123,11 +129,15 @@ class Hosts:
                 recipients = []
             if verb == "RCPT":
                 recipients.append(line.split("<")[1].split(">")[0])
+            verb = secure + verb if verb == "EHLO" else verb
             reply = self._told(host, verb, usual.get(verb, "250 2.0.0 ok"))
             if reply == "reset":
                 self._reset(writer)
                 return
             await self._say(writer, reply)
+            if verb == "STARTTLS" and reply.startswith("220"):
+                await writer.start_tls(self.tls)
+                secure = "TLS "
             if verb == "DATA" and reply.startswith("354"):
                 await self._data(host, recipients, reader, writer)
             if verb == "QUIT" or reply.startswith("421"):

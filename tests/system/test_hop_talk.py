@@ -20,6 +20,7 @@ which the script is the server and one relay the client of all.
     hello PIPELINING DSN                    greeting, EHLO and its answer
     taken                                   MAIL, RCPT b and the message, one after the other
     tls                                     the handshake
+    untrusted                               the same, which the relay breaks off
     heard                                   the relay has begun one: what came before that it throws away
     pause 0.2                               says nothing for a while
     reset / close                           the end of the connection
@@ -161,6 +162,8 @@ class Conversation:
     def do_send(self, rest):
         self.sent, letter = True, self.letter
         with smtplib.SMTP("127.0.0.1", self.case.server.port("plain"), timeout=PATIENCE) as client:
+            if "REQUIRETLS" in letter["mail"]:
+                client.starttls(context=ssl._create_unverified_context())
             client.ehlo()
             lines = [f"MAIL FROM:<{letter['sender'].strip('<>')}> {letter['mail']}"]
             lines += [f"RCPT TO:<{name}@{self.host.domain}> {letter['rcpt']}" for name in letter["to"].split()]
@@ -255,6 +258,13 @@ class Conversation:
         context.load_cert_chain(*self.case.certificate)
         self.connection = context.wrap_socket(self.connection, server_side=True)
 
+    def do_untrusted(self, rest):
+        try:
+            self.do_tls(rest)
+        except ssl.SSLError:
+            return
+        raise AssertionError("the relay has taken the certificate")
+
     def do_heard(self, rest):
         self.more()
 
@@ -316,7 +326,7 @@ class Hops(unittest.TestCase):
         routes = [host.route(cls.doors.port, cls.directory, cls.certificate[0]) for host in cls.hosts.values()]
         routes.append({"to": "maildir", "path": str(cls.mail.parent)})
         cls.server = Relay(os.path.join(cls.directory, "relay"), os.environ["POSTERN_BUILDDIR"],
-                           {"plain": {"tls": "none", "auth": "off", "fixups": False}}, routes,
+                           {"plain": {"tls": "starttls", "auth": "off", "fixups": False}}, routes, tls=cls.certificate,
                            sections={"destinations": [host.destination for host in cls.hosts.values()]},
                            relay={"loops": 1, "queue": {"retry_first": "100ms", "retry_most": "1h"}, "log": {"repeats": 0}})
         cls.addClassCleanup(cls.stop)

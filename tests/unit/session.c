@@ -203,7 +203,7 @@ static const struct {
 		"C EHLO client.example",
 		"S 250 relay.example; PIPELINING; SIZE 4096; 8BITMIME; SMTPUTF8; CHUNKING; "
 		"BINARYMIME; "
-		"ENHANCEDSTATUSCODES; DSN; AUTH PLAIN LOGIN",
+		"ENHANCEDSTATUSCODES; DSN; REQUIRETLS; AUTH PLAIN LOGIN",
 		"C MAIL FROM:<a@example.org>", "S 530 5.7.0 Authentication required",
 		"C AUTH PLAIN AGFsaWNlAHNlY3JldA==", "S 235", MAIL, RCPT, "C DATA", "S 354",
 		"R A: b\r\n\r\n.\r\n", "S 250 2.0.0", BYE } },

@@ -329,7 +329,7 @@ static const struct {
 	{ "FROM:<a@b> SIZE=123456789012345678901", 501, NULL, 0, NULL, NULL },
 	{ "FROM:<a@b> SIZE=1 SIZE=1", 501, NULL, 0, NULL, NULL },
 	{ "FROM:<a@b> BODY=9BIT", 501, NULL, 0, NULL, NULL },
-	{ "FROM:<a@b> REQUIRETLS", 555, NULL, 0, NULL, NULL },
+	{ "FROM:<a@b> REQUIRETLS=1", 501, NULL, 0, NULL, NULL },
 	{ "FROM:<a@b> SMTPUTF8=yes", 501, NULL, 0, NULL, NULL },
 	{ "FROM:<a@b> RET=ALL", 501, NULL, 0, NULL, NULL },
 	{ "FROM:<a@b> ENVID=a+2", 501, NULL, 0, NULL, NULL },
