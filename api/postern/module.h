@@ -14,6 +14,7 @@
  *				pn_audit (command.h)
  *	3	2026-11-23	pn_hold, PN_HOLDS
  *	4	2026-11-23	pn_header_addresses (part.h)
+ *				stage flush; pn_address_canonical, pn_txn_original_recipient_at
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -104,6 +105,12 @@ enum pn_stage {
 	 * late one has not returned, the next ones are skipped, as faults.
 	 */
 	PN_STAGE_TICK,
+	/*
+	 * since ABI 4. As PN_STAGE_TICK, but every second, and once more when the relay ends and
+	 * nothing else runs: to write down what is in memory only. Not waited for by anything, and
+	 * not called by a crash.
+	 */
+	PN_STAGE_FLUSH,
 	PN_STAGE_COUNT
 };
 

@@ -44,8 +44,19 @@ PN_PUBLIC const char *pn_txn_original_sender(const struct pn_txn *txn);
 PN_PUBLIC size_t pn_txn_recipient_count(const struct pn_txn *txn);
 /* `index` below the count; NULL otherwise. */
 PN_PUBLIC const char *pn_txn_recipient_at(const struct pn_txn *txn, size_t index);
+/* The same as the client gave it, before any edit; of one that an entry added, its address. Since
+ * ABI 4. */
+PN_PUBLIC const char *pn_txn_original_recipient_at(const struct pn_txn *txn, size_t index);
 /* The recipient that this call is about (PN_STAGE_RECIPIENT); NULL at other stages. */
 PN_PUBLIC const char *pn_txn_recipient(const struct pn_txn *txn);
+
+#define PN_ADDRESS_SIZE 321
+/*
+ * The form in which addresses are compared: the domain in lower case and A-labels, the local part
+ * as it is but for quotes that it does not need. "" is its own form. -EINVAL: not an address;
+ * -E2BIG. Since ABI 4; any thread, pure.
+ */
+PN_PUBLIC int pn_address_canonical(const char *address, char ret[PN_ADDRESS_SIZE]);
 
 /*
  * Each at the stages named in module.h, else -EINVAL.

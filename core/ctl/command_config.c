@@ -133,7 +133,7 @@ run_check(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 /* In the order a message meets them. */
 static const int32_t stages[] = { PN_STAGE_CONNECT, PN_STAGE_HELO, PN_STAGE_AUTH, PN_STAGE_SENDER,
 	PN_STAGE_RECIPIENT, PN_STAGE_MESSAGE, PN_STAGE_SELECT, PN_STAGE_PROTECT, PN_STAGE_SEAL,
-	PN_STAGE_COMMITTED, PN_STAGE_ABORTED, PN_STAGE_OUTCOME, PN_STAGE_TICK };
+	PN_STAGE_COMMITTED, PN_STAGE_ABORTED, PN_STAGE_OUTCOME, PN_STAGE_TICK, PN_STAGE_FLUSH };
 
 static int
 run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)

@@ -63,8 +63,10 @@ lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err
 	if (r == 0) {
 		lane->policy = lane_policy_new(lane->loop, parts->jobs);
 		lane_policy_serve(lane->policy, &queue);
-		if (parts->ticks)
+		if (parts->ticks) {
 			lane_policy_tick(lane->policy, LANE_POLICY_TICK_MS);
+			lane_policy_flush(lane->policy, LANE_POLICY_FLUSH_MS);
+		}
 		queue.loop = lane->loop;
 		r = queue_new(&queue, &lane->queue, err);
 	}

@@ -21,7 +21,7 @@ struct lane_parts {
 	struct spool *spool;
 	struct shaping *shaping;
 	struct server_shared *shared;
-	bool ticks; /* runs the tick hooks: one lane of a process */
+	bool ticks; /* runs the tick and flush hooks: one lane of a process */
 };
 
 int lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err);

@@ -17,10 +17,12 @@
 struct lane_policy {
 	struct away_place place;
 	struct generation *generation; /* held */
-	struct listen *listen;
+	struct listen *listen, *flushes;
 	struct committed_list committed;
-	struct loop_timer tick;
-	int64_t tick_ms; /* between two */
+	struct loop_timer tick, flush;
+	int64_t tick_ms, flush_ms; /* between two */
+	void (*drained)(void *arg);
+	void *drained_arg;
 };
 
 /* ---- committed hooks ------------------------------------------------------------------------- */
@@ -218,7 +220,7 @@ on_seal(void *arg, struct item *report, void (*done)(void *done_arg, int r), voi
 	planner_start(&policy->place, txn, sealed, seal);
 }
 
-/* ---- outcomes and ticks ---------------------------------------------------------------------- */
+/* ---- outcomes, ticks and flushes ------------------------------------------------------------- */
 
 static void
 on_outcome(void *arg, const struct queue_outcome *outcomes, size_t count)
@@ -236,7 +238,7 @@ on_tick(struct loop_timer *timer)
 	struct lane_policy *policy = (struct lane_policy *)((char *)timer -
 							    offsetof(struct lane_policy, tick));
 
-	listen_tick(policy->listen, policy->generation);
+	listen_tick(policy->listen, policy->generation, PN_STAGE_TICK);
 	loop_timer_set(policy->place.loop, &policy->tick, policy->tick_ms);
 }
 
@@ -248,17 +250,46 @@ lane_policy_tick(struct lane_policy *policy, int64_t every_ms)
 	loop_timer_set(policy->place.loop, &policy->tick, every_ms);
 }
 
+static void
+on_flush(struct loop_timer *timer)
+{
+	struct lane_policy *policy = (struct lane_policy *)((char *)timer -
+							    offsetof(struct lane_policy, flush));
+
+	listen_tick(policy->flushes, policy->generation, PN_STAGE_FLUSH);
+	loop_timer_set(policy->place.loop, &policy->flush, policy->flush_ms);
+}
+
+void
+lane_policy_flush(struct lane_policy *policy, int64_t every_ms)
+{
+	policy->flush_ms = every_ms;
+	policy->flush.fire = on_flush;
+	loop_timer_set(policy->place.loop, &policy->flush, every_ms);
+}
+
 size_t
 lane_policy_waiting(const struct lane_policy *policy)
 {
 	return listen_waiting(policy->listen);
 }
 
+static void
+outcomes_are_heard(void *arg)
+{
+	struct lane_policy *policy = arg;
+
+	listen_drain(policy->flushes, policy->drained, policy->drained_arg);
+}
+
 void
 lane_policy_drain(struct lane_policy *policy, void (*drained)(void *arg), void *arg)
 {
 	loop_timer_cancel(policy->place.loop, &policy->tick);
-	listen_drain(policy->listen, drained, arg);
+	loop_timer_cancel(policy->place.loop, &policy->flush);
+	policy->drained = drained;
+	policy->drained_arg = arg;
+	listen_drain(policy->listen, outcomes_are_heard, policy);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -270,6 +301,7 @@ lane_policy_new(struct loop *loop, struct jobs *jobs)
 
 	policy->place = (struct away_place){ loop, jobs };
 	policy->listen = listen_new(&policy->place);
+	policy->flushes = listen_new(&policy->place);
 	return policy;
 }
 
@@ -301,7 +333,9 @@ lane_policy_free(struct lane_policy **policy)
 	if (!old)
 		return;
 	loop_timer_cancel(old->place.loop, &old->tick);
+	loop_timer_cancel(old->place.loop, &old->flush);
 	listen_free(&old->listen);
+	listen_free(&old->flushes);
 	committed_drop(&old->committed);
 	generation_release(&old->generation);
 	free(old);

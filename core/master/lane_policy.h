@@ -20,9 +20,13 @@ void lane_policy_configure(struct lane_policy *policy, struct generation *genera
 /* From now on tick hooks, about so often: for one lane of a process. */
 #define LANE_POLICY_TICK_MS 60000
 void lane_policy_tick(struct lane_policy *policy, int64_t every_ms);
+/* The same for flush hooks, apart from outcomes: what waits there does not hold them up. */
+#define LANE_POLICY_FLUSH_MS 1000
+void lane_policy_flush(struct lane_policy *policy, int64_t every_ms);
 /* Outcomes that no outcome hook has heard of yet. Any thread. */
 size_t lane_policy_waiting(const struct lane_policy *policy);
-/* No ticks any more; `drained` on the loop, never within this, when all outcomes have been heard.
+/* No ticks and flushes any more; `drained` on the loop, never within this, when all outcomes have
+ * been heard.
  */
 void lane_policy_drain(struct lane_policy *policy, void (*drained)(void *arg), void *arg);
 /* When neither the loop nor the job threads run any more. */

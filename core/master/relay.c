@@ -15,6 +15,7 @@
 #include <core/master/relay_watch.h>
 #include <core/policy/blob.h>
 #include <core/policy/crash.h>
+#include <core/policy/listen.h>
 #include <core/store/tables.h>
 #include <errno.h>
 #include <glib.h>
@@ -570,8 +571,10 @@ finish(struct relay *relay)
 	relay_names_free(relay);
 	capability_release(&relay->capability);
 	shaping_release(&relay->shaping);
-	if (relay->generation)
+	if (relay->generation) {
+		listen_last(relay->generation, PN_STAGE_FLUSH);
 		generation_stop(relay->generation);
+	}
 	settled_release(&relay->settled);
 	relay_overrides_free(relay);
 	generation_release(&relay->generation);

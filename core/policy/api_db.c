@@ -22,7 +22,7 @@ api_db_read(const struct pn_call *call, struct db **ret, struct pn_error *err)
 /* Before the message is durable nothing outside it changes. */
 #define WRITING \
 	(CALL_AT(PN_STAGE_COMMITTED) | CALL_AT(PN_STAGE_ABORTED) | CALL_AT(PN_STAGE_OUTCOME) | \
-	    CALL_AT(PN_STAGE_TICK))
+	    CALL_AT(PN_STAGE_TICK) | CALL_AT(PN_STAGE_FLUSH))
 
 int
 api_db_write(const struct pn_call *call, struct db **ret, struct pn_error *err)

@@ -4,6 +4,7 @@
  *
  * Called by hooks on the transaction they were lent. Must never change it.
  */
+#include <core/mail/address.h>
 #include <core/policy/txn.h>
 
 static const char *
@@ -86,6 +87,19 @@ const char *
 pn_txn_recipient_at(const struct pn_txn *txn, size_t index)
 {
 	return index < txn->envelope.count ? txn->envelope.recipients[index].address : NULL;
+}
+
+const char *
+pn_txn_original_recipient_at(const struct pn_txn *txn, size_t index)
+{
+	return index < txn->envelope.count ? txn->envelope.recipients[index].original : NULL;
+}
+
+int
+pn_address_canonical(const char *address, char ret[PN_ADDRESS_SIZE])
+{
+	_Static_assert(PN_ADDRESS_SIZE == MAIL_ADDRESS_SIZE, "one size for an address");
+	return mail_address_canonical(address, ret);
 }
 
 const char *

@@ -156,7 +156,7 @@ copy_name(char ret[CRASH_NAME], const char *name)
 static bool
 is_of_message(const struct pn_txn *txn, int32_t stage)
 {
-	return !stage_is(stage, STAGE_IN_SESSION) && stage != PN_STAGE_TICK &&
+	return !stage_is(stage, STAGE_IN_SESSION) && !stage_is(stage, STAGE_ALONE) &&
 	       (txn->original || txn->view || stage_is(stage, STAGE_EVERY));
 }
 

@@ -265,14 +265,14 @@ call_hook(struct pn_call *call, const struct chain_run *run, struct guard *guard
 		set_fault(call, fault);
 		return true;
 	}
-	if (alone && !slots_begin_alone(call->entry->slots)) {
+	if (alone && !slots_begin_alone(call->entry->slots, call->stage)) {
 		set_fault(call, "the one before has not returned yet");
 		return true;
 	}
 	enter(call, guard);
 	verdict = call->entry->hooks[call->stage](call, call->txn);
 	if (alone)
-		slots_end_alone(call->entry->slots);
+		slots_end_alone(call->entry->slots, call->stage);
 	if (!leave(guard))
 		return false;
 	judge(call, verdict);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listen.c - outcome and tick hooks, in the order in which things happened.
+ * listen.c - outcome, tick and flush hooks, in the order in which things happened.
  *
  * Called by lanes. Must never hold up a delivery.
  */
 #include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/policy/listen.h>
+#include <core/policy/stage.h>
 #include <core/policy/walk.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ drop_first(struct listen *listen)
 	if (!listen->first)
 		listen->last = &listen->first;
 	atomic_fetch_sub(&listen->waiting, 1);
-	if (event->stage == PN_STAGE_TICK)
+	if (stage_is(event->stage, STAGE_ALONE))
 		listen->ticking = false;
 	txn_free(&event->txn);
 	free(event);
@@ -171,21 +172,39 @@ listen_outcome(struct listen *listen, struct generation *generation, const struc
 	add(listen, txn, PN_STAGE_OUTCOME);
 }
 
-void
-listen_tick(struct listen *listen, struct generation *generation)
+static struct pn_txn *
+nobody_s(struct generation *generation)
 {
 	static const struct mail_facts nobody = {
 		.client_address = "local", .listener = "", .helo = ""
 	};
-	struct pn_txn *txn;
+	struct pn_txn *txn = txn_new(generation, &nobody);
 
-	if (listen->ticking || !generation_has(generation, PN_STAGE_TICK))
-		return;
-	txn = txn_new(generation, &nobody);
 	if (txn)
 		txn->envelope.sender = txn->envelope.original_sender = "";
+	return txn;
+}
+
+void
+listen_tick(struct listen *listen, struct generation *generation, enum pn_stage stage)
+{
+	if (listen->ticking || !generation_has(generation, stage))
+		return;
 	listen->ticking = true;
-	add(listen, txn, PN_STAGE_TICK);
+	add(listen, nobody_s(generation), stage);
+}
+
+void
+listen_last(struct generation *generation, enum pn_stage stage)
+{
+	struct chain_run run = { 0 };
+	struct ruling ruling;
+	struct pn_txn *txn = generation_has(generation, stage) ? nobody_s(generation) : NULL;
+
+	if (!txn)
+		return;
+	chain_run(&run, txn, stage, true, &ruling);
+	txn_free(&txn);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -19,8 +19,10 @@ struct listen *listen_new(const struct away_place *place);
 /* Everything is copied. */
 void listen_outcome(struct listen *listen, struct generation *generation, const struct item *item,
     uint32_t index, const struct pn_outcome *result);
-/* Nothing where the tick before has not ended yet. */
-void listen_tick(struct listen *listen, struct generation *generation);
+/* PN_STAGE_TICK or PN_STAGE_FLUSH; nothing where the one before has not ended yet. */
+void listen_tick(struct listen *listen, struct generation *generation, enum pn_stage stage);
+/* The same here and now, when neither loops nor job threads run any more. */
+void listen_last(struct generation *generation, enum pn_stage stage);
 /* How many have not been heard yet, one that is under way included. Any thread. */
 size_t listen_waiting(const struct listen *listen);
 /*

@@ -13,7 +13,7 @@
 struct slots {
 	unsigned references; /* atomic */
 	pthread_mutex_t lock;
-	bool alone; /* somebody is, slots_begin_alone() */
+	unsigned alone; /* a bit for each stage at which somebody is, slots_begin_alone() */
 	unsigned limit, used;
 	int lost;            /* of `used`; below 0 where a return is noted before the loss */
 	int64_t all_lost_ms; /* monotonic: since when all are; 0: they are not */
@@ -152,22 +152,22 @@ slots_leave(struct slots *slots)
 }
 
 bool
-slots_begin_alone(struct slots *slots)
+slots_begin_alone(struct slots *slots, int32_t stage)
 {
 	bool free;
 
 	pthread_mutex_lock(&slots->lock);
-	free = !slots->alone;
-	slots->alone = true;
+	free = !(slots->alone & 1u << stage);
+	slots->alone |= 1u << stage;
 	pthread_mutex_unlock(&slots->lock);
 	return free;
 }
 
 void
-slots_end_alone(struct slots *slots)
+slots_end_alone(struct slots *slots, int32_t stage)
 {
 	pthread_mutex_lock(&slots->lock);
-	slots->alone = false;
+	slots->alone &= ~(1u << stage);
 	pthread_mutex_unlock(&slots->lock);
 }
 

@@ -35,8 +35,8 @@ bool slots_cancel(struct slots *slots, struct slots_waiter *waiter);
 void slots_leave(struct slots *slots);
 
 /* For calls of which there is never more than one: false where one has not returned yet. */
-bool slots_begin_alone(struct slots *slots);
-void slots_end_alone(struct slots *slots);
+bool slots_begin_alone(struct slots *slots, int32_t stage);
+void slots_end_alone(struct slots *slots, int32_t stage);
 
 /* Who has a slot was left behind in a hook that does not return; and has returned after all. */
 void slots_lose(struct slots *slots);

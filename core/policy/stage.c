@@ -24,6 +24,7 @@ static const struct {
 	[PN_STAGE_SEAL] = { "seal", STAGE_IN_CHAIN | STAGE_MESSAGE },
 	[PN_STAGE_OUTCOME] = { "outcome", STAGE_EVERY | STAGE_RECIPIENT },
 	[PN_STAGE_TICK] = { "tick", STAGE_EVERY | STAGE_ALWAYS | STAGE_ALONE },
+	[PN_STAGE_FLUSH] = { "flush", STAGE_EVERY | STAGE_ALWAYS | STAGE_ALONE },
 };
 
 bool

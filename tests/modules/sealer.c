@@ -6,7 +6,7 @@
 #include <time.h>
 
 struct sealer {
-	bool fail;
+	bool fail, flushes;
 	const char *file;
 	int64_t wait;
 };
@@ -14,6 +14,7 @@ struct sealer {
 static const struct pn_option sealer_options[] = {
 	PN_OPT_BOOL("fail", struct sealer, fail, "no", 0, "Fault."),
 	PN_OPT_STRING("file", struct sealer, file, NULL, PN_PATH, "Where outcomes are noted."),
+	PN_OPT_BOOL("flushes", struct sealer, flushes, "no", 0, "Note flushes as well."),
 	PN_OPT_DURATION("wait", struct sealer, wait, "0", 0, 60000, 0, "So long for an outcome."),
 	PN_OPT_END,
 };
@@ -69,10 +70,20 @@ sealer_on_tick(struct pn_call *call, struct pn_txn *txn)
 						   : pn_pass();
 }
 
+static struct pn_verdict
+sealer_on_flush(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct sealer *cfg = pn_settings(call);
+
+	return cfg->flushes && note(cfg, "flush") < 0 ? pn_fault(call, -EIO, "cannot note")
+						      : pn_pass();
+}
+
 static const struct pn_hook sealer_hooks[] = {
 	{ PN_STAGE_SEAL, PN_QUICK, sealer_on_seal },
 	{ PN_STAGE_OUTCOME, 0, sealer_on_outcome },
 	{ PN_STAGE_TICK, 0, sealer_on_tick },
+	{ PN_STAGE_FLUSH, 0, sealer_on_flush },
 	PN_HOOK_END,
 };
 

@@ -294,6 +294,40 @@ START_TEST(a_drain_ends_ticks)
 }
 END_TEST
 
+/* ---- flushes --------------------------------------------------------------------------------- */
+
+static bool
+has_flushed(int times)
+{
+	const char *at = world_file(&world, "notes");
+
+	for (; times > 0 && (at = strstr(at, "flush\n")); times--)
+		at++;
+	return at != NULL;
+}
+
+static void tell(int count);
+
+START_TEST(flushes_do_not_wait_for_outcomes)
+{
+	configure(
+	    "  - sealer: { concurrency: 2 }\n", "sealer: { file: notes, flushes: yes }\n", true);
+	hangs = true;
+	tell(3);
+	lane_policy_flush(policy, TICK_MS);
+	run_until(has_flushed, 3);
+	ck_assert_uint_eq(lane_policy_waiting(policy), 3);
+}
+END_TEST
+
+START_TEST(the_last_flush_needs_no_loop)
+{
+	configure("  - sealer\n", "sealer: { file: notes, flushes: yes }\n", false);
+	listen_last(world.generation, PN_STAGE_FLUSH);
+	ck_assert_str_eq(world_file(&world, "notes"), "flush\n");
+}
+END_TEST
+
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
 static void
@@ -370,6 +404,8 @@ main(void)
 	tcase_add_test(tc, faults_of_ticks_are_logged);
 	tcase_add_test(tc, never_two_ticks_at_once);
 	tcase_add_test(tc, a_drain_ends_ticks);
+	tcase_add_test(tc, flushes_do_not_wait_for_outcomes);
+	tcase_add_test(tc, the_last_flush_needs_no_loop);
 	tcase_add_test(tc, a_drain_waits_for_what_is_to_be_heard);
 	tcase_add_test(tc, what_is_too_much_is_dropped_and_said);
 	tcase_add_test(tc, what_was_not_heard_goes);
