@@ -8,7 +8,7 @@ import smtplib
 from tests.lib import proc
 from tests.lib.case import PASSWORD, USER, RelayCase
 from tests.lib.certificates import certificate
-from tests.lib.neighbours import Exim, OpenSMTPD, recipe
+from tests.lib.neighbours import Exim, OpenSMTPD, Sendmail, recipe
 from tests.lib.postfix import Postfix
 
 try:
@@ -18,6 +18,7 @@ except ImportError:
 
 SLOW = True
 MESSAGES = 8
+RELAY = "relay.clinic.example"  # in the recipes, and in sendmail's room
 
 
 def subjects(messages):
@@ -54,8 +55,8 @@ class Neighbours(RelayCase):
 
     def postern(self):
         """With a user, and a certificate for the name that a recipe has put in: its path, and that name."""
+        self.authority = certificate(self.directory, "localhost", [RELAY])[0]
         self.server = self.relay_with_user().start()
-        self.authority = certificate(self.directory, "localhost")[0]
         return {"relay.clinic.example": "localhost", "587": str(self.server.port("submission"))}
 
     def arrived_over_few(self):
@@ -110,6 +111,13 @@ class Neighbours(RelayCase):
         self.sends(OpenSMTPD, recipe("opensmtpd-client", {
             **where, "/etc/mail/secrets": self.keep("secrets", secrets)}))
 
+    def test_sendmail_sends_S2_43(self):
+        where = self.postern()
+        main = recipe("sendmail-client", {"587": where["587"], "/etc/mail/": "/var/lib/mail/"})
+        self.sends(Sendmail, {
+            "sendmail.mc": main, "access": recipe("sendmail-access", {}),
+            "authinfo": recipe("sendmail-authinfo", {"server@clinic.example": USER, "secret": PASSWORD})})
+
     def takes(self, neighbour):
         """All arrive, over one connection: the one that Postern may have to this host."""
         if yaml is None:
@@ -141,3 +149,6 @@ class Neighbours(RelayCase):
     def test_opensmtpd_takes(self):
         made = self.takes(OpenSMTPD)
         self.assertLessEqual(made.sessions(), 2)  # with the test's own look whether it listens
+
+    def test_sendmail_takes(self):
+        self.assertEqual(self.takes(Sendmail).sessions(), 1)
