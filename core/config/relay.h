@@ -41,9 +41,14 @@ struct config_limits {
 	int64_t line_length;            /* of a body line, bytes */
 	int64_t header_size;            /* all header fields together */
 	int64_t header_count;
-	int64_t command_errors;                          /* per session, then 421 */
-	int64_t separate_renderings;                     /* of one message */
-	int64_t received_fields;                         /* loop: more than these are refused */
+	int64_t commands;            /* since the last message, then 421 */
+	int64_t error_delay;         /* ms */
+	int64_t data_rate;           /* bytes a second, at least; 0: any */
+	int64_t session_timeout;     /* waits for commands since the last message, ms */
+	int64_t busy_timeout;        /* instead of idle_timeout when places are few */
+	int64_t command_errors;      /* per session, then 421 */
+	int64_t separate_renderings; /* of one message */
+	int64_t received_fields;     /* loop: more than these are refused */
 	int64_t idle_timeout, data_timeout, tls_timeout; /* ms */
 };
 

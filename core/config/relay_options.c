@@ -138,7 +138,13 @@ static const struct pn_option limit_options[] = {
 	PN_OPT_INT("command_errors", LIMITS, command_errors, "20", 1, 100000, 0,
 	    "Wrong commands and refused recipients since the last accepted message before a "
 	    "session "
-	    "is closed (421)."),
+	    "is closed (421). A tenth of connections_per_minute is used up by each such session."),
+	PN_OPT_INT("commands", LIMITS, commands, "1000", 10, 1000000, 0,
+	    "Commands since the last accepted message, beyond `recipients` of them, before a "
+	    "session is closed (421). Large BDAT chunks do not count."),
+	PN_OPT_DURATION("error_delay", LIMITS, error_delay, "1s", 0, 60000, 0,
+	    "How long the answer to a wrong command or refused recipient is kept back once half of "
+	    "`command_errors` are used up; 0: not at all."),
 	PN_OPT_INT("received_fields", LIMITS, received_fields, "100", 1, 10000, 0,
 	    "A message with more Received fields than this is in a loop and refused (RFC 5321 "
 	    "section 6.3)."),
@@ -150,6 +156,16 @@ static const struct pn_option limit_options[] = {
 	    "at least 5m."),
 	PN_OPT_DURATION("data_timeout", LIMITS, data_timeout, "5m", 100, 86400000, 0,
 	    "How long a session may wait for more of a message."),
+	PN_OPT_SIZE("data_rate", LIMITS, data_rate, "500", 0, 1048576, 0,
+	    "Bytes in a second that a message must come with at least, besides `data_timeout` for "
+	    "all of it; 0: a byte in each `data_timeout` will do."),
+	PN_OPT_DURATION("session_timeout", LIMITS, session_timeout, "30m", 100, 86400000, 0,
+	    "How long a session may keep the relay waiting for commands, all waits together, until "
+	    "a message of it is accepted; then anew."),
+	PN_OPT_DURATION("busy_timeout", LIMITS, busy_timeout, "10s", 100, 86400000, 0,
+	    "Takes the place of `idle_timeout` and `tls_timeout`, if it is shorter, while three "
+	    "quarters of `connections` are taken: for clients outside the listener's networks that "
+	    "have neither logged in nor begun a message."),
 	PN_OPT_DURATION("tls_timeout", LIMITS, tls_timeout, "30s", 100, 86400000, 0,
 	    "How long a TLS handshake may take."),
 	PN_OPT_END

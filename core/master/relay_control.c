@@ -139,6 +139,8 @@ ask_status(struct lane *lane, json_t *ret)
 	set(ret, "connections_refused", server.connections_refused);
 	set(ret, "auth_succeeded", server.auth_succeeded);
 	set(ret, "auth_failed", server.auth_failed);
+	set(ret, "sessions_cut", server.sessions_cut);
+	set(ret, "replies_delayed", server.delayed);
 	set(ret, "accepted", queue.accepted);
 	set(ret, "messages_refused", server.messages_refused);
 	set(ret, "recipients_refused", server.recipients_refused);

@@ -15,6 +15,11 @@ static const struct pn_metric_about sessions = { PN_METRIC_HEAD, PN_METRIC_GAUGE
 	"SMTP sessions that are open." };
 static const struct pn_metric_about connections = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
 	"connections_total", "Connections from clients, by what became of them.", "result" };
+static const struct pn_metric_about sessions_cut = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
+	"sessions_cut_total",
+	"SMTP sessions that we ended: errors, floods of commands, slowness." };
+static const struct pn_metric_about replies_delayed = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
+	"replies_delayed_total", "Replies kept back because of many errors." };
 static const struct pn_metric_about auth = { PN_METRIC_HEAD, PN_METRIC_COUNTER, "auth_total",
 	"AUTH exchanges, by result.", "result" };
 static const struct pn_metric_about messages = { PN_METRIC_HEAD, PN_METRIC_COUNTER,
@@ -56,6 +61,8 @@ static const struct {
 	{ "sessions", &sessions, NULL },
 	{ "connections", &connections, "accepted" },
 	{ "connections_refused", &connections, "refused" },
+	{ "sessions_cut", &sessions_cut, NULL },
+	{ "replies_delayed", &replies_delayed, NULL },
 	{ "auth_succeeded", &auth, "succeeded" },
 	{ "auth_failed", &auth, "failed" },
 	{ "accepted", &messages, "accepted" },

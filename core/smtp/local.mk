@@ -16,7 +16,7 @@ core_libcore_a_SOURCES += \
 	core/smtp/session_hello.c core/smtp/session_left.c core/smtp/session_log.c \
 	core/smtp/session_loop.c \
 	core/smtp/session_mail.c \
-	core/smtp/session_message.c
+	core/smtp/session_message.c core/smtp/session_patience.c
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/courier
@@ -29,6 +29,9 @@ UNIT_TESTS += tests/unit/proxy
 tests_unit_proxy_SOURCES = tests/unit/proxy.c
 UNIT_TESTS += tests/unit/session
 tests_unit_session_SOURCES = tests/unit/session.c \
+	tests/unit/session_talk.c tests/unit/session_talk.h
+UNIT_TESTS += tests/unit/session_patience
+tests_unit_session_patience_SOURCES = tests/unit/session_patience.c \
 	tests/unit/session_talk.c tests/unit/session_talk.h
 UNIT_TESTS += tests/unit/session_stuck
 tests_unit_session_stuck_SOURCES = tests/unit/session_stuck.c \

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define OFFENCES_A_MINUTE 10 /* sessions sent away for errors that use up a network's rate */
+
 int
 server_new(const struct server_parts *parts, struct server **ret)
 {
@@ -239,7 +241,7 @@ server_admit(struct server *server, const struct config_listener *listener, int 
 	r = session_open(server, server->generation, listener, fd, &who);
 	if (r < 0) {
 		log_text(PN_LOG_ERROR, "cannot begin a session: %s", strerror(-r));
-		server_forget(server, who.crowd);
+		server_forget(server, who.crowd, false);
 	}
 }
 
@@ -272,9 +274,15 @@ tell_drained(struct server *server)
 }
 
 void
-server_forget(struct server *server, struct crowd_place *crowd)
+server_forget(struct server *server, struct crowd_place *place, bool offends)
 {
-	crowd_leave(server_shared_crowd(server->parts.shared), crowd, loop_now(server->parts.loop));
+	struct crowd *crowd = server_shared_crowd(server->parts.shared);
+	int64_t now = loop_now(server->parts.loop);
+
+	if (offends)
+		crowd_charge(crowd, &server->limits, place,
+		    server->limits.per_minute / OFFENCES_A_MINUTE, now);
+	crowd_leave(crowd, place, now);
 	atomic_fetch_sub(&server->open, 1);
 	tell_drained(server);
 }
@@ -357,5 +365,7 @@ server_figures(const struct server *server, struct server_figures *ret)
 		.recipients_refused = server->recipients_refused,
 		.auth_succeeded = server->auth_succeeded,
 		.auth_failed = server->auth_failed,
+		.sessions_cut = server->sessions_cut,
+		.delayed = server->delayed,
 	};
 }

@@ -64,6 +64,8 @@ struct server_figures {
 	uint64_t connections, connections_refused;
 	uint64_t messages, messages_refused, recipients_refused;
 	uint64_t auth_succeeded, auth_failed;
+	uint64_t sessions_cut; /* ended by us: errors, floods, slowness */
+	uint64_t delayed;      /* replies that were kept back */
 };
 /* From any thread. */
 void server_figures(const struct server *server, struct server_figures *ret);

@@ -39,6 +39,7 @@ struct server {
 	_Atomic uint64_t open, transactions, connections, connections_refused;
 	_Atomic uint64_t messages, messages_refused, recipients_refused;
 	_Atomic uint64_t auth_succeeded, auth_failed;
+	_Atomic uint64_t sessions_cut, delayed;
 };
 
 static inline void
@@ -55,8 +56,8 @@ const struct config_listener *server_listener(const struct server *server, const
 /* How the listener looks upon this address: that of the connection, or what a proxy told. */
 enum session_place server_place(const struct server *server, const struct config_listener *listener,
     const struct address *peer, bool proxied);
-/* A session's last call: it is gone. `crowd` as admitted. */
-void server_forget(struct server *server, struct crowd_place *crowd);
+/* A session's last call: it is gone. `crowd` as admitted; `offends`: its network pays for it. */
+void server_forget(struct server *server, struct crowd_place *crowd, bool offends);
 
 /* ---- server_proxy.c ---- */
 /*

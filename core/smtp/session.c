@@ -70,16 +70,6 @@ session_bye(struct session *session, int code, const char *enhanced, const char 
 	return STEP_GO;
 }
 
-enum session_step
-session_fault(struct session *session, int code, const char *enhanced, const char *text)
-{
-	session_reply(session, code, enhanced, text);
-	if (++session->errors < (uint64_t)session_limits(session)->command_errors)
-		return STEP_GO;
-	session_log_refused(session, "session", 421, "4.7.0", NULL, "too many errors", NULL);
-	return session_bye(session, 421, "4.7.0", "Too many errors, closing");
-}
-
 /* ---- stepping: on the loop or on a policy thread ----------------------------------------------
  */
 
@@ -137,6 +127,10 @@ step_once(struct session *session)
 {
 	if (session->closing)
 		return session->begun ? session_abandon(session) : STEP_CLOSE;
+	if (session->sluggish) {
+		session->sluggish = false;
+		return STEP_DELAY;
+	}
 	if (session->out.len > OUT_FLUSH)
 		return STEP_FLUSH;
 	if (session->mode <= MODE_AUTH && has_to_go(session))

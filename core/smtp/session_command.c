@@ -10,6 +10,8 @@
 #include <core/smtp/session_inner.h>
 #include <errno.h>
 
+#define SKIP_MOST (256u * 1024) /* of a line too long: what comes then is no command */
+
 /* Throws away what belongs to a line too long. False: its end has not come yet. */
 static bool
 skip_line(struct session *session)
@@ -17,6 +19,7 @@ skip_line(struct session *session)
 	struct pn_slice in = stream_peek(&session->stream);
 	const char *end = in.len > 0 ? memchr(in.data, '\n', in.len) : NULL;
 
+	session->unwanted += in.len;
 	stream_consume(&session->stream, end ? (size_t)(end - in.data) + 1 : in.len);
 	session->skipping = end == NULL;
 	return end != NULL;
@@ -33,8 +36,10 @@ session_line(struct session *session, size_t most, struct pn_slice *ret, size_t 
 	r = command_line(stream_peek(&session->stream), most, ret, ret_used);
 	if (r != 0)
 		session->active = true;
-	if (r == -E2BIG)
+	if (r == -E2BIG) {
+		session->unwanted = 0;
 		session->skipping = stream_peek(&session->stream).data[*ret_used - 1] != '\n';
+	}
 	return r;
 }
 
@@ -142,6 +147,12 @@ bad_line(struct session *session, int r, bool auth)
 }
 
 static enum session_step
+endless(struct session *session)
+{
+	return session_send_away(session, "endless line", "This line has no end, closing");
+}
+
+static enum session_step
 run(struct session *session, const struct command *command)
 {
 	if (session_needs_tls(session) && !(handlers[command->verb].flags & BEFORE_TLS))
@@ -167,7 +178,11 @@ session_command(struct session *session)
 
 	r = session_line(session, auth ? COMMAND_AUTH_MOST : COMMAND_LINE_MOST, &line, &used);
 	if (r == 0)
-		return STEP_INPUT;
+		return session->skipping && session->unwanted > SKIP_MOST ? endless(session)
+									  : STEP_INPUT;
+	if (session_commands_spent(session))
+		return session_send_away(
+		    session, "too many commands", "Too many commands without a message, closing");
 	if (r < 0) {
 		stream_consume(&session->stream, used);
 		return bad_line(session, r, auth);

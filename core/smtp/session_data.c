@@ -13,6 +13,7 @@
 #define FIRST_LEAST    (8u * 1024)        /* room for a message of unknown size */
 #define FIRST_MOST     (1u * 1024 * 1024) /* SIZE= is a hint and may lie */
 #define UNWANTED_TIMES 4u   /* of the largest message: more of a refused one is not read */
+#define CHUNK_LEAST    512u /* a smaller chunk counts as a command */
 #define ADDED_ROOM     512u /* a message is often a little larger than it says */
 
 /* Makes room and begins to scan. */
@@ -34,7 +35,8 @@ begin_bytes(struct session *session, bool stuffed, uint64_t hint)
 	session->scanner.normalize = session->listener->bare_newlines == CONFIG_BARE_NORMALIZE;
 	dot_scanner_begin(&session->scanner);
 	session->refusal = (struct session_refusal){ 0 };
-	session->unwanted = 0;
+	session->unwanted = session->received = 0;
+	session->body_waited = 0;
 	session->whole = false;
 	if (r < 0) /* read to the end, stored nowhere */
 		session->refusal = (struct session_refusal){ 452, "4.3.1",
@@ -138,6 +140,7 @@ session_data_input(struct session *session)
 	if (!session->whole) {
 		session->whole = dot_scanner_feed(&session->scanner, in, &used);
 		stream_consume(&session->stream, used);
+		session->received += used;
 		if (has_to_write(session, session->whole))
 			return STEP_WRITE;
 	}
@@ -189,6 +192,8 @@ session_bdat(struct session *session, const struct command *command)
 		    session->size_hint > bdat.size ? session->size_hint : bdat.size);
 		session->chunking = true;
 	}
+	if (bdat.size >= CHUNK_LEAST)
+		session->commands--;
 	session->chunk_left = session->chunk_size = bdat.size;
 	session->chunk_last = bdat.last;
 	session->mode = MODE_CHUNK;
@@ -241,6 +246,7 @@ session_chunk_input(struct session *session)
 	if (!session->refusal.code)
 		dot_scanner_feed(&session->scanner, in, &used);
 	session->chunk_left -= in.len;
+	session->received += in.len;
 	stream_consume(&session->stream, in.len);
 	if (!session->refusal.code && dot_scanner_fault(&session->scanner) == 0)
 		return STEP_GO;

@@ -3,6 +3,7 @@
  * session_inner.h - the session as its own files see it; nobody else includes it.
  *
  * session.c		what comes next; what the commands have in common
+ * session_patience.c	what a client may spend: time, commands, errors
  * session_loop.c	life, the loop's events, the way to policy threads and back
  * session_left.c	what a hook keeps that does not return in time
  * session_command.c	command lines, dispatch, simple commands
@@ -31,6 +32,7 @@ enum session_step {
 	STEP_INPUT,  /* nothing to do until bytes come */
 	STEP_HOP,    /* the next hook may block */
 	STEP_FLUSH,  /* many replies: send them first */
+	STEP_DELAY,  /* too many errors: answer later */
 	STEP_TLS,    /* begin the handshake */
 	STEP_ACCEPT, /* `item` is for the queue */
 	STEP_WRITE,  /* much of the message waits to leave memory */
@@ -80,11 +82,17 @@ struct session {
 	struct dot_scanner scanner;
 	uint64_t size_hint, chunk_size, chunk_left;
 	struct job write;  /* of STEP_WRITE */
-	uint64_t unwanted; /* bytes read of a message that is refused already */
+	uint64_t unwanted; /* bytes read of a message or line that is refused already */
+	uint64_t received; /* of the body */
 	struct session_refusal refusal;
 	struct item *item;
 
-	uint32_t errors;
+	/* what the client has spent since its last accepted message */
+	uint32_t errors, commands;
+	int64_t since;       /* when we began to wait for it; 0: we do not */
+	int64_t waited;      /* for commands, ms */
+	int64_t body_waited; /* for the body that is coming in, ms */
+
 	uint8_t mode, place;
 	bool begun;        /* MAIL was given: a transaction that ends in acceptance or `aborted` */
 	bool served;       /* there was a transaction before */
@@ -94,11 +102,13 @@ struct session {
 	bool whole;        /* the end of DATA was read */
 	bool skipping;     /* the rest of a line too long */
 	bool closing;      /* nothing more is read */
+	bool sluggish;     /* the next replies are delayed */
+	bool offends;      /* sent away: its network pays for it */
 	bool proxied;      /* came through a proxy, which sees to TLS */
 	bool has_tls;      /* STARTTLS can be offered */
 	/* the loop's own */
-	bool away, waiting, submitting, handshaking, clogged, finishing, lost, broken, paused,
-	    timed;
+	bool away, waiting, delayed, submitting, handshaking, clogged, finishing, lost, broken,
+	    paused, timed;
 	bool active; /* something was read and done since the deadline was set */
 };
 
@@ -112,9 +122,6 @@ enum session_step session_ask(
 enum session_step session_ask_on(
     struct session *session, enum pn_stage stage, session_ruled_fn *ruled);
 void session_reply(struct session *session, int code, const char *enhanced, const char *text);
-/* A reply to something that no client should do; too many of them end the session. */
-enum session_step session_fault(
-    struct session *session, int code, const char *enhanced, const char *text);
 /* Says so and reads no more. */
 enum session_step session_bye(
     struct session *session, int code, const char *enhanced, const char *text);
@@ -125,6 +132,23 @@ const char *session_relay_name(const struct session *session);
 /* Copies the session's facts to its transaction. */
 void session_share_facts(struct session *session);
 bool session_in_tls(const struct session *session);
+
+/* ---- session_patience.c ---- */
+/* A reply to something that no client should do; many are delayed, too many end the session. */
+enum session_step session_fault(
+    struct session *session, int code, const char *enhanced, const char *text);
+/* 421, and its network is charged for it; `why` is for the log. */
+enum session_step session_send_away(struct session *session, const char *why, const char *text);
+/* How long the next wait for the client may be, ms; 0: it has had its time. */
+int64_t session_patience(const struct session *session);
+int64_t session_handshake_patience(const struct session *session);
+/* The relay begins to wait for the client, and has something to do again. */
+void session_waits(struct session *session);
+void session_hears(struct session *session);
+/* A message was taken: nothing before it counts. */
+void session_thrives(struct session *session);
+/* Counts a command: true, it was one too many. */
+bool session_commands_spent(struct session *session);
 
 /* ---- session_command.c ---- */
 enum session_step session_command(struct session *session);

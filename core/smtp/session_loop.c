@@ -26,6 +26,7 @@ session_free(struct session *session)
 {
 	struct server *server = session->server;
 	struct crowd_place *crowd = session->crowd;
+	bool offends = session->offends;
 
 	*session->link = session->next;
 	if (session->next)
@@ -42,7 +43,7 @@ session_free(struct session *session)
 	session_set(&session->attempt, NULL, 0);
 	arena_free(&session->arena);
 	free(session);
-	server_forget(server, crowd);
+	server_forget(server, crowd, offends);
 }
 
 static void
@@ -117,17 +118,57 @@ finish(struct session *session)
 	stream_finish(&session->stream);
 }
 
+/* Sends, and says whether the client reads it; else nothing happens before it has, or time is up.
+ */
+static bool
+flush_is_read(struct session *session)
+{
+	flush(session);
+	if (session->broken || stream_unsent(&session->stream) <= UNSENT_MOST)
+		return true;
+	pause_reading(session);
+	session->clogged = true;
+	set_deadline(session, session_limits(session)->idle_timeout);
+	return false;
+}
+
 static void
 wait_for_input(struct session *session)
 {
-	const struct config_limits *limits = session_limits(session);
-	bool body = session->mode == MODE_DATA || session->mode == MODE_CHUNK;
+	int64_t patience;
 
-	flush(session);
-	if (session->active || !session->timed)
-		set_deadline(session, body ? limits->data_timeout : limits->idle_timeout);
+	if (!flush_is_read(session))
+		return;
+	if (session->active || !session->timed) {
+		patience = session_patience(session);
+		set_deadline(session, patience > 0 ? patience : 1);
+	}
 	session->active = false;
+	session_waits(session);
 	resume_reading(session);
+}
+
+static void
+delay_over(struct loop_timer *timer)
+{
+	struct session *session = (struct session *)((char *)timer -
+						     offsetof(struct session, soon));
+
+	session->delayed = false;
+	drive(session);
+}
+
+/* It costs the client its time, and us no more than the session's memory. */
+static void
+delay(struct session *session)
+{
+	pause_reading(session);
+	set_deadline(session, 0);
+	session->delayed = true;
+	session->soon.fire = delay_over;
+	server_count(&session->server->delayed);
+	loop_timer_set(
+	    session->server->parts.loop, &session->soon, session_limits(session)->error_delay);
 }
 
 static bool
@@ -223,7 +264,7 @@ begin_tls(struct session *session)
 		return;
 	}
 	session->handshaking = true;
-	set_deadline(session, session_limits(session)->tls_timeout);
+	set_deadline(session, session_handshake_patience(session));
 }
 
 static void
@@ -265,11 +306,9 @@ settle(struct session *session, enum session_step step)
 		wait_for_input(session);
 		return session->broken;
 	case STEP_FLUSH:
-		flush(session);
-		if (stream_unsent(&session->stream) <= UNSENT_MOST)
-			return true;
-		pause_reading(session);
-		session->clogged = true;
+		return flush_is_read(session);
+	case STEP_DELAY:
+		delay(session);
 		return false;
 	case STEP_HOP:
 		hop(session);
@@ -330,9 +369,10 @@ settle_all(struct session *session, enum session_step step)
 static void
 drive(struct session *session)
 {
-	if (session->away || session->waiting || session->handshaking || session->clogged ||
-	    session->finishing)
+	if (session->away || session->waiting || session->delayed || session->handshaking ||
+	    session->clogged || session->finishing)
 		return;
+	session_hears(session);
 	renew(session);
 	settle_all(session, session_step(session, false));
 }
@@ -438,7 +478,9 @@ on_late(struct stream *stream)
 	struct session *session = of_stream(stream);
 
 	session->timed = false;
-	session_log_lost(session, "timeout");
+	session_hears(session);
+	server_count(&session->server->sessions_cut);
+	session_log_lost(session, session_patience(session) > 0 ? "timeout" : "too slow");
 	if (session->handshaking || session->clogged) {
 		session->handshaking = session->clogged = false;
 		session->broken = session->closing = true;

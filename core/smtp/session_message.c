@@ -62,6 +62,7 @@ discard(struct session *session, const char *entry)
 	session_log_refused(session, "discard", 250, "2.0.0", entry, NULL, NULL);
 	session_log_trace(session);
 	say_queued(session, false);
+	session_thrives(session);
 	return session_abandon(session);
 }
 
@@ -153,7 +154,7 @@ session_accepted(struct session *session, int r, const struct item *item)
 		server_count(&session->server->messages);
 		say_queued(session, item->resume != NULL);
 		session_reset(session);
-		session->errors = 0; /* a long session with good mail is no attack */
+		session_thrives(session); /* a long session with good mail is no attack */
 		return;
 	}
 	/* A full disk or a failed sync: the client keeps the message (SPEC R4). */

@@ -34,7 +34,7 @@
 #define LIMITS \
 	"  limits: { message_size: 4096, recipients: 3, header_count: 10, header_size: 1024, " \
 	"received_fields: 2, line_length: 1000, command_errors: 5, connections: 3, " \
-	"connections_per_address: 2, idle_timeout: 60s }\n"
+	"connections_per_address: 2, idle_timeout: 60s, error_delay: 0s }\n"
 #define ROUTES "routes: [ { to: discard } ]\n"
 #define EMPTY  RELAY LIMITS ROUTES "pipeline: []\n"
 #define QUICK  RELAY LIMITS ROUTES "pipeline: [quick]\n"
