@@ -170,10 +170,13 @@ class Relay:
         self.ctl("user", "passwd", address, stdin=password + "\n")
 
     # -- life ---------------------------------------------------------------------------------
+    def command(self):
+        return [self.programs.posternd, "-c", self.conf, "-m", self.programs.modules]
+
     def start(self, seconds=20):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [self.programs.posternd, "-c", self.conf, "-m", self.programs.modules],
+                self.command(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **self.environment))
         try:
             self.wait_ready(seconds)

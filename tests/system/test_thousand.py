@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thousand messages over one connection (200 in `make check`): of a client, to a scripted next hop, to a
-Postfix."""
+"""A thousand messages over one connection (S2-15, S2-46), and, with 200 in `make check`, of a client that is
+watched, to a scripted next hop, to a Postfix."""
 import os
 import smtplib
 
@@ -8,6 +8,7 @@ from tests.lib import proc
 from tests.lib.case import RelayCase, rounds
 from tests.lib.nexthop import NextHop
 from tests.lib.postfix import Postfix
+from tests.lib.traffic import Load, Sink
 
 TORTURE = True
 MESSAGES = rounds(200, 1000)
@@ -55,6 +56,20 @@ class Thousand(RelayCase):
         self.assertEqual(hop.connections, 1)
         if not os.environ.get("SANITIZERS"):  # these keep what is freed
             self.assertLess(sizes[-1] - sizes[2], GROWTH, sizes)
+
+    def test_one_connection_in_one_connection_out_S2_15_S2_46(self):
+        """Defaults: a client may stay for a thousand messages, and they go to a next hop in one session."""
+        sink = Sink(self.builddir)
+        self.addCleanup(sink.process.stdout.close)
+        self.addCleanup(proc.end, sink.process)
+        self.addCleanup(sink.process.stdin.close)
+        self.start(sink.port)
+        load = Load(self.builddir, self.server.port("plain"), sessions=1, messages=1000,
+                    per_connection=1000).finish()
+        self.assertEqual(load["accepted"], 1000)
+        self.assertEqual(load["connections"], 1)
+        taken = sink.wait(1000, 600)
+        self.assertEqual((taken["messages"], taken["connections"]), (1000, 1))
 
     def test_postfix_as_next_hop(self):
         count = MESSAGES // 2
