@@ -148,7 +148,8 @@ overflow(struct mail_bytes *bytes)
 	size_t kept = find_body(bytes);
 	int r;
 
-	if (kept == 0 && bytes->len < mail_overflow_header_most()) {
+	/* What was accepted has a header that was small enough then, whatever is now. */
+	if (kept == 0 && (bytes->stays || bytes->len < mail_overflow_header_most())) {
 		bytes->overflow_at = bytes->len * 2;
 		return 0;
 	}

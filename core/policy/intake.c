@@ -53,6 +53,16 @@ is_in_lines(struct pn_slice header)
 	       !(header.len > 0 && memchr(header.data, 0, header.len));
 }
 
+/*
+ * The front of a large message is its header, but for one that is still without an end where a
+ * reload has lowered what it may be meanwhile: what stands behind is not known to be a body.
+ */
+static bool
+is_cut(const struct pn_txn *txn, const struct mail_bytes *bytes)
+{
+	return bytes->rest && txn->header.body == txn->header.size;
+}
+
 void
 intake_message(struct pn_txn *txn, struct mail_bytes *bytes, struct ruling *ret)
 {
@@ -66,7 +76,7 @@ intake_message(struct pn_txn *txn, struct mail_bytes *bytes, struct ruling *ret)
 		refuse(ret, 452, "4.3.1", "Not enough memory, try again later");
 	else if (r < 0)
 		refuse(ret, 451, "4.3.0", "Cannot take the message now, try again");
-	else if (txn->header.size > (size_t)limits->header_size)
+	else if (txn->header.size > (size_t)limits->header_size || is_cut(txn, bytes))
 		refuse(ret, 552, "5.3.4", "The header is larger than the limit");
 	else if (txn->facts.binary && !is_in_lines(pn_slice(bytes->data, txn->header.body)))
 		refuse(ret, 550, "5.6.0", "The header is not in lines that end in CRLF");

@@ -50,13 +50,15 @@ connections_established(const struct destination *destination)
 	return destination->connections->len - destination->connecting;
 }
 
+/* Not before its first letter: where greetings take longer than that, none would ever go out. */
 static bool
 is_old(const struct connection *connection)
 {
 	const struct destination *destination = connection->destination;
 	int64_t age = loop_now(destination->queue->parts.loop) - connection->opened_ms;
 
-	return connection->hop->limits.age > 0 && age >= connection->hop->limits.age;
+	return connection->hop->limits.age > 0 && age >= connection->hop->limits.age &&
+	       courier_letters(connection->courier) > 0;
 }
 
 /* No further letter on this one. */

@@ -122,9 +122,9 @@ put_off(struct replan *replan, int r)
 		if (replan->queued->item->resume && r == -ENOENT) {
 			change_hold_again(replan->queued, index, replan->unserved);
 			indices[marked++] = index;
-		} else if (outcome_is_too_old(replan->queued, attempt.now) &&
-				   !replan->queued->item->resume
-			       ? outcome_fail(&attempt, index, replan->why, "4.4.7")
+		} else if (outcome_is_too_old(replan->queued, attempt.now)
+			       ? outcome_fail(&attempt, index,
+				     replan->queued->item->resume ? reply : replan->why, "4.4.7")
 			       : outcome_defer(&attempt, index, reply, attempt.now, 0))
 			indices[marked++] = index;
 	}

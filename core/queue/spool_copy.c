@@ -12,9 +12,12 @@
  */
 #include <core/queue/segment.h>
 #include <core/queue/spool_copy.h>
+#include <core/queue/spool_core.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <stdlib.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define BLOCK ((size_t)256 * 1024)
@@ -111,6 +114,54 @@ list(const char *directory, uint64_t after, GPtrArray **ret, struct pn_error *er
 	return r;
 }
 
+/* What stands in a small file of the spool; "" where it is not there. */
+static void
+read_text(const char *directory, const char *name, char ret[32])
+{
+	char *path = g_strdup_printf("%s/%s", directory, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n = fd >= 0 ? pread(fd, ret, 31, 0) : 0;
+
+	ret[n > 0 ? n : 0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	g_free(path);
+}
+
+static bool
+is_held(const char *directory, const char *name)
+{
+	char *path = g_strdup_printf("%s/%s", directory, name);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool held = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	if (fd >= 0)
+		close(fd);
+	g_free(path);
+	return held;
+}
+
+/*
+ * While one process takes over from another both write, each its own segments, so the last one of
+ * the list is not the only one that grows: what is copied would not be of one moment. Locks are
+ * tried only where the files say so, since a relay that starts must not meet ours.
+ */
+static int
+refuse_two(const char *directory, struct pn_error *err)
+{
+	char first[32], next[32];
+
+	read_text(directory, SPOOL_LOCK, first);
+	read_text(directory, SPOOL_LOCK_NEXT, next);
+	if (strcmp(first, next) == 0 || !is_held(directory, SPOOL_LOCK) ||
+	    !is_held(directory, SPOOL_LOCK_NEXT))
+		return 0;
+	return pn_error_set(err, -EBUSY,
+	    "%s: an upgrade is under way, and process %ld writes mail here as well as process %ld; "
+	    "try again when the first one has ended",
+	    directory, strtol(first, NULL, 10), strtol(next, NULL, 10));
+}
+
 static int
 copy_bytes(int from, int to, char *block)
 {
@@ -159,8 +210,8 @@ copy_one(const struct found *found, const char *scratch, char *block, struct pn_
 	return r;
 }
 
-int
-spool_copy(const char *directory, const char *scratch,
+static int
+copy_all(const char *directory, const char *scratch,
     int (*each)(void *arg, uint64_t number, struct pn_error *err), void *arg, struct pn_error *err)
 {
 	char *block = g_malloc(BLOCK);
@@ -187,6 +238,27 @@ spool_copy(const char *directory, const char *scratch,
 		g_ptr_array_unref(all);
 	}
 	g_free(block);
+	return r;
+}
+
+int
+spool_copy(const char *directory, const char *scratch,
+    int (*each)(void *arg, uint64_t number, struct pn_error *err), void *arg, struct pn_error *err)
+{
+	char before[32], after[32];
+	int r = refuse_two(directory, err);
+
+	read_text(directory, SPOOL_WRITER, before);
+	if (r == 0)
+		r = copy_all(directory, scratch, each, arg, err);
+	if (r == 0)
+		r = refuse_two(directory, err);
+	/* One that began and ended meanwhile. */
+	read_text(directory, SPOOL_WRITER, after);
+	if (r == 0 && strcmp(before, after) != 0)
+		r = pn_error_set(err, -EBUSY,
+		    "%s: another relay began to write here while the mail was copied; try again",
+		    directory);
 	return r;
 }
 

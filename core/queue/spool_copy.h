@@ -14,7 +14,8 @@ struct keyring;
 /*
  * Calls `each` for one segment after the other, copied to the file `scratch`, until all mail that
  * was waiting when it began is in what was handed out. Some of that may have been delivered since,
- * and whoever reads the copy as a spool would deliver it again. An error of `each` ends it.
+ * and whoever reads the copy as a spool would deliver it again. An error of `each` ends it. -EBUSY:
+ * two processes write, since one takes over from the other; what was handed out is worth nothing.
  */
 int spool_copy(const char *directory, const char *scratch,
     int (*each)(void *arg, uint64_t number, struct pn_error *err), void *arg, struct pn_error *err);

@@ -10,6 +10,7 @@ import smtplib
 from tests.lib import proc
 from tests.lib.case import RelayCase, rounds
 from tests.lib.postern import File
+from tests.lib.talk_tests import Peer
 from tests.lib.traffic import Load
 
 TORTURE = True
@@ -88,6 +89,35 @@ class BackupSpool(RelayCase):
         proc.wait_until(lambda: self.status()["waiting"] + self.status()["sending"] == 0, 60, "the queue is empty")
         return {int(re.search(rb"Subject: n(\d+);", path.read_bytes())[1])
                 for path in pathlib.Path(self.mail, "new").iterdir()}
+
+    def test_not_while_two_relays_write(self):
+        """The old relay waits for a client in DATA: both write, and a copy would be of no moment."""
+        self.serve({})
+        self.send()
+        peer = Peer(self.server.port("plain"))
+        self.addCleanup(peer.socket.close)
+        for line, code in ((b"", "220"), (b"EHLO client.example\r\n", "250"), (b"MAIL FROM:<a@clinic.example>\r\n", "250"),
+                           (b"RCPT TO:<b@gone.example>\r\n", "250"), (b"DATA\r\n", "354")):
+            peer.send(line)
+            self.assertEqual(peer.reply()[0], code)
+        old = self.server.child("relay")
+        new = json.loads(self.server.ctl("--json", "upgrade").stdout)[0]["relay"]
+        refused = self.server.ctl("backup", "--spool", self.file, check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(f"an upgrade is under way, and process {old} writes mail here as well as process {new}",
+                      refused.stderr)
+        self.assertFalse(os.path.exists(self.file))
+        # What is not mail is of one moment all the same.
+        self.server.ctl("backup", self.file)
+        os.unlink(self.file)
+        peer.send(b"Subject: slow\r\n\r\n.\r\n")
+        self.assertEqual(peer.reply()[0], "250")
+        proc.wait_until(lambda: not os.path.exists(f"/proc/{old}"), 60, "the old relay has ended")
+        self.wait_loaded()
+        self.server.ctl("backup", "--spool", self.file)
+        self.lose_all()
+        row, = json.loads(self.restore().stdout)
+        self.assertGreaterEqual(row["messages"], WAITING)
 
     def test_encrypted_and_held(self):
         self.serve({"encrypt_with": File(self.keys)})

@@ -213,6 +213,29 @@ class Large(RelayCase):
         self.assertEqual(sorted(data.rpartition(b"\r\n\r\n")[2].decode() for _, _, data in hop.messages),
                          sorted(client.digest for client in clients))
 
+    def test_header_without_an_end_in_a_reload(self):
+        """What may be a header is less from one moment to the next: a message whose header has no end yet
+        when it leaves memory is refused, and what stands behind is not taken for its body."""
+        relay = self.relay({"plain": OPEN}, relay={"limits": {"header_size": "8m"}}).start()
+        field = b"X-Long: x\r\n" + (b" " + b"y" * 900 + b"\r\n") * (3 * MIB // 1806)
+        with socket.create_connection(("127.0.0.1", relay.port("plain")), 60) as peer:
+            replies = peer.makefile("rb")
+            self.assertEqual(replies.readline()[:3], b"220")
+            for line, code in ((b"HELO client.example", b"250"), (b"MAIL FROM:<s@clinic.example>", b"250"),
+                               (b"RCPT TO:<r@clinic.example>", b"250"), (b"DATA", b"354")):
+                peer.sendall(line + b"\r\n")
+                self.assertEqual(replies.readline()[:3], code)
+            peer.sendall(b"Subject: first\r\n" + field)
+            proc.wait_until(lambda: relay.status()["message_memory"] > MIB, 60, "more than a MiB is in memory")
+            relay.relay["limits"]["header_size"] = "4k"
+            relay.write()
+            relay.ctl("reload")
+            peer.sendall(field + b"Subject: second\r\n\r\nbody\r\n.\r\n")
+            self.assertEqual(replies.readline(), b"552 5.3.4 The header is larger than the limit\r\n")
+            replies.close()
+        self.assertEqual(self.overflows(relay.child("relay")), [])
+        self.assertNotIn("relay-died", relay.log())
+
     def failing(self, fault):
         faults = os.path.join(self.directory, "faults")
         os.mkdir(faults)

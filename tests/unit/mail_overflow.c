@@ -187,6 +187,30 @@ START_TEST(keeps_its_header)
 }
 END_TEST
 
+/* One that was accepted when more was allowed is read back with its whole header in front. */
+START_TEST(keeps_an_old_header)
+{
+	struct mail_bytes *bytes;
+	struct mail_header header;
+	struct arena arena = { 0 };
+	char *large = g_malloc(SIZE);
+
+	memset(large, 'x', SIZE);
+	memcpy(large, "Subject: ", 9);
+	memcpy(large + SIZE - 100, "\r\n\r\n", 4);
+	ck_assert_int_eq(mail_bytes_new_message(0, MAIL_BYTES_STAYS, &bytes), 0);
+	ck_assert_int_eq(fill(bytes, large, SIZE), 0);
+	ck_assert_int_eq(mail_header_index(mail_bytes_front(bytes), SIZE_MAX, &arena, &header), 0);
+	ck_assert_uint_eq(header.count, 1);
+	ck_assert_uint_eq(header.size, SIZE - 98);
+	ck_assert_uint_eq(header.body, SIZE - 96);
+	same(bytes, large, SIZE);
+	mail_bytes_release(&bytes);
+	arena_free(&arena);
+	g_free(large);
+}
+END_TEST
+
 START_TEST(edits_of_the_front_share_the_rest)
 {
 	struct mail_bytes *bytes = made(0), *edited;
@@ -334,6 +358,7 @@ suite(void)
 	tcase_add_test(tests, is_encrypted);
 	tcase_add_test(tests, comes_back_as_a_whole);
 	tcase_add_test(tests, keeps_its_header);
+	tcase_add_test(tests, keeps_an_old_header);
 	tcase_add_test(tests, edits_of_the_front_share_the_rest);
 	tcase_add_test(tests, edits_of_the_rest_make_another);
 	tcase_add_test(tests, parts_are_copied);

@@ -3,6 +3,7 @@
 #include "tests/unit/queue_scene.h"
 #include "tests/unit/run.h"
 #include <core/base/clock.h>
+#include <core/queue/inside.h>
 
 static const char *const no_talk[] = { NULL };
 static const char *const silent[] = { "A", "H", NULL }; /* takes a connection and says nothing */
@@ -114,6 +115,39 @@ START_TEST(held_while_under_way)
 }
 END_TEST
 
+/* A result that somebody has already goes with him when others are taken out before him. */
+START_TEST(results_move_with_their_recipients)
+{
+	struct item *item = scene_item("a@s.example", "a@r.example b@r.example c@r.example");
+	struct queued owner = { .item = item };
+	struct delivery *delivery = g_malloc0(
+	    sizeof(*delivery) + 3 * (sizeof(struct courier_result) + sizeof(uint32_t)));
+
+	delivery->owner = &owner;
+	delivery->indices = (uint32_t *)(void *)&delivery->results[3];
+	delivery->count = delivery->letter.count = 3;
+	for (uint32_t i = 0; i < 3; i++) {
+		delivery->indices[i] = i;
+		item->recipients[i].state = ITEM_SENDING;
+	}
+	delivery->results[1] = (struct courier_result){ .outcome = COURIER_FAILED,
+		.reply = "550 b" };
+	item->recipients[0].hold = &legal;
+	ck_assert(change_prune(delivery));
+	ck_assert_uint_eq(delivery->count, 2);
+	ck_assert_uint_eq(delivery->letter.count, 2);
+	ck_assert_uint_eq(delivery->indices[0], 1);
+	ck_assert_uint_eq(delivery->indices[1], 2);
+	ck_assert_int_eq(delivery->results[0].outcome, COURIER_FAILED);
+	ck_assert_str_eq(delivery->results[0].reply, "550 b");
+	ck_assert_int_eq(delivery->results[1].outcome, COURIER_OPEN);
+	ck_assert_int_eq(item->recipients[0].state, ITEM_WAITING);
+	ck_assert_int_eq(item->recipients[1].state, ITEM_SENDING);
+	g_free(delivery);
+	item_free(&item);
+}
+END_TEST
+
 static bool
 hundred_deferred(struct scene *scene)
 {
@@ -164,6 +198,7 @@ main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, held_and_released);
 	tcase_add_test(tc, held_while_under_way);
+	tcase_add_test(tc, results_move_with_their_recipients);
 	tcase_add_test(tc, walk_over_what_leaves);
 	suite_add_tcase(suite, tc);
 	return unit_run(suite);

@@ -15,6 +15,7 @@
 #define BYE       "C QUIT", "S 221 bye", "H"
 
 #define KIB       ((size_t)1024)
+#define LARGE     (1200 * KIB)
 #define LETTERS   9u
 
 static struct {
@@ -52,7 +53,7 @@ all_are_delivered(struct scene *scene)
 	size_t now = scene->queue->converting;
 
 	seen.most = MAX(seen.most, now);
-	seen.beside = seen.beside || (now > 3 * 1024 * KIB + 64 * KIB);
+	seen.beside = seen.beside || (now > LARGE + 64 * KIB);
 	return scene_is_empty(scene);
 }
 
@@ -75,24 +76,24 @@ deliver(struct scene *scene, const size_t sizes[LETTERS])
 
 START_TEST(small_ones_by_bytes)
 {
-	static const size_t sizes[LETTERS] = { 400 * KIB, 400 * KIB, 400 * KIB, 400 * KIB,
-		400 * KIB, 400 * KIB, 400 * KIB, 400 * KIB, 1 * KIB };
+	static const size_t sizes[LETTERS] = { 300 * KIB, 300 * KIB, 300 * KIB, 300 * KIB,
+		300 * KIB, 300 * KIB, 300 * KIB, 300 * KIB, 1 * KIB };
 	struct scene scene;
 
 	deliver(&scene, sizes);
-	ck_assert_uint_ge(seen.most, 400 * KIB);
+	ck_assert_uint_ge(seen.most, 300 * KIB);
 	ck_assert_uint_le(seen.most, 1024 * KIB);
 }
 END_TEST
 
 START_TEST(large_ones_alone)
 {
-	static const size_t sizes[LETTERS] = { 1 * KIB, 3 * 1024 * KIB, 3 * 1024 * KIB, 1 * KIB,
-		3 * 1024 * KIB, 1 * KIB, 1 * KIB, 3 * 1024 * KIB, 1 * KIB };
+	static const size_t sizes[LETTERS] = { 1 * KIB, LARGE, LARGE, 1 * KIB, LARGE, 1 * KIB,
+		1 * KIB, 1 * KIB, 1 * KIB };
 	struct scene scene;
 
 	deliver(&scene, sizes);
-	ck_assert_uint_ge(seen.most, 3 * 1024 * KIB);
+	ck_assert_uint_ge(seen.most, LARGE);
 	ck_assert(!seen.beside);
 }
 END_TEST
@@ -105,7 +106,7 @@ START_TEST(line_gives_bytes_back)
 	scene_begin(&scene, LIST(HELLO, ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE, ONE, BYE));
 	scene.queue->resident += QUEUE_RESIDENT_MOST;
 	for (unsigned i = 0; i < LETTERS; i++)
-		scene_accept(&scene, make_letter(400 * KIB));
+		scene_accept(&scene, make_letter(300 * KIB));
 	scene_run(&scene, all_are_delivered);
 	ck_assert_uint_eq(scene_figures(&scene).deferred, 0);
 	ck_assert_uint_eq(scene_figures(&scene).delivered, LETTERS);
@@ -128,7 +129,7 @@ START_TEST(drained_in_line)
 
 	scene_begin(&scene, LIST(HELLO, BYE));
 	for (unsigned i = 0; i < LETTERS; i++)
-		scene_accept(&scene, make_letter(2 * 1024 * KIB));
+		scene_accept(&scene, make_letter(LARGE));
 	scene_run(&scene, one_is_converted);
 	scene_close(&scene);
 	scene_open(&scene);

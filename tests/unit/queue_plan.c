@@ -78,7 +78,7 @@ on_replan(void *arg, struct queue *queue, struct item *item, const uint32_t *ind
 	struct item *child = NULL;
 
 	policy.asked++;
-	ck_assert_str_eq(why, WEAK);
+	ck_assert_str_eq(why, item->resume ? "released" : WEAK);
 	ck_assert_ptr_nonnull(item->bytes);
 	ck_assert_int_eq(item->recipients[*indices].state, ITEM_REPLANNING);
 	if (policy.fails > 0) {
@@ -441,6 +441,33 @@ START_TEST(replan_is_asked_again)
 }
 END_TEST
 
+/* Of mail that was released: a policy that never answers does not keep it for ever. */
+START_TEST(released_mail_ages_too)
+{
+	struct scene scene;
+	struct item *item;
+	char *text;
+
+	begin(&scene, NULL, NULL);
+	scene.settings.give_up_ms = 1000;
+	queue_configure(scene.queue, &scene.settings, scene.routes);
+	policy.fails = UINT_MAX;
+	item = scene_item("a@s.example", "c@r.example");
+	item->resume = "gate";
+	scene_accept(&scene, item);
+	scene_run(&scene, scene_is_empty);
+	ck_assert_uint_ge(policy.asked, 1);
+	ck_assert_uint_eq(scene_figures(&scene).failed, 1);
+	ck_assert_uint_eq(scene_mailbox_count(&scene, "a"), 1);
+	text = scene_mailbox(&scene, "a");
+	ck_assert_ptr_nonnull(strstr(text, "c@r.example"));
+	ck_assert_ptr_nonnull(strstr(text, "Status: 4.4.7"));
+	ck_assert_ptr_nonnull(strstr(text, "no new plan could be made"));
+	g_free(text);
+	end(&scene);
+}
+END_TEST
+
 static bool
 has_deferred(struct scene *scene)
 {
@@ -528,6 +555,7 @@ suite(void)
 	tcase_add_test(tests, some_are_served);
 	tcase_add_test(tests, nobody_is_served);
 	tcase_add_test(tests, replan_is_asked_again);
+	tcase_add_test(tests, released_mail_ages_too);
 	tcase_add_test(tests, replan_after_a_restart);
 	tcase_add_test(tests, unserved_from_the_start);
 	tcase_add_loop_test(tests, reports_are_sealed, 0, 2);

@@ -54,7 +54,7 @@ void scene_end(struct scene *scene);
 struct item *scene_item(const char *sender, const char *recipients);
 void scene_accept(struct scene *scene, struct item *item);
 void scene_send(struct scene *scene, const char *sender, const char *recipients);
-/* Runs until it is true; fails the test after 10 s. */
+/* Runs until it is true; fails the test after 30 s. */
 void scene_run(struct scene *scene, bool (*until)(struct scene *scene));
 void scene_each(struct scene *scene, void (*each)(void *arg, struct item *item), void *arg);
 bool scene_is_empty(struct scene *scene); /* the queue has no item left */
