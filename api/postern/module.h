@@ -15,6 +15,7 @@
  *	3	2026-11-23	pn_hold, PN_HOLDS
  *	4	2026-11-23	pn_header_addresses (part.h)
  *				stage flush; pn_address_canonical, pn_txn_original_recipient_at
+ *				accounts, users, groups, who owns an address (directory.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -58,6 +59,7 @@
 #include <postern/base.h>
 #include <postern/command.h>
 #include <postern/db.h>
+#include <postern/directory.h>
 #include <postern/http.h>
 #include <postern/ldap.h>
 #include <postern/metric.h>

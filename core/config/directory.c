@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * directory.c - the section `directory`, and the index that finds a sender's account and groups.
+ * directory.c - the table of the section `directory`, and how its names and addresses are compared.
  *
- * Read once per configuration; asked per message, from any thread, and but for local parts that are
- * not ASCII without allocating.
+ * Read once per configuration. What the table cannot say is checked in directory_check.c.
  */
 #include <core/base/text.h>
 #include <core/config/directory.h>
@@ -13,11 +12,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PATH_SIZE 400
+#define NETWORK struct config_network
+static const struct pn_option network_options[] = {
+	PN_OPT_STRING("range", NETWORK, range, NULL, PN_REQUIRED,
+	    "An address or a network, as in 192.0.2.7, 192.0.2.0/24 or \"2001:db8::/112\"; keep it "
+	    "narrow."),
+	PN_OPT_STRING("description", NETWORK, description, NULL, 0, "What sends from there."),
+	PN_OPT_BOOL(
+	    "enabled", NETWORK, enabled, "yes", 0, "Off, the line stays and counts for nothing."),
+	PN_OPT_END
+};
 
+#define ACCOUNT struct config_account
 static const struct pn_option account_options[] = {
-	PN_OPT_STRINGS("domains", struct config_account, domains, NULL, 0,
-	    "Domains whose mail is this account's; a domain is one account's only."),
+	PN_OPT_INT("licences", ACCOUNT, licences, "0", 0, 100000000, 0,
+	    "Users that are paid for: no more can be registered, and limits are counted by it; 0, "
+	    "none is stated and there may be any number."),
+	PN_OPT_BOOL("paid", ACCOUNT, paid, "yes", 0,
+	    "Whether the account has paid; off, the limits of a trial hold."),
+	PN_OPT_STRING("plan", ACCOUNT, plan, NULL, 0,
+	    "The plan that the account is on, by its name; modules know what it includes."),
+	PN_OPT_STRINGS("domains", ACCOUNT, domains, NULL, 0,
+	    "Domains whose mail is this account's, with all below them; a domain is one account's "
+	    "only."),
+	PN_OPT_LIST("networks", ACCOUNT, networks, NETWORK, network_options, 0,
+	    "Where the account's own servers send from: who connects from there may send without "
+	    "logging in, unless the listener requires it, and the mail is the account's. The "
+	    "narrowest network around an address counts."),
+	PN_OPT_END
+};
+
+#define USER struct config_user
+static const struct pn_option user_options[] = {
+	PN_OPT_STRING("account", USER, account, NULL, 0,
+	    "The account whose user this is; left out, the one that has the address's domain."),
+	PN_OPT_BOOL("enabled", USER, enabled, "yes", 0,
+	    "Off, this is nobody's address and takes no licence."),
+	PN_OPT_STRING("name", USER, name, NULL, 0, "Full name."),
+	PN_OPT_STRING("title", USER, title, NULL, 0, "Title or position."),
+	PN_OPT_STRING("phone", USER, phone, NULL, 0, "Telephone number."),
+	PN_OPT_STRINGS("aliases", USER, aliases, NULL, 0,
+	    "Further addresses of this user, who may send with them."),
+	PN_OPT_STRINGS(
+	    "delegates", USER, delegates, NULL, 0, "Users who may send with this user's address."),
 	PN_OPT_END
 };
 
@@ -25,15 +62,40 @@ static const struct pn_option group_options[] = {
 	{ .help = "Addresses of the group's members.", .type = PN_TYPE_STRINGS }, PN_OPT_END
 };
 
+#define DELEGATION struct config_delegation
+static const struct pn_option delegation_options[] = {
+	PN_OPT_STRINGS("users", DELEGATION, users, NULL, 0, "Users who may send with the address."),
+	PN_OPT_STRINGS("groups", DELEGATION, groups, NULL, 0,
+	    "Groups whose members may send with the address."),
+	PN_OPT_END
+};
+
+static const struct pn_choice ways[] = {
+	{ "user", PN_BY_USER, "the user who logged in" },
+	{ "network", PN_BY_NETWORK, "the network that the client is in" },
+	{ "helo", PN_BY_HELO, "the name that the client says in HELO or EHLO: anybody can" },
+	{ "sender", PN_BY_SENDER, "the return path: anybody can" },
+	{ NULL, 0, NULL },
+};
+
 #define DIRECTORY struct config_directory
 const struct pn_option config_directory_options[] = {
-	PN_OPT_MAP("accounts", DIRECTORY, accounts, struct config_account, account_options, 0,
+	PN_OPT_MAP("accounts", DIRECTORY, accounts, ACCOUNT, account_options, 0,
 	    "Accounts by names of your own; settings may be overridden for each."),
+	PN_OPT_MAP("users", DIRECTORY, users, USER, user_options, 0,
+	    "Users by their addresses, beside those that posternctl adds."),
 	PN_OPT_MAP("groups", DIRECTORY, groups, struct pn_strings, group_options, 0,
 	    "Groups of users by names of your own; settings may be overridden for each."),
 	PN_OPT_STRINGS("group_order", DIRECTORY, group_order, NULL, 0,
 	    "Whose overrides win for a user in several groups: the first named wins; groups that "
 	    "are not named come after them, by name."),
+	PN_OPT_MAP("delegations", DIRECTORY, delegations, DELEGATION, delegation_options, 0,
+	    "Addresses that several people send with, such as info@example.com, and who they are."),
+	PN_OPT_WORDS("attribute_by", DIRECTORY, attribute_by, "[user, network]", ways, 0,
+	    "What may say whose mail it is, for counting: tried in the order user, network, helo, "
+	    "sender, whatever the order here. It lets nobody send who may not otherwise."),
+	PN_OPT_INT("largest_network", DIRECTORY, largest_network, "65536", 1, INT64_C(1) << 32, 0,
+	    "Addresses that a network of an account may hold."),
 	PN_OPT_END
 };
 
@@ -117,325 +179,16 @@ config_directory_names(const struct pn_map *map, struct arena *arena)
 	return names;
 }
 
-/* ---- checking -------------------------------------------------------------------------------- */
-
-static bool
-is_address(const char *text)
+bool
+config_directory_is_name(const char *name)
 {
-	char address[MAIL_ADDRESS_SIZE];
-
-	return mail_address_check(pn_slice_of(text), true, address) == 0 &&
-	       *mail_address_domain(address) && config_scope_address(text, address) == 0;
+	return *name && strlen(name) <= 64 &&
+	       !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				  "0123456789._-")];
 }
 
-static void
-check_names(struct pn_check *check, const char *what, const struct pn_map *map)
+int64_t
+config_network_size(const struct network *network)
 {
-	char path[PATH_SIZE];
-
-	for (size_t i = 0; i < map->count; i++) {
-		const char *name = map->keys[i];
-
-		if (*name && strlen(name) <= 64 &&
-		    !name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				       "0123456789._-")])
-			continue;
-		snprintf(path, sizeof(path), "%s.%s", what, name);
-		pn_complain(check, path,
-		    "\"%s\" is not a name; use up to 64 letters, digits, \".\", \"_\" and \"-\"",
-		    name);
-	}
-}
-
-static void
-check_domain(struct pn_check *check, const char *path, const char *account, const char *domain,
-    GHashTable *owners)
-{
-	char canonical[MAIL_DOMAIN_MOST + 1];
-	const char *owner;
-
-	if (mail_domain_canonical(domain, canonical) < 0) {
-		pn_complain(
-		    check, path, "\"%s\" is not a domain; write for example example.com", domain);
-		return;
-	}
-	owner = g_hash_table_lookup(owners, canonical);
-	if (owner)
-		pn_complain(
-		    check, path, "\"%s\" is a domain of the account \"%s\" already", domain, owner);
-	else
-		g_hash_table_insert(owners, g_strdup(canonical), (gpointer)(uintptr_t)account);
-}
-
-static void
-check_accounts(struct pn_check *check, const struct pn_map *accounts)
-{
-	GHashTable *owners = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	const struct config_account *values = accounts->values;
-	char path[PATH_SIZE];
-
-	for (size_t i = 0; i < accounts->count; i++) {
-		for (size_t k = 0; k < values[i].domains.count; k++) {
-			snprintf(
-			    path, sizeof(path), "accounts.%s.domains[%zu]", accounts->keys[i], k);
-			check_domain(
-			    check, path, accounts->keys[i], values[i].domains.items[k], owners);
-		}
-	}
-	g_hash_table_destroy(owners);
-}
-
-static void
-check_groups(struct pn_check *check, const struct pn_map *groups)
-{
-	const struct pn_strings *values = groups->values;
-	char path[PATH_SIZE];
-
-	for (size_t i = 0; i < groups->count; i++) {
-		for (size_t k = 0; k < values[i].count; k++) {
-			if (is_address(values[i].items[k]))
-				continue;
-			snprintf(path, sizeof(path), "groups.%s[%zu]", groups->keys[i], k);
-			pn_complain(check, path,
-			    "\"%s\" is not an address; write for example ada@example.com",
-			    values[i].items[k]);
-		}
-	}
-}
-
-static void
-check_order(struct pn_check *check, const struct config_directory *directory)
-{
-	const struct pn_strings *order = &directory->group_order;
-	struct arena *arena = &check->diags->arena;
-	char path[PATH_SIZE];
-
-	for (size_t i = 0; i < order->count; i++) {
-		size_t first = 0;
-
-		while (strcmp(order->items[first], order->items[i]) != 0)
-			first++;
-		snprintf(path, sizeof(path), "group_order[%zu]", i);
-		if (!config_directory_has_group(directory, order->items[i]))
-			pn_complain(check, path,
-			    "no group is called \"%s\"; define it in "
-			    "directory.groups%s",
-			    order->items[i],
-			    option_near(arena, order->items[i],
-				config_directory_names(&directory->groups, arena)));
-		else if (first < i)
-			pn_complain(check, path, "\"%s\" stands in it twice", order->items[i]);
-	}
-}
-
-void
-config_directory_check(struct pn_check *check, const struct config_directory *directory)
-{
-	check_names(check, "accounts", &directory->accounts);
-	check_names(check, "groups", &directory->groups);
-	check_accounts(check, &directory->accounts);
-	check_groups(check, &directory->groups);
-	check_order(check, directory);
-}
-
-/* ---- settling -------------------------------------------------------------------------------- */
-
-static int
-by_domain(const void *a, const void *b)
-{
-	return strcmp(
-	    ((const struct config_home *)a)->domain, ((const struct config_home *)b)->domain);
-}
-
-static int
-by_user(const void *a, const void *b)
-{
-	return strcmp(
-	    ((const struct config_member *)a)->user, ((const struct config_member *)b)->user);
-}
-
-static void
-settle_homes(struct config_directory *directory, struct arena *arena)
-{
-	const struct config_account *accounts = directory->accounts.values;
-	char canonical[MAIL_DOMAIN_MOST + 1];
-	size_t most = 0;
-
-	for (size_t i = 0; i < directory->accounts.count; i++)
-		most += accounts[i].domains.count;
-	directory->homes = arena_alloc(arena, most * sizeof(struct config_home));
-	directory->home_count = 0;
-	for (size_t i = 0; i < directory->accounts.count; i++) {
-		for (size_t k = 0; k < accounts[i].domains.count; k++) {
-			if (mail_domain_canonical(accounts[i].domains.items[k], canonical) < 0)
-				continue;
-			directory->homes[directory->home_count++] = (struct config_home){
-				arena_text(arena, canonical), directory->accounts.keys[i]
-			};
-		}
-	}
-	if (directory->home_count > 0)
-		qsort(
-		    directory->homes, directory->home_count, sizeof(struct config_home), by_domain);
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Names of all groups, strongest first: those of group_order, then the others by name. */
-static const char **
-rank_groups(const struct config_directory *directory, struct arena *arena)
-{
-	const struct pn_strings *order = &directory->group_order;
-	size_t count = 0, ordered;
-	const char **ranked = arena_alloc(
-	    arena, (directory->groups.count + order->count + 1) * sizeof(*ranked));
-	GHashTable *seen = g_hash_table_new(g_str_hash, g_str_equal);
-
-	for (size_t i = 0; i < order->count; i++)
-		if (config_directory_has_group(directory, order->items[i]) &&
-		    g_hash_table_add(seen, (gpointer)(uintptr_t)order->items[i]))
-			ranked[count++] = order->items[i];
-	ordered = count;
-	for (size_t i = 0; i < directory->groups.count; i++)
-		if (!g_hash_table_contains(seen, directory->groups.keys[i]))
-			ranked[count++] = directory->groups.keys[i];
-	if (count > ordered)
-		qsort(&ranked[ordered], count - ordered, sizeof(*ranked), by_name);
-	g_hash_table_destroy(seen);
-	return ranked;
-}
-
-static void
-join_group(GHashTable *found, struct arena *arena, const char *user, const char *group)
-{
-	struct config_member *member = g_hash_table_lookup(found, user);
-	const char **more;
-
-	if (!member) {
-		member = arena_alloc(arena, sizeof(*member));
-		member->user = arena_text(arena, user);
-		g_hash_table_insert(found, (gpointer)(uintptr_t)member->user, member);
-	}
-	if (member->count > 0 && strcmp(member->groups[member->count - 1], group) == 0)
-		return;                                   /* named twice in one group */
-	if ((member->count & (member->count - 1)) == 0) { /* full only at powers of two */
-		more = arena_alloc(arena, (member->count ? 2 * member->count : 1) * sizeof(*more));
-		if (member->count > 0)
-			memcpy(more, member->groups, member->count * sizeof(*more));
-		member->groups = more;
-	}
-	member->groups[member->count++] = group;
-}
-
-static void
-settle_members(struct config_directory *directory, struct arena *arena)
-{
-	const struct pn_strings *groups = directory->groups.values;
-	const char **ranked = rank_groups(directory, arena);
-	GHashTable *found = g_hash_table_new(g_str_hash, g_str_equal);
-	char address[MAIL_ADDRESS_SIZE];
-	GHashTableIter iter;
-	gpointer member;
-
-	for (size_t i = 0; ranked[i]; i++) {
-		const struct pn_strings *users = &groups[find_name(&directory->groups, ranked[i])];
-
-		for (size_t k = 0; k < users->count; k++)
-			if (config_scope_address(users->items[k], address) == 0 && *address)
-				join_group(found, arena, address, ranked[i]);
-	}
-	directory->members = arena_alloc(
-	    arena, g_hash_table_size(found) * sizeof(struct config_member));
-	directory->member_count = 0;
-	g_hash_table_iter_init(&iter, found);
-	while (g_hash_table_iter_next(&iter, NULL, &member))
-		directory->members[directory->member_count++] = *(struct config_member *)member;
-	g_hash_table_destroy(found);
-	if (directory->member_count > 0)
-		qsort(directory->members, directory->member_count, sizeof(struct config_member),
-		    by_user);
-}
-
-void
-config_directory_settle(struct config_directory *directory, struct arena *arena)
-{
-	settle_homes(directory, arena);
-	settle_members(directory, arena);
-}
-
-/* ---- copying --------------------------------------------------------------------------------- */
-
-static struct pn_strings
-copy_strings(const struct pn_strings *from, struct arena *arena)
-{
-	const char **items = arena_alloc(arena, from->count * sizeof(*items));
-
-	for (size_t i = 0; i < from->count; i++)
-		items[i] = arena_text(arena, from->items[i]);
-	return (struct pn_strings){ from->count, items };
-}
-
-/* A map whose values begin with, and are, lists of strings. */
-static struct pn_map
-copy_map(const struct pn_map *from, struct arena *arena)
-{
-	struct pn_strings keys = { from->count, from->keys };
-	struct pn_strings *values = arena_alloc(arena, from->count * sizeof(*values));
-
-	for (size_t i = 0; i < from->count; i++)
-		values[i] = copy_strings(&((const struct pn_strings *)from->values)[i], arena);
-	return (struct pn_map){ from->count, copy_strings(&keys, arena).items, values };
-}
-
-_Static_assert(sizeof(struct config_account) == sizeof(struct pn_strings),
-    "copy_map() copies accounts as what they are made of");
-
-struct config_directory *
-config_directory_copy(const struct config_directory *directory, struct arena *arena)
-{
-	struct config_directory *copy = arena_alloc(arena, sizeof(*copy));
-
-	copy->accounts = copy_map(&directory->accounts, arena);
-	copy->groups = copy_map(&directory->groups, arena);
-	copy->group_order = copy_strings(&directory->group_order, arena);
-	config_directory_settle(copy, arena);
-	return copy;
-}
-
-/* ---- finding --------------------------------------------------------------------------------- */
-
-void
-config_scope_find(const struct config_directory *directory, const char *user, const char *sender,
-    struct config_scope *ret)
-{
-	const struct config_member *member;
-	const struct config_home *home;
-	const char *address = user ? user : sender;
-
-	ret->account = NULL;
-	ret->group_count = 0;
-	ret->groups = NULL;
-	if (!address || config_scope_address(address, ret->user) < 0)
-		ret->user[0] = '\0';
-	ret->domain = mail_address_domain(ret->user);
-	if (!directory || !*ret->user)
-		return;
-	home = directory->home_count == 0
-		   ? NULL
-		   : bsearch(&(struct config_home){ ret->domain, NULL }, directory->homes,
-			 directory->home_count, sizeof(*home), by_domain);
-	member = directory->member_count == 0
-		     ? NULL
-		     : bsearch(&(struct config_member){ .user = ret->user }, directory->members,
-			   directory->member_count, sizeof(*member), by_user);
-	if (home)
-		ret->account = home->account;
-	if (member) {
-		ret->group_count = member->count;
-		ret->groups = member->groups;
-	}
+	return network->bits <= 128 - 63 ? INT64_MAX : INT64_C(1) << (128 - network->bits);
 }

@@ -6,6 +6,7 @@ core_libcore_a_SOURCES += \
 	core/config/diag.c core/config/diag.h \
 	core/config/dns.c \
 	core/config/directory.c core/config/directory.h \
+	core/config/directory_check.c \
 	core/config/fill.h \
 	core/config/help.c \
 	core/config/keyring.c core/config/keyring.h \
@@ -18,6 +19,8 @@ core_libcore_a_SOURCES += \
 	core/config/relay.c core/config/relay.h \
 	core/config/relay_check.c \
 	core/config/relay_options.c core/config/relay_tables.h \
+	core/config/roster.c core/config/roster.h core/config/roster_inside.h \
+	core/config/roster_fill.c \
 	core/config/routes_check.c \
 	core/config/schema.c core/config/schema.h \
 	core/config/scopes.c core/config/scopes.h \

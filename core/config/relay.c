@@ -128,7 +128,6 @@ read_directory(const struct core_fill *fill)
 
 	*directory = *(struct config_directory *)settings.values;
 	config_directory_check(&check, directory);
-	config_directory_settle(directory, fill->arena);
 }
 
 int

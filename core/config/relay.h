@@ -30,6 +30,7 @@ struct config_listener {
 	bool hide_client;
 	const char *mode, *owner, *group; /* of a unix socket; NULL: 0666, who opens it */
 	struct pn_strings networks;       /* who may connect; empty: everyone */
+	struct pn_strings accounts;       /* their networks may, too; empty: see server_place() */
 	struct pn_strings proxy;          /* peers that say who their client is; empty: none */
 };
 

@@ -143,7 +143,27 @@ check_auth(struct listener_check *c)
 	if (listener->auth != CONFIG_AUTH_OFF && !listener->fixups)
 		pn_warn(c->check, path_of(c, "fixups"),
 		    "without fixups a Bcc field that a user sends reaches all recipients");
-	senders_check(c->check, listener, c->index, c->has_address ? &c->address : NULL);
+	senders_check(c->check, &c->fill->core->directory, listener, c->index,
+	    c->has_address ? &c->address : NULL);
+}
+
+static void
+check_accounts(struct listener_check *c)
+{
+	const struct config_directory *directory = &c->fill->core->directory;
+	const struct pn_strings *accounts = &c->listener->accounts;
+	struct arena *arena = c->fill->arena;
+
+	for (size_t i = 0; i < accounts->count && !c->fill->tree->incomplete; i++) {
+		if (config_directory_has_account(directory, accounts->items[i]))
+			continue;
+		pn_complain(c->check,
+		    arena_printf(arena, "listeners[%zu].accounts[%zu]", c->index, i),
+		    "no account is called \"%s\"; define it in directory.accounts%s",
+		    accounts->items[i],
+		    option_near(arena, accounts->items[i],
+			config_directory_names(&directory->accounts, arena)));
+	}
 }
 
 static void
@@ -257,6 +277,7 @@ check_listeners(const struct core_fill *fill, struct pn_check *check)
 		check_auth(&c);
 		check_users(&c);
 		check_networks(check, path_of(&c, "networks"), &all[i].networks);
+		check_accounts(&c);
 		check_proxy(&c);
 		check_greeting(&c);
 		check_certificate(&c);

@@ -98,6 +98,10 @@ static const struct pn_option listener_options[] = {
 	    "greeting", LISTENER, greeting, NULL, 0, "Text behind the host name in the greeting."),
 	PN_OPT_STRINGS("networks", LISTENER, networks, NULL, 0,
 	    "Who may connect, as in 192.0.2.0/24; left out, everybody."),
+	PN_OPT_STRINGS("accounts", LISTENER, accounts, NULL, 0,
+	    "Accounts for whose networks this listener is: who is in none of these, nor in "
+	    "`networks`, may not connect. Left out, the networks of all accounts are trusted "
+	    "here."),
 	PN_OPT_STRINGS("proxy", LISTENER, proxy, NULL, 0,
 	    "Proxies, as in 192.0.2.5 or 192.0.2.0/24, that begin each connection with a PROXY "
 	    "header (version 1 or 2) and are believed who the client is; others are clients "

@@ -25,8 +25,8 @@ struct core_fill {
 void pipeline_fill(const struct core_fill *fill);
 void relay_check(const struct core_fill *fill);
 /* Nobody or everybody may send, or clients do not know how to begin; `address`: NULL, unknown. */
-void senders_check(struct pn_check *check, const struct config_listener *listener, size_t index,
-    const struct address *address);
+void senders_check(struct pn_check *check, const struct config_directory *directory,
+    const struct config_listener *listener, size_t index, const struct address *address);
 /* More of the internet than anybody owns. */
 bool senders_are_everybody(const char *network);
 void dns_check(const struct core_fill *fill, struct pn_check *check);

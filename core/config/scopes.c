@@ -187,7 +187,7 @@ give_sender(struct each *each, const char *address)
 	struct config_scope sender;
 	struct scope_stack stack;
 
-	config_scope_find(each->scopes->how.directory, NULL, address, &sender);
+	config_scope_of(each->scopes->how.roster, address, &sender);
 	scopes_match(each->scopes, &sender, &stack);
 	give(each, &stack);
 }
@@ -206,7 +206,7 @@ give_layer(struct each *each, uint32_t index)
 		/* with its account; nobody's address, so no user's or group's */
 		struct config_scope sender;
 
-		config_scope_find(each->scopes->how.directory, NULL, address, &sender);
+		config_scope_of(each->scopes->how.roster, address, &sender);
 		sender.group_count = 0;
 		sender.user[0] = '\0';
 		scopes_match(each->scopes, &sender, &stack);
@@ -220,18 +220,18 @@ void
 scopes_each(const struct scopes *scopes, void (*each)(void *arg, const struct scope_stack *stack),
     void *arg)
 {
-	const struct config_directory *directory = scopes->how.directory;
 	struct each all = { scopes, each, arg,
 		g_hash_table_new_full(
 		    g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL) };
+	const char *member;
 	bool groups = false;
 
 	for (uint32_t i = 0; i < scopes->count; i++) {
 		give_layer(&all, i);
 		groups |= scopes->layers[i].kind == SCOPE_GROUP;
 	}
-	for (size_t i = 0; groups && i < directory->member_count; i++)
-		give_sender(&all, directory->members[i].user);
+	for (size_t i = 0; groups && (member = roster_member_at(scopes->how.roster, i)); i++)
+		give_sender(&all, member);
 	g_hash_table_destroy(all.seen);
 }
 

@@ -15,7 +15,7 @@
 #ifndef CORE_CONFIG_SCOPES_H
 #define CORE_CONFIG_SCOPES_H
 
-#include <core/config/directory.h>
+#include <core/config/roster.h>
 #include <core/config/settings.h>
 
 /* Weakest first. */
@@ -72,9 +72,10 @@ struct stored_setting {
 
 struct scopes_how {
 	const struct config_tree *tree;
-	const struct config_directory *directory;
-	const char *where;       /* the entry's id */
-	struct config_mark mark; /* of the entry, where it has no section */
+	const struct config_directory *directory; /* what YAML may name */
+	const struct roster *roster;              /* what there is besides */
+	const char *where;                        /* the entry's id */
+	struct config_mark mark;                  /* of the entry, where it has no section */
 	const struct pn_option *rows;
 	size_t row_size, size;
 	struct arena *arena; /* the tree's life, or longer */

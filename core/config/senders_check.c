@@ -12,6 +12,7 @@
 
 struct sender_check {
 	struct pn_check *check;
+	const struct config_directory *directory;
 	const struct config_listener *listener;
 	size_t index;
 	const struct address *address; /* NULL: could not be read */
@@ -84,14 +85,27 @@ check_strangers(struct sender_check *c)
 	}
 }
 
+/* For networks of accounts: of those it names, or of any. */
+static bool
+takes_accounts(const struct sender_check *c)
+{
+	const struct config_account *accounts = c->directory->accounts.values;
+
+	for (size_t i = 0; i < c->directory->accounts.count; i++)
+		if (accounts[i].networks.count > 0)
+			return true;
+	return c->listener->accounts.count > 0;
+}
+
 /* One or both of networks and AUTH say who may send: session_mail.c, may_relay(). */
 static void
 check_reach(struct sender_check *c)
 {
 	const struct config_listener *listener = c->listener;
 
-	if (listener->auth == CONFIG_AUTH_OFF && listener->networks.count == 0 && c->address &&
-	    c->address->sa.ss_family != AF_UNIX && !address_is_loopback(c->address))
+	if (listener->auth == CONFIG_AUTH_OFF && listener->networks.count == 0 &&
+	    !takes_accounts(c) && c->address && c->address->sa.ss_family != AF_UNIX &&
+	    !address_is_loopback(c->address))
 		pn_complain(c->check, path_of(c, "address"),
 		    "nobody but this machine may send here; set networks to say who else may, or "
 		    "auth, or listen on a loopback address");
@@ -119,10 +133,10 @@ check_port(struct sender_check *c)
 }
 
 void
-senders_check(struct pn_check *check, const struct config_listener *listener, size_t index,
-    const struct address *address)
+senders_check(struct pn_check *check, const struct config_directory *directory,
+    const struct config_listener *listener, size_t index, const struct address *address)
 {
-	struct sender_check c = { check, listener, index, address, "" };
+	struct sender_check c = { check, directory, listener, index, address, "" };
 
 	check_reach(&c);
 	check_port(&c);

@@ -151,11 +151,11 @@ wrap(const struct one *one, const char *path, struct config_node *value, unsigne
 static bool
 is_known(const struct one *one, const char *name)
 {
-	const struct config_directory *directory = one->scopes->how.directory;
+	const struct roster *roster = one->scopes->how.roster;
 
 	if (one->stored->kind == SCOPE_ACCOUNT)
-		return config_directory_has_account(directory, name);
-	return one->stored->kind != SCOPE_GROUP || config_directory_has_group(directory, name);
+		return roster_account(roster, name);
+	return one->stored->kind != SCOPE_GROUP || roster_has_group(roster, name);
 }
 
 /* NULL: one group more than a stack of layers has room for. */

@@ -265,8 +265,7 @@ matches_network(const struct config_when *when, const char *client)
 static void
 find_scope(const struct config_subject *subject, struct config_scope *ret)
 {
-	config_scope_find(subject->directory, subject->facts ? subject->facts->user : NULL,
-	    subject->original_sender, ret);
+	config_scope_find(subject->roster, subject->facts, subject->original_sender, ret);
 }
 
 static bool

@@ -9,7 +9,7 @@
 #ifndef CORE_CONFIG_WHEN_H
 #define CORE_CONFIG_WHEN_H
 
-#include <core/config/directory.h>
+#include <core/config/roster.h>
 #include <core/mail/envelope.h>
 #include <core/mail/facts.h>
 #include <core/mail/message.h>
@@ -35,10 +35,11 @@ void config_when_check(struct pn_check *check, const char *path, const struct co
 void config_when_settle(struct config_when *when, struct arena *arena);
 
 /* What is known; NULL or 0 where it is not (yet). A key whose fact is unknown does not match. */
+struct roster;
 struct config_subject {
 	const struct mail_facts *facts;
-	const struct config_directory *directory; /* asked for groups and accounts only */
-	const char *sender;                       /* "" is the null sender, NULL unknown */
+	const struct roster *roster; /* asked for groups and accounts only */
+	const char *sender;          /* "" is the null sender, NULL unknown */
 	const char *original_sender; /* the same as the client gave it: whose mail it is */
 	const char *recipient;       /* one of them, NULL unknown */
 	const char *const *tags;

@@ -32,8 +32,7 @@ member_of(struct arena *arena, const struct config_subject *subject, bool groups
 {
 	struct config_scope scope;
 
-	config_scope_find(subject->directory, subject->facts ? subject->facts->user : NULL,
-	    subject->original_sender, &scope);
+	config_scope_find(subject->roster, subject->facts, subject->original_sender, &scope);
 	if (groups)
 		return join(arena, scope.groups, scope.group_count);
 	return scope.account ? scope.account : "none";

@@ -244,7 +244,7 @@ fill_subject(struct ctl *ctl, const struct route_question *question, struct aren
 		r = read_size(question->size, &size, err);
 	facts->user = question->user;
 	subject->facts = facts;
-	subject->directory = &generation_core(ctl->generation)->directory;
+	subject->roster = generation_roster(ctl->generation);
 	subject->tags = (const char *const *)question->tags->pdata;
 	subject->tag_count = question->tags->len;
 	subject->size = (size_t)size;
@@ -304,7 +304,8 @@ route(struct ctl *ctl, const struct route_question *question, char **addresses, 
 	if (fill_subject(ctl, question, arena, &facts, &subject, err) < 0)
 		return EXIT_REFUSED;
 	capability = capability_new();
-	r = routes_new(generation_core(ctl->generation), capability, &routes, err);
+	r = routes_new(generation_core(ctl->generation), generation_roster(ctl->generation),
+	    capability, &routes, err);
 	capability_release(&capability);
 	if (r < 0)
 		return EXIT_REFUSED;

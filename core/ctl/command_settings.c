@@ -87,25 +87,25 @@ read_request(const struct ctl *ctl, int argc, char **argv, int least, int most, 
 }
 
 static bool
-is_known(const struct config_directory *directory, enum config_scope_kind kind, const char *name)
+is_known(const struct roster *roster, enum config_scope_kind kind, const char *name)
 {
 	if (kind == SCOPE_ACCOUNT)
-		return config_directory_has_account(directory, name);
-	return kind != SCOPE_GROUP || config_directory_has_group(directory, name);
+		return roster_account(roster, name);
+	return kind != SCOPE_GROUP || roster_has_group(roster, name);
 }
 
 /* The scope's name as it is compared; a group or account must be there, unless it is to go. */
 static int
 check_scope(const struct ctl *ctl, struct request *request, struct pn_error *err)
 {
-	const struct config_directory *directory = &generation_core(ctl->generation)->directory;
+	const struct roster *roster = generation_roster(ctl->generation);
 	const char *what = scope_word(request->kind);
 
 	if (request->kind == SCOPE_DEFAULT)
 		return 0;
 	if (scope_name(request->kind, request->name, request->canonical) < 0)
 		return pn_error_set(err, -EINVAL, "\"%s\" is no name of a %s", request->name, what);
-	if (!request->removing && !is_known(directory, request->kind, request->canonical))
+	if (!request->removing && !is_known(roster, request->kind, request->canonical))
 		return pn_error_set(err, -ENOENT,
 		    "no %s is called \"%s\"; define it in directory.%s", what, request->name,
 		    scope_key(request->kind));
@@ -219,16 +219,16 @@ static void
 find_stack(const struct with_db *with, const struct scopes *scopes, const struct request *request,
     struct scope_stack *ret)
 {
-	const struct config_directory *directory = &generation_core(with->generation)->directory;
+	const struct roster *roster = generation_roster(with->generation);
 	struct config_scope sender = { .domain = "" };
 	const char *groups[1] = { request->name };
 	char address[MAIL_ADDRESS_SIZE + 2];
 
 	if (request->kind == SCOPE_USER) {
-		config_scope_find(directory, request->name, NULL, &sender);
+		config_scope_of(roster, request->name, &sender);
 	} else if (request->kind == SCOPE_DOMAIN) {
 		snprintf(address, sizeof(address), "x@%s", request->name);
-		config_scope_find(directory, address, NULL, &sender);
+		config_scope_of(roster, address, &sender);
 		sender.user[0] = '\0';
 		sender.group_count = 0;
 	} else if (request->kind == SCOPE_GROUP) {

@@ -78,7 +78,8 @@ settled_new(struct generation *generation, struct capability *capability,
 	set_queue(&core->relay, &settled->queue);
 	r = make_tls(&core->relay, &settled->tls, err);
 	if (r == 0)
-		r = routes_new(core, capability, &settled->routes, err);
+		r = routes_new(
+		    core, generation_roster(generation), capability, &settled->routes, err);
 	if (r == 0 && frame->fd_count != sockets)
 		r = pn_error_set(
 		    err, -EPROTO, "%zu sockets for %zu listeners", frame->fd_count, sockets);

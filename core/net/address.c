@@ -319,14 +319,22 @@ network_parse(const char *text, struct network *ret, struct pn_error *err)
 }
 
 bool
+network_around(const struct address *address, uint8_t bits, struct network *ret)
+{
+	if (!ip_bytes(address, ret->bytes))
+		return false;
+	if (bits < 96 && is_ip4(ret->bytes))
+		return false; /* "::/0" is a statement about IPv6 */
+	clear_host_bits(ret->bytes, bits);
+	ret->bits = bits;
+	return true;
+}
+
+bool
 network_contains(const struct network *network, const struct address *address)
 {
-	uint8_t bytes[16];
+	struct network around;
 
-	if (!ip_bytes(address, bytes))
-		return false;
-	if (network->bits < 96 && is_ip4(bytes))
-		return false; /* "::/0" is a statement about IPv6 */
-	clear_host_bits(bytes, network->bits);
-	return memcmp(bytes, network->bytes, sizeof(bytes)) == 0;
+	return network_around(address, network->bits, &around) &&
+	       memcmp(around.bytes, network->bytes, sizeof(around.bytes)) == 0;
 }

@@ -37,7 +37,7 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 	const struct config_when *when = &entry->config->when;
 	struct config_subject subject = {
 		.facts = &txn->facts,
-		.directory = &generation_core(txn->generation)->directory,
+		.roster = generation_roster(txn->generation),
 		.sender = txn->id[0] ? txn->envelope.sender : NULL,
 		.original_sender = txn->id[0] ? txn->envelope.original_sender : NULL,
 		.tags = txn->tags,

@@ -309,7 +309,7 @@ sender_of(struct pn_txn *txn)
 	if (!txn->scope || txn->scope_sender != txn->envelope.original_sender) {
 		txn->scope = arena_alloc(&txn->arena, sizeof(*txn->scope));
 		txn->scope_sender = txn->envelope.original_sender;
-		config_scope_find(&generation_core(txn->generation)->directory, txn->facts.user,
+		config_scope_find(generation_roster(txn->generation), &txn->facts,
 		    txn->envelope.original_sender, txn->scope);
 	}
 	return txn->scope;

@@ -173,6 +173,7 @@ entry_read_settings(const struct entry_build *build, struct chain_entry *entry)
 	const struct pn_module *module = entry->module;
 	struct scopes_how how = { .tree = build->tree,
 		.directory = &generation_core(build->generation)->directory,
+		.roster = generation_roster(build->generation),
 		.where = entry->config->id,
 		.mark = entry->config->mark,
 		.rows = module->settings ? module->settings : none,

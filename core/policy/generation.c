@@ -24,6 +24,7 @@ struct generation {
 	struct config_tree tree; /* settings and marks point into it */
 	struct settings_secrets *secrets;
 	struct config_core core;
+	struct roster *roster; /* held */
 	struct chain_entry *entries;
 	size_t count;
 	struct db *db;
@@ -194,6 +195,7 @@ fill(struct generation *generation, const struct generation_how *how, struct dia
 	}
 	config_core_fill(
 	    &generation->tree, &generation->arena, &generation->secrets, diags, &generation->core);
+	generation->roster = roster_of_directory(&generation->core.directory);
 	load_entries(generation, &build);
 	generation->tree.source = NULL; /* borrowed; what it gave is kept with the tree */
 	if (diags->errors == 0 && how->role)
@@ -248,6 +250,7 @@ generation_again(const struct generation_how *how, struct diags *diags, struct g
 	generation->root = generation_hold(before->root ? before->root : before);
 	if (!generation->blobs && before->blobs)
 		generation->blobs = blobs_hold(before->blobs);
+	generation->roster = roster_hold(before->roster);
 	build.tree = &generation->root->tree;
 	build.arena = &generation->arena;
 	build.secrets = &generation->secrets;
@@ -293,6 +296,7 @@ generation_release(struct generation **generation)
 		entry_free(&old->entries[i]);
 	settings_secrets_free(&old->secrets);
 	routes_release(&old->routes);
+	roster_release(&old->roster);
 	config_tree_free(&old->tree);
 	arena_free(&old->arena);
 	blobs_release(&old->blobs);
@@ -312,6 +316,12 @@ const struct config_core *
 generation_core(const struct generation *generation)
 {
 	return generation->root ? &generation->root->core : &generation->core;
+}
+
+const struct roster *
+generation_roster(const struct generation *generation)
+{
+	return generation->roster;
 }
 
 uint64_t

@@ -7,6 +7,7 @@
 #define CORE_POLICY_GENERATION_H
 
 #include <core/config/relay.h>
+#include <core/config/roster.h>
 #include <core/policy/loader.h>
 
 struct generation;
@@ -42,6 +43,8 @@ void generation_release(struct generation **generation); /* any thread */
 void generation_stop(struct generation *generation);
 
 const struct config_core *generation_core(const struct generation *generation);
+/* The directory as it was when the generation was made. */
+const struct roster *generation_roster(const struct generation *generation);
 uint64_t generation_number(const struct generation *generation);
 
 struct clients;

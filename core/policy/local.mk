@@ -2,6 +2,7 @@
 core_libcore_a_SOURCES += \
 	core/policy/api_call.c \
 	core/policy/api_db.c core/policy/api_db.h \
+	core/policy/api_directory.c \
 	core/policy/api_edit.c \
 	core/policy/api_http.c \
 	core/policy/api_ldap.c \

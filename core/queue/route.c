@@ -18,7 +18,7 @@ struct routes {
 	size_t count;
 	struct config_when *when;
 	struct route *routes;
-	const struct config_directory *directory; /* NULL: no route asks for it */
+	struct roster *roster; /* held; NULL: nobody's */
 	/* For MX. */
 	struct pn_list destinations; /* struct config_destination */
 	const char *own_name;        /* canonical; NULL: no name that the DNS could have */
@@ -150,8 +150,8 @@ copy_surroundings(struct routes *routes, const struct config_core *core)
 }
 
 int
-routes_new(const struct config_core *config, struct capability *capability, struct routes **ret,
-    struct pn_error *err)
+routes_new(const struct config_core *config, const struct roster *roster,
+    struct capability *capability, struct routes **ret, struct pn_error *err)
 {
 	const struct config_route *from = config->routes.items;
 	struct routes *routes = calloc(1, sizeof(*routes));
@@ -161,6 +161,7 @@ routes_new(const struct config_core *config, struct capability *capability, stru
 		return pn_error_set(err, -ENOMEM, "routes: out of memory");
 	atomic_init(&routes->references, 1);
 	routes->capability = capability_hold(capability);
+	routes->roster = roster_hold(roster);
 	routes->making.contexts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	copy_surroundings(routes, config);
 	routes->when = arena_alloc(
@@ -170,9 +171,6 @@ routes_new(const struct config_core *config, struct capability *capability, stru
 	for (size_t i = 0; i < config->routes.count && r == 0; i++) {
 		routes->count = i + 1;
 		copy_when(&routes->making.arena, &from[i].when, &routes->when[i]);
-		if (!routes->directory && (from[i].when.group.count || from[i].when.account.count))
-			routes->directory = config_directory_copy(
-			    &config->directory, &routes->making.arena);
 		r = fill_route(routes, config, &from[i], &routes->routes[i], err);
 		if (r < 0)
 			pn_error_in(err, "routes[%zu]", i);
@@ -203,6 +201,7 @@ routes_release(struct routes **routes_at)
 	for (size_t i = 0; i < routes->count; i++)
 		route_hosts_drop(&routes->routes[i]);
 	capability_release(&routes->capability);
+	roster_release(&routes->roster);
 	arena_wipe(&routes->making.secrets);
 	arena_free(&routes->making.arena);
 	free(routes);
@@ -225,7 +224,7 @@ routes_find(const struct routes *routes, const struct config_subject *subject)
 {
 	struct config_subject own = *subject;
 
-	own.directory = routes->directory;
+	own.roster = routes->roster;
 	for (size_t i = 0; i < routes->count; i++)
 		if (config_when_matches(&routes->when[i], &own))
 			return &routes->routes[i];

@@ -56,16 +56,17 @@ struct route {
 };
 
 struct routes;
-/* Everything is copied or held; `err` says which route is wrong and why. */
-int routes_new(const struct config_core *config, struct capability *capability, struct routes **ret,
-    struct pn_error *err);
+/* Everything is copied or held; `err` says which route is wrong and why. `roster` NULL: nobody's.
+ */
+int routes_new(const struct config_core *config, const struct roster *roster,
+    struct capability *capability, struct routes **ret, struct pn_error *err);
 /* By its place in the configuration; NULL behind the last. */
 const struct route *routes_at(const struct routes *routes, size_t index);
 struct capability *routes_capability(const struct routes *routes);
 struct routes *routes_hold(struct routes *routes);
 void routes_release(struct routes **routes);
 /*
- * NULL where no route matches: the recipient fails with 5.4.4. The subject's directory is the
+ * NULL where no route matches: the recipient fails with 5.4.4. The subject's roster is the
  * routes' own, whatever it says.
  */
 const struct route *routes_find(const struct routes *routes, const struct config_subject *subject);

@@ -6,6 +6,7 @@
  * decided here, before a session costs anything.
  */
 #include <core/base/log.h>
+#include <core/config/roster.h>
 #include <core/smtp/reply.h>
 #include <core/smtp/server_inner.h>
 #include <core/smtp/server_shared.h>
@@ -111,6 +112,22 @@ compiled_listener(const struct server *server, const struct config_listener *lis
 	return NULL;
 }
 
+/* In a network of an account, or where the listener is for some accounts, of one of these. */
+static bool
+is_of_accounts(
+    const struct server *server, const struct config_listener *listener, const struct address *peer)
+{
+	const struct pn_account *account = roster_network_account(
+	    generation_roster(server->generation), peer);
+
+	if (!account || listener->accounts.count == 0)
+		return account;
+	for (size_t i = 0; i < listener->accounts.count; i++)
+		if (strcmp(listener->accounts.items[i], account->name) == 0)
+			return true;
+	return false;
+}
+
 enum session_place
 server_place(const struct server *server, const struct config_listener *listener,
     const struct address *peer, bool proxied)
@@ -119,8 +136,15 @@ server_place(const struct server *server, const struct config_listener *listener
 
 	if (peer->sa.ss_family == AF_UNIX)
 		return SESSION_TRUSTED;
-	if (compiled && compiled->networks.count > 0)
-		return contains(&compiled->networks, peer) ? SESSION_TRUSTED : SESSION_OUTSIDE;
+	if (compiled && contains(&compiled->networks, peer))
+		return SESSION_TRUSTED;
+	/* `networks` alone are who may connect at all, accounts' or not. */
+	if (compiled && compiled->networks.count > 0 && listener->accounts.count == 0)
+		return SESSION_OUTSIDE;
+	if (is_of_accounts(server, listener, peer))
+		return SESSION_TRUSTED;
+	if (listener->accounts.count > 0)
+		return SESSION_OUTSIDE;
 	/* What a proxy brings, or does not name, may be anybody's: only `networks` can trust it. */
 	return !proxied && address_is_loopback(peer) ? SESSION_TRUSTED : SESSION_ANYONE;
 }

@@ -18,9 +18,9 @@ struct session;
 
 /* How the configuration looks upon a client's address. */
 enum session_place {
-	SESSION_OUTSIDE, /* the listener has networks, this address is in none of them */
+	SESSION_OUTSIDE, /* the listener has networks or accounts, the address is none of theirs */
 	SESSION_ANYONE,  /* may connect; relays only with AUTH */
-	SESSION_TRUSTED, /* loopback, unix, or in one of the listener's networks */
+	SESSION_TRUSTED, /* loopback, unix, in one of the listener's or of an account's networks */
 };
 
 struct session_client {

@@ -3,7 +3,7 @@
  * session_mail.c - MAIL and RCPT, and how a transaction ends without a message.
  *
  * Called by session_command.c. Must never let a stranger relay: who is neither authenticated nor in
- * a listener's networks gets 530, whatever else is configured.
+ * a listener's or an account's networks gets 530, whatever else is configured.
  */
 #include <core/base/text.h>
 #include <core/mail/address.h>

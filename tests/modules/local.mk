@@ -17,6 +17,7 @@ check_LTLIBRARIES += tests/modules/chooser.la \
 	tests/modules/phonebook.la \
 	tests/modules/picky.la \
 	tests/modules/provider.la \
+	tests/modules/registrar.la \
 	tests/modules/sealer.la \
 	tests/modules/selector.la \
 	tests/modules/slow.la \
@@ -30,6 +31,9 @@ check_LTLIBRARIES += tests/modules/chooser.la \
 	tests/modules/wrong-abi.la \
 	tests/modules/wrong-name.la \
 	tests/modules/wrong-size.la
+
+tests_modules_registrar_la_SOURCES = tests/modules/registrar.c
+tests_modules_registrar_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_chooser_la_SOURCES = tests/modules/chooser.c
 tests_modules_chooser_la_LDFLAGS = $(test_module_flags)

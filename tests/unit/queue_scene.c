@@ -45,7 +45,7 @@ make_routes(struct scene *scene)
 	routes[2].host = (struct pn_strings){ 1, hops };
 	routes[3].host = (struct pn_strings){ 1, none };
 	ck_assert_msg(
-	    routes_new(&core, scene->capability, &scene->routes, &err) == 0, "%s", err.text);
+	    routes_new(&core, NULL, scene->capability, &scene->routes, &err) == 0, "%s", err.text);
 }
 
 /* ---- life -------------------------------------------------------------------------------------
