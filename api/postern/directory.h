@@ -2,9 +2,10 @@
 /*
  * directory.h - whose mail it is, who is known, and who may use which address.
  *
- * Everything here is answered from memory, out of the directory as the configuration, the database
- * and LDAP have it: one state of it for the whole call, renewed between transactions. Nothing
- * blocks, so a PN_QUICK hook may ask. What a user logs in with, and profile fields, are db.h's.
+ * Every question is answered from memory, out of the directory as the configuration, the database
+ * and LDAP have it: one state of it for the whole call, renewed between transactions.  Asking
+ * does not block, so a PN_QUICK hook may ask. What a user logs in with, and profile fields, are
+ * db.h's.
  *
  * Addresses are compared without regard to case and to how letters with marks are written, domains
  * in any spelling. Users who are switched off are known to nobody: they own and are members of
@@ -67,6 +68,14 @@ enum pn_owns {
 /* PN_OWNS_NOT also where either is no address. An address owns itself if it is no user's, too. */
 PN_PUBLIC enum pn_owns pn_user_owns(
     const struct pn_call *call, const char *user, const char *address);
+
+/*
+ * Keeps, or no longer keeps, that the user has shown to be the owner of an address from elsewhere:
+ * from the next transactions on, PN_OWNS_CONFIRMED. When, and what it answers: as pn_db_run(); it
+ * blocks. -EINVAL: one of the two is no address; -ENOENT: nothing is kept that could be dropped.
+ */
+PN_PUBLIC int pn_user_confirm(struct pn_call *call, const char *user, const char *address,
+    bool confirmed, struct pn_error *err);
 
 /* A user who is registered and enabled, by the user's own address; aliases are not followed. */
 PN_PUBLIC bool pn_user_known(const struct pn_call *call, const char *address);

@@ -250,6 +250,46 @@ roster_owns(const struct roster *roster, const char *user, const char *address)
 	return found ? found->owns : owned_by_group(roster, who, what);
 }
 
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+const struct pn_account *
+roster_account_at(const struct roster *roster, size_t index)
+{
+	return roster && index < roster->account_count ? roster->accounts[index] : NULL;
+}
+
+const char *
+roster_group_at(const struct roster *roster, size_t index)
+{
+	return roster && index < roster->group_count ? roster->groups[index] : NULL;
+}
+
+const char *
+roster_alias_owner(const struct roster *roster, const char *address)
+{
+	char compared[MAIL_ADDRESS_SIZE];
+
+	if (config_scope_address(address, compared) < 0)
+		return NULL;
+	for (size_t i = 0; roster && i < roster->owner_count; i++)
+		if (roster->owners[i].owns == PN_OWNS_ALIAS &&
+		    strcmp(roster->owners[i].address, compared) == 0)
+			return roster->owners[i].who;
+	return NULL;
+}
+
+void
+roster_each_owner(const struct roster *roster,
+    int (*each)(void *arg, const char *address, const char *who, bool is_group, enum pn_owns owns),
+    void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; roster && i < roster->owner_count && r == 0; i++)
+		r = each(arg, roster->owners[i].address, roster->owners[i].who,
+		    roster->owners[i].is_group, roster->owners[i].owns);
+}
+
 /* ---- whose mail it is ------------------------------------------------------------------------ */
 
 /* Of a user who logged in; `address` as compared. */
@@ -261,6 +301,26 @@ account_of_user(const struct roster *roster, const char *address)
 	if (user && user->account)
 		return roster_account(roster, user->account);
 	return account_above(roster, mail_address_domain(address));
+}
+
+const struct pn_account *
+roster_user_account(const struct roster *roster, const char *address)
+{
+	char compared[MAIL_ADDRESS_SIZE];
+
+	return config_scope_address(address, compared) < 0 ? NULL
+							   : account_of_user(roster, compared);
+}
+
+size_t
+roster_count_users(const struct roster *roster, const struct pn_account *account)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; roster && i < roster->user_count; i++)
+		count += roster->users[i]->enabled &&
+			 account_of_user(roster, roster->users[i]->address) == account;
+	return count;
 }
 
 static const struct pn_account *

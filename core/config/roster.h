@@ -65,6 +65,9 @@ struct roster *roster_of_directory(const struct config_directory *directory);
 /* ---- asking: NULL is a roster of nobody ------------------------------------------------------ */
 
 const struct pn_account *roster_account(const struct roster *roster, const char *name);
+/* By number, in the order of their names; NULL past the end. */
+const struct pn_account *roster_account_at(const struct roster *roster, size_t index);
+const char *roster_group_at(const struct roster *roster, size_t index);
 /* The account of a domain, or of one that it is below. NULL: nobody's. */
 const struct pn_account *roster_domain_account(const struct roster *roster, const char *domain);
 /* The account whose enabled network is the narrowest around the address. */
@@ -73,6 +76,16 @@ const struct pn_account *roster_network_account(
 bool roster_has_group(const struct roster *roster, const char *name);
 /* NULL: nobody registered has that address. Disabled users are found. */
 const struct roster_user *roster_user(const struct roster *roster, const char *address);
+/* The account of an address that is a user's, or whose domain is the account's. */
+const struct pn_account *roster_user_account(const struct roster *roster, const char *address);
+/* Enabled users of the account: each takes a licence. */
+size_t roster_count_users(const struct roster *roster, const struct pn_account *account);
+/* Whose alias the address is; NULL: nobody's. */
+const char *roster_alias_owner(const struct roster *roster, const char *address);
+/* Until `each` returns something other than 0. */
+void roster_each_owner(const struct roster *roster,
+    int (*each)(void *arg, const char *address, const char *who, bool is_group, enum pn_owns owns),
+    void *arg);
 enum pn_owns roster_owns(const struct roster *roster, const char *user, const char *address);
 bool roster_in_group(const struct roster *roster, const char *user, const char *group);
 /* Everybody who is in a group, as compared, by number; NULL past the end. */

@@ -8,7 +8,7 @@
  */
 #include <core/base/clock.h>
 #include <core/ctl/commands.h>
-#include <core/ctl/control.h>
+#include <core/ctl/directory.h>
 #include <core/policy/effective.h>
 #include <core/store/audit.h>
 #include <core/store/overrides.h>
@@ -152,7 +152,8 @@ build(struct with_db *with, const char *label, struct pn_error *err)
 	struct generation_how how = { .source = with->ctl->bundle,
 		.folder = with->ctl->folder,
 		.module_path = with->ctl->modules,
-		.overrides = &with->overrides };
+		.overrides = &with->overrides,
+		.directory = with->ctl->generation };
 	struct diags diags = { 0 };
 	int r = generation_build(&how, &diags, &with->generation);
 
@@ -321,19 +322,6 @@ add_candidate(struct with_db *with, const struct override *candidate)
 	all->count = count;
 }
 
-/* A relay that does not run needs not be told. */
-static void
-tell_relay(const struct with_db *with)
-{
-	const char *folder = generation_core(with->generation)->relay.run_directory;
-	json_t *request = json_pack("{s:s}", "command", "settings"), *answer = NULL;
-	struct pn_error err;
-
-	if (control_ask(folder, request, NULL, &answer, &err) == 0)
-		json_decref(answer);
-	json_decref(request);
-}
-
 /* What holds now; of an entry or a key that is gone, what was removed. */
 static void
 show_change(struct with_db *with, const struct request *request)
@@ -366,7 +354,7 @@ change(struct ctl *ctl, struct request *request, struct pn_error *err)
 	if (code == EXIT_OK && overrides_change(ctl->db, &candidate, request->who, err) < 0)
 		code = EXIT_REFUSED;
 	if (code == EXIT_OK) {
-		tell_relay(&with);
+		ctl_tell_relay(ctl);
 		show_change(&with, request);
 	}
 	close_with_db(&with);

@@ -5,7 +5,7 @@
  * The directory is the core's; passwords are the auth module's ("user passwd"). Must change nothing
  * without a row in the audit log.
  */
-#include <core/ctl/commands.h>
+#include <core/ctl/directory.h>
 #include <core/master/privileges.h>
 #include <core/store/audit.h>
 #include <core/store/directory.h>
@@ -134,7 +134,9 @@ begin(struct change *change, struct ctl *ctl, const char *action, const char *ad
 	*change = (struct change){ .ctl = ctl };
 	if (audit_begin(ctl->db, err) < 0)
 		return EXIT_REFUSED;
-	r = directory_user_find(ctl->db, address, &change->user, err);
+	r = ctl_directory_unchanged(ctl, err);
+	if (r == 0)
+		r = directory_user_find(ctl->db, address, &change->user, err);
 	if (r < 0 && !(is_new && r == -ENOENT)) {
 		audit_end(ctl->db, NULL, r, err);
 		return EXIT_REFUSED;
@@ -149,7 +151,10 @@ begin(struct change *change, struct ctl *ctl, const char *action, const char *ad
 static int
 end(struct change *change, int r, struct pn_error *err)
 {
-	return audit_end(change->ctl->db, &change->row, r, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+	if (audit_end(change->ctl->db, &change->row, r, err) < 0)
+		return EXIT_REFUSED;
+	ctl_tell_relay(change->ctl);
+	return EXIT_OK;
 }
 
 static const char *
@@ -162,12 +167,13 @@ static int
 run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct change change;
-	int code = begin(&change, ctl, "user add", argv[0], true, err);
+	int r, code = begin(&change, ctl, "user add", argv[0], true, err);
 
 	if (code != EXIT_OK)
 		return code;
 	change.row.after = state_word(true);
-	code = end(&change, directory_user_add(ctl->db, argv[0], err), err);
+	r = ctl_licence_free(ctl, argv[0], NULL, err);
+	code = end(&change, r < 0 ? r : directory_user_add(ctl->db, argv[0], err), err);
 	return code == EXIT_OK ? show(ctl, argv[0], err) : code;
 }
 
@@ -176,13 +182,15 @@ set_enabled(
     struct ctl *ctl, const char *action, const char *address, bool enabled, struct pn_error *err)
 {
 	struct change change;
-	int code = begin(&change, ctl, action, address, false, err);
+	int r = 0, code = begin(&change, ctl, action, address, false, err);
 
 	if (code != EXIT_OK)
 		return code;
 	change.row.before = state_word(change.user.enabled);
 	change.row.after = state_word(enabled);
-	code = end(&change, directory_user_enable(ctl->db, address, enabled, err), err);
+	if (enabled)
+		r = ctl_licence_free(ctl, address, NULL, err);
+	code = end(&change, r < 0 ? r : directory_user_enable(ctl->db, address, enabled, err), err);
 	return code == EXIT_OK ? show(ctl, address, err) : code;
 }
 
@@ -231,13 +239,50 @@ show_profile(struct ctl *ctl, const char *address, struct pn_error *err)
 	return code;
 }
 
+/* Whose user it is, whatever the address; "" is by its domain. */
+static int
+set_account(struct ctl *ctl, const char *user, const char *account, struct pn_error *err)
+{
+	const char *const columns[RECORD_COLUMNS] = { user, account };
+	int r;
+
+	if (!*account) {
+		r = records_remove(ctl->db, RECORD_REGISTERED, columns, err);
+		return r == -ENOENT ? 0 : r;
+	}
+	if (!roster_account(generation_roster(ctl->generation), account))
+		return pn_error_set(err, -ENOENT, "there is no account \"%.100s\"", account);
+	r = ctl_licence_free(ctl, user, account, err);
+	return r < 0 ? r : records_put(ctl->db, RECORD_REGISTERED, columns, err);
+}
+
+static int
+run_set_account(struct ctl *ctl, char **argv, struct pn_error *err)
+{
+	const struct pn_account *before;
+	struct change change;
+	int code = begin(&change, ctl, "user set", argv[0], false, err);
+
+	if (code != EXIT_OK)
+		return code;
+	before = roster_user_account(generation_roster(ctl->generation), change.user.address);
+	change.row.object = "account";
+	change.row.before = before ? before->name : NULL;
+	change.row.after = *argv[2] ? argv[2] : NULL;
+	code = end(&change, set_account(ctl, change.user.address, argv[2], err), err);
+	return code == EXIT_OK ? show_profile(ctl, argv[0], err) : code;
+}
+
 static int
 run_set(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct change change;
 	char before[DIRECTORY_FIELD_SIZE];
-	int r, code = begin(&change, ctl, "user set", argv[0], false, err);
+	int r, code;
 
+	if (strcmp(argv[1], "account") == 0)
+		return run_set_account(ctl, argv, err);
+	code = begin(&change, ctl, "user set", argv[0], false, err);
 	if (code != EXIT_OK)
 		return code;
 	change.row.object = argv[1];
@@ -273,8 +318,9 @@ const struct ctl_command ctl_user_commands[] = {
 	    run_add },
 	{ "user list", "", "Show all users.", 0, 0, run_list },
 	{ "user show", "ADDRESS", "Show a user with name, title and phone.", 1, 1, run_show },
-	{ "user set", "ADDRESS name|title|phone VALUE",
-	    "Say what else is known of a user; \"\" takes it away.", 3, 3, run_set },
+	{ "user set", "ADDRESS account|name|title|phone VALUE",
+	    "Say what else is known of a user, or whose account's user it is; \"\" takes it away.",
+	    3, 3, run_set },
 	{ "user enable", "ADDRESS", "Let a user log in again.", 1, 1, run_enable },
 	{ "user disable", "ADDRESS", "Refuse a user's logins, keeping password and settings.", 1, 1,
 	    run_disable },

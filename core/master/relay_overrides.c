@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * relay_overrides.c - takes what the database has for settings, without a reload.
+ * relay_overrides.c - takes what the database has for settings and of the directory, without a
+ * reload.
  *
  * The version is asked for every few seconds by a job. A new one makes another generation of the
  * files that are in force; sessions take it at their next MAIL. Runs on the relay's main loop; must
@@ -8,6 +9,7 @@
  */
 #include <core/base/log.h>
 #include <core/master/relay_state.h>
+#include <core/store/records.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@ struct relay_overrides {
 	struct job job;
 	bool looking, again; /* a job is under way; another look was wanted meanwhile */
 	int64_t seen;        /* by the job */
+	int64_t directory;   /* likewise: the directory's version */
 	int result;
 	struct pn_error err;
 	struct arena arena;
@@ -92,6 +95,15 @@ look(struct job *job)
 								     struct relay_overrides, job));
 
 	own->result = overrides_version(own->relay->db, &own->seen, &own->err);
+	if (own->result == 0)
+		own->result = records_version(own->relay->db, &own->directory, &own->err);
+}
+
+static bool
+is_new(const struct relay_overrides *own)
+{
+	return own->seen != own->read.version ||
+	       own->directory != generation_directory_version(own->relay->generation);
 }
 
 /* While lanes still take another configuration, the next look is soon enough. */
@@ -108,9 +120,9 @@ has_looked(struct job *job)
 		return;
 	if (own->result < 0)
 		log_event(PN_LOG_WARNING, "settings-not-read", "error", own->err.text, NULL);
-	else if (own->seen != own->read.version && relay->switching > 0)
+	else if (is_new(own) && relay->switching > 0)
 		own->again = true;
-	else if (own->seen != own->read.version)
+	else if (is_new(own))
 		take(relay);
 	loop_timer_set(relay->loop, &own->timer, own->again ? LOOK_MS / 50 : LOOK_MS);
 	own->again = false;

@@ -107,7 +107,7 @@ settled_again(const struct settled *settled, struct generation *generation)
 	again->generation = generation;
 	again->sockets = settled_hold(
 	    settled->sockets ? settled->sockets : (struct settled *)(uintptr_t)settled);
-	routes_hold(again->routes);
+	again->routes = routes_again(again->routes, generation_roster(generation));
 	generation_take_routes(generation, again->routes);
 	if (again->tls)
 		SSL_CTX_up_ref(again->tls);

@@ -318,6 +318,16 @@ network_parse(const char *text, struct network *ret, struct pn_error *err)
 	return 0;
 }
 
+void
+network_format(const struct network *network, char ret[ADDRESS_TEXT])
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	format_ip(network->bytes, ip, sizeof(ip));
+	snprintf(ret, ADDRESS_TEXT, "%s/%d", ip,
+	    is_ip4(network->bytes) && network->bits >= 96 ? network->bits - 96 : network->bits);
+}
+
 bool
 network_around(const struct address *address, uint8_t bits, struct network *ret)
 {

@@ -52,6 +52,8 @@ int network_parse(const char *text, struct network *ret, struct pn_error *err);
 /* The network of so many bits that the address is in; false: of a unix socket, or of IPv4 for what
  * is said of IPv6. */
 bool network_around(const struct address *address, uint8_t bits, struct network *ret);
+/* As network_parse() reads it, always with its prefix length. */
+void network_format(const struct network *network, char ret[ADDRESS_TEXT]);
 bool network_contains(const struct network *network, const struct address *address);
 
 #endif

@@ -9,6 +9,7 @@
 #include <core/store/audit.h>
 #include <core/store/directory.h>
 #include <errno.h>
+#include <stdio.h>
 
 int
 api_db_read(const struct pn_call *call, struct db **ret, struct pn_error *err)
@@ -102,6 +103,26 @@ pn_user_find(struct pn_call *call, const char *address, struct pn_user *ret, str
 	return r < 0 ? r : directory_user_find(db, address, ret, err);
 }
 
+/* What the database does not say, files may. */
+static int
+field_of_files(const struct pn_call *call, const char *address, const char *field,
+    char ret[PN_USER_FIELD_SIZE], int r)
+{
+	const struct roster_user *user = roster_user(generation_roster(call->generation), address);
+	const char *value = NULL;
+
+	if (!user)
+		return r;
+	if (strcmp(field, "name") == 0)
+		value = user->name;
+	else if (strcmp(field, "title") == 0)
+		value = user->title;
+	else if (strcmp(field, "phone") == 0)
+		value = user->phone;
+	snprintf(ret, PN_USER_FIELD_SIZE, "%s", value ? value : "");
+	return 0;
+}
+
 int
 pn_user_field(struct pn_call *call, const char *address, const char *field,
     char ret[PN_USER_FIELD_SIZE], struct pn_error *err)
@@ -110,5 +131,8 @@ pn_user_field(struct pn_call *call, const char *address, const char *field,
 	int r = api_db_read(call, &db, err);
 
 	_Static_assert(PN_USER_FIELD_SIZE == DIRECTORY_FIELD_SIZE, "one size for a field");
-	return r < 0 ? r : directory_field_get(db, address, field, ret, err);
+	if (r < 0)
+		return r;
+	r = directory_field_get(db, address, field, ret, err);
+	return (r == 0 && !*ret) || r == -ENOENT ? field_of_files(call, address, field, ret, r) : r;
 }

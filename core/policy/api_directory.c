@@ -2,11 +2,16 @@
 /*
  * api_directory.c - what a hook may ask of the directory.
  *
- * Called by hooks, quick ones too: the roster of the call's generation answers. Must never look
- * into the database.
+ * Called by hooks, quick ones too: the roster of the call's generation answers. What it asks must
+ * never look into the database.
  */
+#include <core/base/clock.h>
 #include <core/config/roster.h>
+#include <core/policy/api_db.h>
 #include <core/policy/call.h>
+#include <core/store/records.h>
+#include <errno.h>
+#include <stdio.h>
 
 static bool
 give(const struct pn_account *account, struct pn_account *ret)
@@ -50,6 +55,27 @@ enum pn_owns
 pn_user_owns(const struct pn_call *call, const char *user, const char *address)
 {
 	return roster_owns(generation_roster(call->generation), user, address);
+}
+
+int
+pn_user_confirm(struct pn_call *call, const char *user, const char *address, bool confirmed,
+    struct pn_error *err)
+{
+	char who[MAIL_ADDRESS_SIZE], what[MAIL_ADDRESS_SIZE], when[24];
+	const char *const columns[RECORD_COLUMNS] = { what, who, when };
+	struct db *db;
+	int r;
+
+	if (mail_address_canonical(user, who) < 0 || mail_address_canonical(address, what) < 0 ||
+	    !*mail_address_domain(who) || !*mail_address_domain(what))
+		return pn_error_set(err, -EINVAL, "that is no mail address");
+	snprintf(when, sizeof(when), "%lld", (long long)clock_wall_us());
+	r = api_db_begin(call, &db, err);
+	if (r < 0)
+		return r;
+	r = confirmed ? records_put(db, RECORD_CONFIRMED, columns, err)
+		      : records_remove(db, RECORD_CONFIRMED, columns, err);
+	return api_db_end(call, db, r, err);
 }
 
 bool

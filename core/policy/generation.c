@@ -8,11 +8,13 @@
 #include <core/base/text.h>
 #include <core/policy/blob.h>
 #include <core/policy/call.h>
+#include <core/policy/directory.h>
 #include <core/policy/entry.h>
 #include <core/policy/provider.h>
 #include <core/queue/route.h>
 #include <core/store/audit.h>
 #include <core/store/overrides.h>
+#include <core/store/records.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -25,6 +27,7 @@ struct generation {
 	struct settings_secrets *secrets;
 	struct config_core core;
 	struct roster *roster; /* held */
+	int64_t directory_version;
 	struct chain_entry *entries;
 	size_t count;
 	struct db *db;
@@ -183,6 +186,40 @@ start_entries(struct generation *generation, const struct entry_build *build)
 }
 
 static void
+share_directory(struct generation *generation, const struct generation *with)
+{
+	generation->roster = roster_hold(with->roster);
+	generation->directory_version = with->directory_version;
+}
+
+static void
+take_directory(struct generation *generation, const struct generation_how *how, struct diags *diags)
+{
+	if (how->directory)
+		share_directory(generation, how->directory);
+	else
+		directory_load(how->db, &generation_core(generation)->directory, diags,
+		    &generation->roster, &generation->directory_version);
+}
+
+/* The one before has it, unless the database has changed. */
+static void
+renew_directory(
+    struct generation *generation, const struct generation_how *how, struct diags *diags)
+{
+	int64_t version = how->before->directory_version;
+	struct pn_error err;
+
+	if (how->db && records_version(how->db, &version, &err) < 0)
+		diag_add(diags, DIAG_ERROR, (struct config_mark){ SCOPES_STORED, 0, 0 },
+		    "directory: %s", err.text);
+	else if (version == how->before->directory_version)
+		share_directory(generation, how->before);
+	else
+		take_directory(generation, how, diags);
+}
+
+static void
 fill(struct generation *generation, const struct generation_how *how, struct diags *diags)
 {
 	struct entry_build build = { how, generation, &generation->tree, &generation->arena,
@@ -195,7 +232,7 @@ fill(struct generation *generation, const struct generation_how *how, struct dia
 	}
 	config_core_fill(
 	    &generation->tree, &generation->arena, &generation->secrets, diags, &generation->core);
-	generation->roster = roster_of_directory(&generation->core.directory);
+	take_directory(generation, how, diags);
 	load_entries(generation, &build);
 	generation->tree.source = NULL; /* borrowed; what it gave is kept with the tree */
 	if (diags->errors == 0 && how->role)
@@ -250,7 +287,7 @@ generation_again(const struct generation_how *how, struct diags *diags, struct g
 	generation->root = generation_hold(before->root ? before->root : before);
 	if (!generation->blobs && before->blobs)
 		generation->blobs = blobs_hold(before->blobs);
-	generation->roster = roster_hold(before->roster);
+	renew_directory(generation, how, diags);
 	build.tree = &generation->root->tree;
 	build.arena = &generation->arena;
 	build.secrets = &generation->secrets;
@@ -322,6 +359,12 @@ const struct roster *
 generation_roster(const struct generation *generation)
 {
 	return generation->roster;
+}
+
+int64_t
+generation_directory_version(const struct generation *generation)
+{
+	return generation->directory_version;
 }
 
 uint64_t

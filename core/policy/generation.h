@@ -26,6 +26,8 @@ struct generation_how {
 	bool trial;                /* its calls change nothing outside: pn_is_trial() */
 	struct blobs *blobs; /* what was compiled before, and where to keep it; NULL: nowhere */
 	const struct overrides *overrides; /* what the database has; NULL: nothing */
+	/* the directory as somebody has it already; NULL: that of the files and of `db` */
+	const struct generation *directory;
 };
 
 /* Loads, checks, prepares, starts. All problems in `diags`; -EINVAL if there were errors. */
@@ -45,6 +47,8 @@ void generation_stop(struct generation *generation);
 const struct config_core *generation_core(const struct generation *generation);
 /* The directory as it was when the generation was made. */
 const struct roster *generation_roster(const struct generation *generation);
+/* records.h: of what the database had; 0 without one. */
+int64_t generation_directory_version(const struct generation *generation);
 uint64_t generation_number(const struct generation *generation);
 
 struct clients;

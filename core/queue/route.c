@@ -19,6 +19,7 @@ struct routes {
 	struct config_when *when;
 	struct route *routes;
 	struct roster *roster; /* held; NULL: nobody's */
+	struct routes *root;   /* held: whose all but the roster is; NULL: its own */
 	/* For MX. */
 	struct pn_list destinations; /* struct config_destination */
 	const char *own_name;        /* canonical; NULL: no name that the DNS could have */
@@ -184,6 +185,30 @@ routes_new(const struct config_core *config, const struct roster *roster,
 }
 
 struct routes *
+routes_again(struct routes *routes, const struct roster *roster)
+{
+	struct routes *root = routes->root ? routes->root : routes, *again;
+
+	if (roster == routes->roster)
+		return routes_hold(routes);
+	again = calloc(1, sizeof(*again));
+	if (!again)
+		abort(); /* as arena.h */
+	atomic_init(&again->references, 1);
+	again->root = routes_hold(root);
+	again->roster = roster_hold(roster);
+	again->capability = root->capability;
+	again->count = root->count;
+	again->when = root->when;
+	again->routes = root->routes;
+	again->destinations = root->destinations;
+	again->own_name = root->own_name;
+	again->listener_count = root->listener_count;
+	again->listeners = root->listeners;
+	return again;
+}
+
+struct routes *
 routes_hold(struct routes *routes)
 {
 	atomic_fetch_add(&routes->references, 1);
@@ -198,10 +223,15 @@ routes_release(struct routes **routes_at)
 	*routes_at = NULL;
 	if (!routes || atomic_fetch_sub(&routes->references, 1) > 1)
 		return;
+	roster_release(&routes->roster);
+	if (routes->root) {
+		routes_release(&routes->root);
+		free(routes);
+		return;
+	}
 	for (size_t i = 0; i < routes->count; i++)
 		route_hosts_drop(&routes->routes[i]);
 	capability_release(&routes->capability);
-	roster_release(&routes->roster);
 	arena_wipe(&routes->making.secrets);
 	arena_free(&routes->making.arena);
 	free(routes);

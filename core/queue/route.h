@@ -60,6 +60,8 @@ struct routes;
  */
 int routes_new(const struct config_core *config, const struct roster *roster,
     struct capability *capability, struct routes **ret, struct pn_error *err);
+/* The same routes with another roster: themselves, held, where it is theirs already. */
+struct routes *routes_again(struct routes *routes, const struct roster *roster);
 /* By its place in the configuration; NULL behind the last. */
 const struct route *routes_at(const struct routes *routes, size_t index);
 struct capability *routes_capability(const struct routes *routes);

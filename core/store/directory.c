@@ -8,6 +8,7 @@
 #include <core/base/clock.h>
 #include <core/mail/address.h>
 #include <core/store/directory.h>
+#include <core/store/records.h>
 #include <errno.h>
 #include <glib.h>
 #include <stdio.h>
@@ -26,7 +27,9 @@ static const struct pn_migration migrations[] = {
 int
 directory_migrate(struct db *db, struct pn_error *err)
 {
-	return db_migrate(db, "core", migrations, sizeof(migrations[0]), err);
+	int r = db_migrate(db, "core", migrations, sizeof(migrations[0]), err);
+
+	return r < 0 ? r : records_migrate(db, err);
 }
 
 static int
@@ -105,10 +108,10 @@ directory_user_add(struct db *db, const char *address, struct pn_error *err)
 	    PN_VALUES(PN_TEXT(name), PN_INT(clock_wall_us())));
 	if (r == -EEXIST)
 		return pn_error_set(err, r, "user %s is there already", name);
-	return r;
+	return r < 0 ? r : records_touch(db, err);
 }
 
-/* A statement that must find its user: 1 is the address. */
+/* A statement that must find its user: 1 is the address. Without a flag the user goes. */
 static int
 change(struct db *db, const char *address, const char *sql, bool with_flag, bool flag,
     struct pn_error *err)
@@ -121,8 +124,11 @@ change(struct db *db, const char *address, const char *sql, bool with_flag, bool
 		r = find(db, name, &user, err);
 	if (r < 0)
 		return r;
-	return db_run(db, err, sql,
+	r = db_run(db, err, sql,
 	    with_flag ? PN_VALUES(PN_TEXT(name), PN_INT(flag)) : PN_VALUES(PN_TEXT(name)));
+	if (r == 0 && !with_flag)
+		r = records_forget_user(db, name, err);
+	return r < 0 ? r : records_touch(db, err);
 }
 
 int
@@ -184,12 +190,14 @@ directory_field_set(
 	if (r < 0)
 		return r;
 	if (!*value)
-		return db_run(db, err, "DELETE FROM user_fields WHERE user = ?1 AND field = ?2",
+		r = db_run(db, err, "DELETE FROM user_fields WHERE user = ?1 AND field = ?2",
 		    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field)));
-	return db_run(db, err,
-	    "INSERT INTO user_fields (user, field, value) VALUES (?1, ?2, ?3) "
-	    "ON CONFLICT (user, field) DO UPDATE SET value = excluded.value",
-	    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field), PN_TEXT(value)));
+	else
+		r = db_run(db, err,
+		    "INSERT INTO user_fields (user, field, value) VALUES (?1, ?2, ?3) "
+		    "ON CONFLICT (user, field) DO UPDATE SET value = excluded.value",
+		    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field), PN_TEXT(value)));
+	return r < 0 ? r : records_touch(db, err);
 }
 
 static int

@@ -5,6 +5,7 @@ core_libcore_a_SOURCES += \
 	core/store/directory.c core/store/directory.h \
 	core/store/keyvalue.c core/store/keyvalue.h \
 	core/store/overrides.c core/store/overrides.h \
+	core/store/records.c core/store/records.h \
 	core/store/sqlite.c core/store/sqlite.h \
 	core/store/tables.c core/store/tables.h
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The directory on the wire: accounts, their networks and domains, users, who owns which address."""
+import json
 import os
 import smtplib
 
+from tests.lib import proc
 from tests.lib.case import PASSWORD, USER, RelayCase
 from tests.lib.certificates import certificate
 
@@ -92,3 +94,85 @@ class Attribution(DirectoryCase):
         self.assertEqual([(found[f"{name}@clinic.example", "127.0.0.1"]["account"],
                            found[f"{name}@clinic.example", "127.0.0.1"]["by"]) for name in "yz"],
                          [("lab", "helo"), ("clinic", "sender")])
+
+
+class Database(DirectoryCase):
+    """A1, A7: what posternctl changes holds at once, and is in the audit log."""
+
+    def test_an_account(self):
+        """S2-20, S2-30: an account with its network; switched off, mail is refused again."""
+        relay = self.directory_relay({"plain": {"tls": "none", "auth": "off"}}, {}).start()
+        self.assertEqual(self.send(relay, "plain", "x@lab.example", "127.0.3.1"), 530)
+        for words in (["account", "add", "lab", "10"], ["domain", "add", "LAB.example", "lab"],
+                      ["network", "add", "127.0.3.0/24", "lab", "the old server"],
+                      ["account", "set", "lab", "paid", "no"], ["user", "add", "ada@lab.example"],
+                      ["address", "alias", "x@other.example", "ada@lab.example"],
+                      ["group", "add", "nurses"], ["group", "join", "nurses", "ada@lab.example"]):
+            relay.ctl(*words)
+        proc.wait_until(lambda: self.send(relay, "plain", "ada@lab.example", "127.0.3.1") is None, 60,
+                        "the network may send")
+        proc.wait_until(lambda: any(said["member"] == "1" for said in self.sent(relay)), 60, "the group is known")
+        said = [said for said in self.sent(relay) if said["member"] == "1"][0]
+        self.assertEqual((said["account"], said["by"], said["licences"], said["paid"], said["known"], said["home"]),
+                         ("lab", "network", "10", "0", "1", "lab"))
+        relay.ctl("network", "disable", "127.0.3.0/24")
+        proc.wait_until(lambda: self.send(relay, "plain", "ada@lab.example", "127.0.3.1") == 530, 60,
+                        "the network may send no longer")
+        rows = json.loads(relay.ctl("--json", "audit", "list").stdout)
+        self.assertIn(("network disable", "network 127.0.3.0/24",
+                       "account=lab description=the old server enabled=1",
+                       "account=lab description=the old server enabled=0"),
+                      [(row["action"], row["scope"], row["before"], row["after"]) for row in rows])
+        self.assertEqual(len(rows), 9)
+
+    def sent(self, relay):
+        """One more message from there, and what the directory said of all."""
+        self.send(relay, "plain", "ada@lab.example", "127.0.3.1")
+        new = self.mail / "new"
+        found = []
+        for path in new.iterdir() if new.is_dir() else ():
+            line = [line for line in path.read_bytes().decode().replace("\r\n ", " ").split("\r\n")
+                    if line.startswith("X-Directory: ")][0]
+            found.append(dict(word.split("=") for word in line.split(" ")[1:]))
+        return found
+
+    def test_licences(self):
+        """S0-19: user 11 of 10 is refused, in whatever way; one who is switched off has none."""
+        users = {f"user{number}@clinic.example": {} for number in range(9)}
+        relay = self.directory_relay({"plain": {"tls": "none"}},
+                                     {"accounts": {"clinic": dict(CLINIC, licences=10)}, "users": users})
+        relay.ctl("user", "add", "tenth@clinic.example")
+        refused = relay.ctl("user", "add", "eleventh@sub.clinic.example", check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("all licences of the account clinic are taken (10)", refused.stderr)
+        relay.ctl("user", "add", "ada@elsewhere.example")
+        self.assertEqual(relay.ctl("user", "set", "ada@elsewhere.example", "account", "clinic", check=False).returncode, 1)
+        relay.ctl("user", "disable", "tenth@clinic.example")
+        relay.ctl("user", "set", "ada@elsewhere.example", "account", "clinic")
+        self.assertEqual(relay.ctl("user", "enable", "tenth@clinic.example", check=False).returncode, 1)
+        shown = json.loads(relay.ctl("--json", "account", "show", "clinic").stdout)
+        self.assertEqual((shown[0]["licences"], shown[0]["users"]), (10, 10))
+
+    def test_refusals(self):
+        """S2-31, S2-32, S2-33: what cannot be, and what had better not."""
+        relay = self.directory_relay({"plain": {"tls": "none"}}, {"accounts": {"clinic": CLINIC, "lab": LAB}})
+        for words, text in (
+                (["domain", "add", "clinic.example", "lab"], "is a domain of the account clinic already"),
+                (["domain", "add", "no domain", "lab"], '"no domain" is not a domain'),
+                (["domain", "add", "x.example", "none"], 'there is no account "none"'),
+                (["network", "add", "127.0.2.0/24", "lab"], "is a network of the account clinic already"),
+                (["network", "add", "10.0.0.0/15", "lab"], "holds more addresses than directory.largest_network"),
+                (["network", "remove", "10.9.9.9"], "the database does not have network 10.9.9.9/32"),
+                (["account", "add", "clinic"], "account clinic is there already"),
+                (["account", "set", "lab", "licences", "many"], '"many" is not a number of licences'),
+                (["group", "join", "nobodies", "a@x.example"], 'there is no group "nobodies"'),
+                (["address", "alias", "a@x.example", "b@x.example"], 'there is no user "b@x.example"')):
+            refused = relay.ctl(*words, check=False)
+            self.assertEqual(refused.returncode, 1, words)
+            self.assertIn(text, refused.stderr)
+        self.assertIn("holds 65536 addresses", relay.ctl("network", "add", "10.0.0.0/16", "lab").stderr)
+        relay.ctl("network", "add", "1050:0000:0000:0000:0005:0600:300c:326b", "lab")
+        again = relay.ctl("network", "add", "1050::5:600:300c:326b", "clinic", check=False)
+        self.assertIn("1050::5:600:300c:326b/128 is a network of the account lab already", again.stderr)
+        self.assertEqual([row["action"] for row in json.loads(relay.ctl("--json", "audit", "list").stdout)],
+                         ["network add"] * 2)

@@ -3,6 +3,7 @@
 #include "run.h"
 #include <check.h>
 #include <core/store/directory.h>
+#include <core/store/records.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -229,6 +230,93 @@ START_TEST(migrations_run_once_and_whole)
 }
 END_TEST
 
+/* ---- records -----------------------------------------------------------------------------------
+ */
+
+struct listed {
+	char text[400];
+};
+
+static int
+list_record(void *arg, const char *const columns[RECORD_COLUMNS])
+{
+	struct listed *listed = arg;
+	size_t len = strlen(listed->text);
+
+	snprintf(listed->text + len, sizeof(listed->text) - len, "%s=%s,%s,%s;", columns[0],
+	    columns[1] ? columns[1] : "-", columns[2] ? columns[2] : "-",
+	    columns[3] ? columns[3] : "-");
+	return 0;
+}
+
+static const char *
+records(enum record_kind kind)
+{
+	static struct listed listed;
+
+	*listed.text = '\0';
+	ck_assert_int_eq(records_each(db, kind, list_record, &listed, NULL), 0);
+	return listed.text;
+}
+
+static void
+put(enum record_kind kind, const char *a, const char *b, const char *c, const char *d)
+{
+	const char *const columns[RECORD_COLUMNS] = { a, b, c, d };
+
+	ck_assert_int_eq(records_put(db, kind, columns, NULL), 0);
+}
+
+START_TEST(records_come_and_go)
+{
+	static const char *const lab[RECORD_COLUMNS] = { "lab" };
+	int64_t before, after;
+
+	ck_assert_int_eq(directory_migrate(db, NULL), 0);
+	ck_assert_int_eq(records_version(db, &before, NULL), 0);
+	put(RECORD_ACCOUNT, "lab", "10", NULL, NULL);
+	put(RECORD_ACCOUNT, "lab", "12", "0", NULL);
+	put(RECORD_ACCOUNT, "clinic", NULL, NULL, "basic");
+	ck_assert_str_eq(records(RECORD_ACCOUNT), "clinic=-,-,basic;lab=12,0,-;");
+	put(RECORD_DOMAIN, "lab.example", "lab", NULL, NULL);
+	put(RECORD_NETWORK, "192.0.2.0/24", "lab", NULL, "1");
+	put(RECORD_NETWORK, "192.0.2.7/32", "clinic", "one", "0");
+	ck_assert_int_eq(records_version(db, &after, NULL), 0);
+	ck_assert_int_eq(after - before, 6);
+	ck_assert_int_eq(records_remove(db, RECORD_ACCOUNT, lab, NULL), 0);
+	ck_assert_int_eq(records_remove(db, RECORD_ACCOUNT, lab, NULL), -ENOENT);
+	ck_assert_str_eq(records(RECORD_DOMAIN), "");
+	ck_assert_str_eq(records(RECORD_NETWORK), "192.0.2.7/32=clinic,one,0;");
+}
+END_TEST
+
+START_TEST(what_hangs_on_a_user_goes_too)
+{
+	int64_t before, after;
+
+	ck_assert_int_eq(directory_migrate(db, NULL), 0);
+	ck_assert_int_eq(directory_user_add(db, "a@x.example", NULL), 0);
+	put(RECORD_REGISTERED, "a@x.example", "lab", NULL, NULL);
+	put(RECORD_MEMBER, "nurses", "a@x.example", NULL, NULL);
+	put(RECORD_MEMBER, "nurses", "b@x.example", NULL, NULL);
+	put(RECORD_ALIAS, "c@x.example", "a@x.example", NULL, NULL);
+	put(RECORD_DELEGATE, "i@x.example", "a@x.example", "user", NULL);
+	put(RECORD_DELEGATE, "i@x.example", "nurses", "group", NULL);
+	put(RECORD_CONFIRMED, "e@y.example", "a@x.example", "1", NULL);
+	ck_assert_int_eq(records_version(db, &before, NULL), 0);
+	ck_assert_int_eq(directory_user_enable(db, "a@x.example", false, NULL), 0);
+	ck_assert_str_eq(records(RECORD_USER), "a@x.example=0,-,-;");
+	ck_assert_int_eq(directory_user_remove(db, "a@x.example", NULL), 0);
+	ck_assert_int_eq(records_version(db, &after, NULL), 0);
+	ck_assert_int_eq(after - before, 2);
+	ck_assert_str_eq(records(RECORD_REGISTERED), "");
+	ck_assert_str_eq(records(RECORD_MEMBER), "nurses=b@x.example,-,-;");
+	ck_assert_str_eq(records(RECORD_ALIAS), "");
+	ck_assert_str_eq(records(RECORD_DELEGATE), "i@x.example=nurses,group,-;");
+	ck_assert_str_eq(records(RECORD_CONFIRMED), "");
+}
+END_TEST
+
 /* ---- directory ------------------------------------------------------------------------------- */
 
 static const struct {
@@ -349,6 +437,8 @@ main(void)
 	tcase_add_loop_test(
 	    tests, users_by_any_spelling, 0, sizeof(spellings) / sizeof(spellings[0]));
 	tcase_add_test(tests, users_come_and_go);
+	tcase_add_test(tests, records_come_and_go);
+	tcase_add_test(tests, what_hangs_on_a_user_goes_too);
 	tcase_add_test(tests, profiles);
 	suite_add_tcase(suite, tests);
 	return unit_run(suite);
