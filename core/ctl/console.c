@@ -18,6 +18,20 @@ console_open(struct pn_console *console, bool json)
 	return console->rows ? 0 : -ENOMEM;
 }
 
+json_t *
+console_text(const char *text)
+{
+	json_t *ret = text ? json_string(text) : json_null();
+	char *valid;
+
+	if (ret)
+		return ret;
+	valid = g_utf8_make_valid(text, -1);
+	ret = json_string(valid);
+	g_free(valid);
+	return ret;
+}
+
 void
 console_add(struct pn_console *console, json_t *row)
 {
@@ -36,7 +50,7 @@ pn_console_field(struct pn_console *console, const char *name, const char *value
 {
 	if (!console->row)
 		pn_console_row(console);
-	json_object_set_new(console->row, name, value ? json_string(value) : json_null());
+	json_object_set_new(console->row, name, console_text(value));
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

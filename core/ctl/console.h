@@ -19,6 +19,8 @@ struct pn_console {
 
 int console_open(struct pn_console *console, bool json);
 /* A whole row at once; takes the reference. */
+/* A JSON string of whatever came from outside: what is not UTF-8 in it is U+FFFD. NULL: null. */
+json_t *console_text(const char *text);
 void console_add(struct pn_console *console, json_t *row);
 /* Prints everything to `out`: a JSON array, or columns, or for a single row its fields by line. */
 void console_print(struct pn_console *console, FILE *out);

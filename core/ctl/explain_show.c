@@ -16,8 +16,9 @@ row(struct ctl *ctl, const char *step, const char *recipient, const char *entry,
     const char *verdict, const char *why, const char *scope)
 {
 	console_add(&ctl->console,
-	    json_pack("{s:s, s:s?, s:s?, s:s?, s:s?, s:s?}", "step", step, "recipient", recipient,
-		"entry", entry, "verdict", verdict, "why", why, "scope", scope));
+	    json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "step", step, "recipient",
+		console_text(recipient), "entry", console_text(entry), "verdict",
+		console_text(verdict), "why", console_text(why), "scope", console_text(scope)));
 }
 
 static void

@@ -67,6 +67,11 @@ struct replan {
 	size_t count;
 	int r;
 	const char *why; /* static; NULL: nothing to say */
+	/* A clear rendering that is read on a policy thread first. */
+	struct job job;
+	const char *because;      /* the queue's */
+	struct mail_bytes *bytes; /* the item's, held */
+	struct mail_bytes *clear;
 };
 
 static void
@@ -155,14 +160,58 @@ resume(struct lane_policy *policy, struct queue *queue, struct item *item, const
 		loop_timer_set(policy->place.loop, &replan->soon, 0);
 }
 
+/* The clear rendering is there; or, in memory, will be. */
+static void
+begin_replan(struct replan *replan)
+{
+	struct lane_policy *policy = replan->policy;
+	struct mail_bytes *clear = replan->clear;
+	struct pn_error err = { 0 };
+	struct pn_txn *txn;
+
+	replan->clear = NULL;
+	if (replan->r == 0)
+		replan->r = replan_begin(policy->generation, replan->item, replan->indices,
+		    replan->count, clear, replan->because, &txn, &err);
+	if (replan->r == 0) {
+		planner_start(&policy->place, txn, replanned, replan);
+		return;
+	}
+	log_event(PN_LOG_ERROR, "replan-stopped", "id", item_log_id(replan->item), "reason",
+	    err.text[0] ? err.text : strerror(-replan->r), NULL);
+	loop_timer_set(policy->place.loop, &replan->soon, 0);
+}
+
+static struct replan *
+replan_of(struct job *job)
+{
+	return (struct replan *)(void *)((char *)job - offsetof(struct replan, job));
+}
+
+static void
+read_clear(struct job *job)
+{
+	struct replan *replan = replan_of(job);
+
+	replan->r = replan_clear(
+	    replan->bytes, item_rendering(replan->item, *replan->indices), &replan->clear);
+}
+
+static void
+clear_read(struct job *job)
+{
+	struct replan *replan = replan_of(job);
+
+	mail_bytes_release(&replan->bytes);
+	begin_replan(replan);
+}
+
 static void
 on_replan(void *arg, struct queue *queue, struct item *item, const uint32_t *indices, size_t count,
     const char *why)
 {
 	struct lane_policy *policy = arg;
-	struct pn_error err = { 0 };
 	struct replan *replan;
-	struct pn_txn *txn;
 
 	if (item->resume) {
 		resume(policy, queue, item, indices, count);
@@ -174,15 +223,17 @@ on_replan(void *arg, struct queue *queue, struct item *item, const uint32_t *ind
 		.queue = queue,
 		.item = item,
 		.indices = indices,
-		.count = count };
-	replan->r = replan_begin(policy->generation, item, indices, count, why, &txn, &err);
-	if (replan->r == 0) {
-		planner_start(&policy->place, txn, replanned, replan);
+		.count = count,
+		.because = why };
+	if (replan_clear_is_near(item->bytes, item_rendering(item, *indices))) {
+		begin_replan(replan);
 		return;
 	}
-	log_event(PN_LOG_ERROR, "replan-stopped", "id", item_log_id(item), "reason",
-	    err.text[0] ? err.text : strerror(-replan->r), NULL);
-	loop_timer_set(policy->place.loop, &replan->soon, 0);
+	replan->bytes = mail_bytes_hold(item->bytes);
+	replan->job = (struct job){
+		.loop = policy->place.loop, .work = read_clear, .done = clear_read
+	};
+	jobs_submit(policy->place.jobs, &replan->job);
 }
 
 /* ---- seals ----------------------------------------------------------------------------------- */

@@ -6,7 +6,10 @@
  * an item between steps, or tell a state that is not on disk.
  */
 #include <core/base/clock.h>
+#include <core/ctl/console.h>
 #include <core/master/sweep.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define STEP_US 2000
@@ -189,10 +192,34 @@ tell_hold(json_t *row, const struct item_hold *hold)
 	bool ends = hold && hold->until_us;
 
 	json_object_update_new(
-	    row, json_pack("{s:s?, s:s?, s:o, s:o, s:s?}", "held_by", hold ? hold->owner : NULL,
-		     "reason", hold ? hold->reason : NULL, "held_since",
+	    row, json_pack("{s:o, s:o, s:o, s:o, s:s?}", "held_by",
+		     console_text(hold ? hold->owner : NULL), "reason",
+		     console_text(hold ? hold->reason : NULL), "held_since",
 		     date(hold ? hold->since_us : 0), "held_until", date(hold ? hold->until_us : 0),
 		     "then", ends ? name_of_end(hold->end) : NULL));
+}
+
+/* What the next hop is doing, and what it may be asked for. */
+static void
+tell_way(json_t *row, const struct sweep_lane *part, const struct item *item, uint32_t index)
+{
+	struct queue_way way = { 0 };
+	char rate[64];
+
+	if (!queue_way(lane_queue(part->lane), item, index, &way)) {
+		json_object_set_new(row, "destination", json_null());
+		return;
+	}
+	snprintf(rate, sizeof(rate), "%" PRId64 " messages in %" PRId64 " s", way.rate,
+	    way.rate_per_us / 1000000);
+	json_object_update_new(
+	    row, json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:i, s:s?, s:o}", "destination",
+		     console_text(way.name), "blocked_until", date(way.blocked_until_us),
+		     "blocked_because", console_text(way.reason), "failures_in_a_row",
+		     (int)way.failures, "connections", (int)way.connections, "connections_most",
+		     way.connections_most > 0 ? json_integer(way.connections_most) : json_null(),
+		     "in_line", (int)way.in_line, "rate", way.rate > 0 ? rate : NULL, "next_turn",
+		     date(way.turn_us)));
 }
 
 static void
@@ -202,17 +229,19 @@ tell_more(json_t *row, const struct item *item, const struct item_recipient *rec
 	json_t *tags = json_array();
 
 	for (size_t i = 0; i < item->tag_count; i++)
-		json_array_append_new(tags, json_string(item->tags[i]));
+		json_array_append_new(tags, console_text(item->tags[i]));
 	json_object_set_new(row, "tags", tags);
 	json_object_update_new(row, json_pack("{s:s?}", "goes_on_behind", item->resume));
-	json_object_update_new(row,
-	    json_pack("{s:s?, s:s?, s:s?, s:s?, s:s?, s:s?, s:i, s:s?, s:s?, s:o, s:s?}", "client",
-		facts->client_address, "helo", facts->helo, "listener", facts->listener, "tls",
-		facts->tls_version, "original_sender", item->envelope.original_sender,
-		"original_recipient", recipient->envelope->original, "plan",
-		recipient->plan.number ? (int)recipient->plan.number : 1, "planned_by",
-		recipient->plan.entry, "because", recipient->plan.reason, "last_attempt",
-		date(recipient->last_attempt_us), "remote", recipient->last_remote));
+	json_object_update_new(
+	    row, json_pack("{s:s?, s:o, s:s?, s:s?, s:o, s:o, s:i, s:s?, s:o, s:o, s:o}", "client",
+		     facts->client_address, "helo", console_text(facts->helo), "listener",
+		     facts->listener, "tls", facts->tls_version, "original_sender",
+		     console_text(item->envelope.original_sender), "original_recipient",
+		     console_text(recipient->envelope->original), "plan",
+		     recipient->plan.number ? (int)recipient->plan.number : 1, "planned_by",
+		     recipient->plan.entry, "because", console_text(recipient->plan.reason),
+		     "last_attempt", date(recipient->last_attempt_us), "remote",
+		     console_text(recipient->last_remote)));
 }
 
 static json_t *
@@ -221,17 +250,20 @@ tell(const struct sweep_lane *part, const struct item *item, uint32_t index)
 	const struct item_recipient *recipient = &item->recipients[index];
 	json_t *row;
 
-	row = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:I, s:s?, s:s?, s:s, s:i, s:o, s:s?}",
-	    "id", item_log_id(item), "item", item->id, "from", item->envelope.sender, "to",
-	    item->envelope.recipients[index].address, "state", queue_state_name(recipient),
-	    "accepted", date(item->accepted_us), "size", (json_int_t)item->size, "user",
-	    item->facts.user, "route", queue_route_name(lane_queue(part->lane), item, index),
-	    "method", mail_plan_method(&recipient->plan), "attempts", (int)recipient->attempts,
-	    "due", recipient->hold ? json_null() : date(recipient->due_us), "reply",
-	    recipient->last_reply);
+	row = json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:s, s:i, s:o, s:o}", "id",
+	    item_log_id(item), "item", item->id, "from", console_text(item->envelope.sender), "to",
+	    console_text(item->envelope.recipients[index].address), "state",
+	    queue_state_name(recipient), "accepted", date(item->accepted_us), "size",
+	    (json_int_t)item->size, "user", console_text(item->facts.user), "route",
+	    console_text(queue_route_name(lane_queue(part->lane), item, index)), "method",
+	    mail_plan_method(&recipient->plan), "attempts", (int)recipient->attempts, "due",
+	    recipient->hold ? json_null() : date(recipient->due_us), "reply",
+	    console_text(recipient->last_reply));
 	tell_hold(row, recipient->hold);
-	if (part->sweep->order.verb == SWEEP_SHOW)
-		tell_more(row, item, recipient);
+	if (part->sweep->order.verb != SWEEP_SHOW)
+		return row;
+	tell_more(row, item, recipient);
+	tell_way(row, part, item, index);
 	return row;
 }
 

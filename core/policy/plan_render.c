@@ -113,6 +113,35 @@ plan_make_renderings(struct pn_txn *txn)
 	return r;
 }
 
+int
+plans_join(struct pn_txn *txn)
+{
+	struct plans *plans = txn->plans;
+	struct mail_bytes *joined;
+	size_t len = 0;
+	int r;
+
+	if (!plans || plans->joined)
+		return 0;
+	if (plans->rendering_count == 1) {
+		plans->joined = mail_bytes_hold(plans->renderings[0]->bytes);
+		return 0;
+	}
+	for (size_t i = 0; i < plans->rendering_count; i++)
+		len += mail_bytes_size(plans->renderings[i]->bytes);
+	r = mail_bytes_new_message(len, 0, &joined);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < plans->rendering_count && r == 0; i++)
+		r = mail_bytes_append_part(joined, plans->renderings[i]->bytes, 0,
+		    mail_bytes_size(plans->renderings[i]->bytes));
+	if (r < 0)
+		mail_bytes_release(&joined);
+	else
+		plans->joined = joined;
+	return r;
+}
+
 /* ---- keeping them ---------------------------------------------------------------------------- */
 
 void
@@ -124,6 +153,7 @@ plans_drop(struct plans *plans)
 		mail_bytes_release(&plans->groups[i].bytes);
 	mail_bytes_release(&plans->clear.bytes);
 	mail_bytes_release(&plans->view);
+	mail_bytes_release(&plans->joined);
 }
 
 static void
@@ -161,6 +191,7 @@ plans_fork(const struct pn_txn *txn, struct pn_txn *fork)
 		hold(copy->groups[i].bytes);
 	hold(copy->clear.bytes);
 	hold(copy->view);
+	hold(copy->joined);
 	fork->plans = copy;
 	if (txn->group)
 		fork->group = forked_group(plans, copy, txn->group);

@@ -23,6 +23,9 @@ static bool
 ask(struct planner *planner)
 {
 	planner->step = plans_next(planner->walk.txn, &planner->walk.stage, &planner->refused);
+	/* Here, and not on the loop behind it; what fails now fails there again, and is said. */
+	if (planner->step == PLANS_DONE)
+		(void)plans_join(planner->walk.txn);
 	return planner->step == PLANS_ASK;
 }
 

@@ -74,6 +74,7 @@ struct plans {
 	/* the renderings of the item, in their order */
 	size_t rendering_count;
 	struct plan_group **renderings;
+	struct mail_bytes *joined; /* all of them; held; NULL before plans_join() */
 };
 
 /*
@@ -92,6 +93,11 @@ enum plans_step plans_next(struct pn_txn *txn, enum pn_stage *ret_stage, struct 
 /* The stage that plans_next() named has ended. */
 void plans_take(struct pn_txn *txn, const struct chain_run *run, const struct ruling *ruling);
 /* For a fork of the transaction: rows of its own, in its arena. */
+/*
+ * After PLANS_DONE: the renderings one behind the other, once. Blocks where they are large, so it
+ * is for the thread that has run the hooks. 0; -ENOMEM, -ENOSPC and the like.
+ */
+int plans_join(struct pn_txn *txn);
 void plans_fork(const struct pn_txn *txn, struct pn_txn *fork);
 /* Lets the renderings go. */
 void plans_drop(struct plans *plans);

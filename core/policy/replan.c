@@ -40,24 +40,40 @@ pick_recipients(struct pn_txn *txn, const struct item *item, const uint32_t *ind
 	txn->somebody_wants = true;
 }
 
-/* The clear rendering, which all "tls" plans of an item share. */
-static int
-take_clear(struct pn_txn *txn, const struct item *item, uint32_t index)
+bool
+replan_clear_is_near(const struct mail_bytes *bytes, struct mail_rendering clear)
 {
-	struct mail_rendering clear = item_rendering(item, index);
-	struct mail_bytes *bytes;
+	return clear.len == mail_bytes_size(bytes) || clear.offset + clear.len <= bytes->len;
+}
+
+/* All "tls" plans of an item share it. */
+int
+replan_clear(struct mail_bytes *bytes, struct mail_rendering clear, struct mail_bytes **ret)
+{
 	int r;
 
-	if (clear.len == mail_bytes_size(item->bytes))
-		return txn_set_message(txn, mail_bytes_hold(item->bytes), SIZE_MAX);
-	r = mail_bytes_new_message(clear.len, MAIL_BYTES_STAYS, &bytes);
+	if (clear.len == mail_bytes_size(bytes)) {
+		*ret = mail_bytes_hold(bytes);
+		return 0;
+	}
+	r = mail_bytes_new_message(clear.len, MAIL_BYTES_STAYS, ret);
 	if (r < 0)
 		return r;
-	r = mail_bytes_append_part(bytes, item->bytes, clear.offset, clear.len);
-	if (r == 0)
-		return txn_set_message(txn, bytes, SIZE_MAX);
-	mail_bytes_release(&bytes);
+	r = mail_bytes_append_part(*ret, bytes, clear.offset, clear.len);
+	if (r < 0)
+		mail_bytes_release(ret);
 	return r;
+}
+
+/* `clear` is taken over, whatever it comes to. */
+static int
+take_clear(struct pn_txn *txn, const struct item *item, uint32_t index, struct mail_bytes **clear)
+{
+	struct mail_bytes *bytes = *clear;
+	int r = bytes ? 0 : replan_clear(item->bytes, item_rendering(item, index), &bytes);
+
+	*clear = NULL;
+	return r < 0 ? r : txn_set_message(txn, bytes, SIZE_MAX);
 }
 
 static int
@@ -77,7 +93,8 @@ find_entries(const struct generation *generation, const struct item *item, const
 
 int
 replan_begin(struct generation *generation, const struct item *item, const uint32_t *indices,
-    size_t count, const char *why, struct pn_txn **ret, struct pn_error *err)
+    size_t count, struct mail_bytes *clear, const char *why, struct pn_txn **ret,
+    struct pn_error *err)
 {
 	uint32_t number = item->recipients[indices[0]].plan.number;
 	struct pn_txn *txn = txn_of_item(generation, item, NULL);
@@ -92,7 +109,9 @@ replan_begin(struct generation *generation, const struct item *item, const uint3
 	pick_recipients(txn, item, indices, count);
 	r = find_entries(generation, item, indices, count, from, err);
 	if (r == 0)
-		r = take_clear(txn, item, indices[0]);
+		r = take_clear(txn, item, indices[0], &clear);
+	if (clear)
+		mail_bytes_release(&clear);
 	if (r == 0)
 		r = plans_begin_again(txn, from);
 	if (r < 0) {

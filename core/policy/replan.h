@@ -11,12 +11,20 @@
 /* The entry of that id, whether it has hooks or not; -ENOENT. */
 int replan_find_entry(const struct generation *generation, const char *id, size_t *ret);
 /*
- * A transaction of these recipients alone, its plans begun; everything is copied or held. The
- * item's bytes must be in memory. -ENOENT: an entry from which selection is to go on is not in the
- * pipeline any more, which nobody may skip; `err` names it.
+ * The clear rendering of that recipient, in bytes of its own, out of the item's: `ret` is yours.
+ * Blocks, but where replan_clear_is_near().
+ */
+int replan_clear(struct mail_bytes *bytes, struct mail_rendering clear, struct mail_bytes **ret);
+bool replan_clear_is_near(const struct mail_bytes *bytes, struct mail_rendering clear);
+/*
+ * A transaction of these recipients alone, its plans begun; everything is copied or held. `clear`:
+ * their clear rendering, taken over; NULL: it is made here of the item's bytes. -ENOENT: an entry
+ * from which selection is to go on is not in the pipeline any more, which nobody may skip; `err`
+ * names it.
  */
 int replan_begin(struct generation *generation, const struct item *item, const uint32_t *indices,
-    size_t count, const char *why, struct pn_txn **ret, struct pn_error *err);
+    size_t count, struct mail_bytes *clear, const char *why, struct pn_txn **ret,
+    struct pn_error *err);
 /*
  * After PLANS_DONE: the item of those who are served, with `replaced` out of `indices`; id and
  * origin are the queue's to give.

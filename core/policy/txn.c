@@ -277,9 +277,9 @@ rendering_of(struct pn_txn *txn, struct mail_bytes *bytes)
 	return ret;
 }
 
-/* One behind the other. */
+/* Where each is of those that stand one behind the other. */
 static int
-join_renderings(struct pn_txn *txn, struct item *item)
+place_renderings(struct pn_txn *txn, struct item *item)
 {
 	const struct plans *plans = txn->plans;
 	size_t len = 0;
@@ -299,14 +299,9 @@ join_renderings(struct pn_txn *txn, struct item *item)
 		item->has_eightbit |= item->renderings[i].has_eightbit;
 		len += item->renderings[i].len;
 	}
-	if (plans->rendering_count == 1) {
-		item->bytes = mail_bytes_hold(plans->renderings[0]->bytes);
-		return 0;
-	}
-	r = mail_bytes_new_message(len, 0, &item->bytes);
-	for (size_t i = 0; i < plans->rendering_count && r == 0; i++)
-		r = mail_bytes_append_part(
-		    item->bytes, plans->renderings[i]->bytes, 0, item->renderings[i].len);
+	r = plans_join(txn);
+	if (r == 0)
+		item->bytes = mail_bytes_hold(plans->joined);
 	return r;
 }
 
@@ -345,7 +340,7 @@ copy_bytes(struct pn_txn *txn, struct item *item)
 	int r = 0;
 
 	if (txn->plans) {
-		r = join_renderings(txn, item);
+		r = place_renderings(txn, item);
 	} else {
 		item->bytes = mail_bytes_hold(txn->view);
 		judge_bytes(txn, txn->view, txn->header.size, &only);

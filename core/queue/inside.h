@@ -225,6 +225,10 @@ void load_cancel_waiting(struct queue *queue);
 /* `domain`: with MX, whose; else NULL. */
 struct destination *destination_get(
     struct queue *queue, const struct route *route, enum route_need need, const char *domain);
+/* The same where there is one; NULL. */
+struct destination *destination_find(
+    struct queue *queue, const struct route *route, enum route_need need, const char *domain);
+void destination_tell(const struct destination *destination, struct queue_way *ret);
 /* Takes the delivery; its end is outcome_note() or outcome_take_back(), possibly at once. */
 void destination_push(struct destination *destination, struct delivery *delivery);
 void destination_drain(struct destination *destination);

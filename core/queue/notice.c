@@ -19,6 +19,10 @@
 
 struct notice {
 	struct load_waiter waiter; /* first */
+	struct job job;
+	struct mail_bytes *bytes; /* held while the job reads of them */
+	char *front;              /* of what is quoted, where it had to be read */
+	size_t front_len;
 	struct queued *queued;
 	GArray *recipients;  /* struct told */
 	struct item *report; /* while it is sealed */
@@ -99,6 +103,8 @@ notice_free(struct notice **notice)
 		return;
 	g_array_free((*notice)->recipients, TRUE);
 	item_free(&(*notice)->report);
+	mail_bytes_release(&(*notice)->bytes);
+	g_free((*notice)->front);
 	g_free(*notice);
 	*notice = NULL;
 }
@@ -206,22 +212,35 @@ is_unprotected(const struct item *item, uint32_t index)
 				   item->envelope.recipients[index].want.wanted > 0);
 }
 
-/* Of a large message the front, which is more than is quoted; of one behind another its beginning.
- */
-static struct pn_slice
-original(const struct item *item, size_t offset, size_t len, struct arena *arena)
+static struct mail_rendering
+quoted(const struct notice *notice)
 {
-	const struct mail_bytes *bytes = item->bytes;
-	char *front;
+	return item_rendering(
+	    notice->queued->item, g_array_index(notice->recipients, struct told, 0).index);
+}
 
-	if (offset + len <= bytes->len)
-		return pn_slice(bytes->data + offset, len);
-	if (offset == 0)
-		return pn_slice(bytes->data, bytes->len);
-	len = MIN(len, QUOTE_MOST + 1);
-	front = arena_alloc(arena, len);
-	return mail_bytes_read(bytes, offset, front, len) < 0 ? pn_slice(NULL, 0)
-							      : pn_slice(front, len);
+/* Of one behind another the beginning, which is more than is quoted, is not in memory. */
+static bool
+has_to_be_read(const struct notice *notice)
+{
+	const struct mail_bytes *bytes = notice->queued->item->bytes;
+	struct mail_rendering rendering = quoted(notice);
+
+	return bytes && rendering.offset > 0 && rendering.offset + rendering.len > bytes->len;
+}
+
+/* Of a large message the front, which is more than is quoted. */
+static struct pn_slice
+original(const struct notice *notice)
+{
+	const struct mail_bytes *bytes = notice->queued->item->bytes;
+	struct mail_rendering rendering = quoted(notice);
+
+	if (has_to_be_read(notice))
+		return pn_slice(notice->front, notice->front_len);
+	return rendering.offset + rendering.len <= bytes->len
+		   ? pn_slice(bytes->data + rendering.offset, rendering.len)
+		   : pn_slice(bytes->data, bytes->len);
 }
 
 /*
@@ -230,14 +249,16 @@ original(const struct item *item, size_t offset, size_t len, struct arena *arena
  * mail that could not be protected at all, or was held before that was tried.
  */
 static void
-quote(const struct item *item, uint32_t index, struct item *report, struct dsn_report *ret)
+quote(const struct notice *notice, struct dsn_report *ret)
 {
+	const struct item *item = notice->queued->item;
+	uint32_t index = g_array_index(notice->recipients, struct told, 0).index;
 	const struct mail_plan *plan = &item->recipients[index].plan;
 	struct mail_rendering rendering = item_rendering(item, index);
 
 	/* Without it where the spool's copy is damaged. */
 	if (item->bytes && !plan->unserved && !is_unprotected(item, index))
-		ret->original = original(item, rendering.offset, rendering.len, &report->arena);
+		ret->original = original(notice);
 	ret->quote_most = item->facts.requiretls || mail_demand_is_any(&plan->demand) ||
 				  ret->original.len < rendering.len
 			      ? 0
@@ -262,7 +283,7 @@ write_report(const struct queued *queued, struct item *report)
 	};
 	int r;
 
-	quote(item, g_array_index(told, struct told, 0).index, report, &facts);
+	quote(queued->notice_sent, &facts);
 	fill_recipients(queued, recipients);
 	r = dsn_write(&facts, &report->bytes, &report->needs_utf8);
 	g_free(recipients);
@@ -331,25 +352,70 @@ seal(struct queued *queued, struct item *report)
 }
 
 static void
-loaded(struct load_waiter *waiter, int r)
+report(struct queued *queued)
 {
-	struct queued *queued = ((struct notice *)(void *)waiter)->queued;
-	struct item *report = NULL;
+	struct item *report = item_new();
+	int r;
 
-	/* What cannot be read, now or ever, is reported without it. */
-	if (r == -EIO || r == -EBADMSG)
-		r = 0;
-	if (r == 0) {
-		report = item_new();
-		make_report(queued, report);
-		r = write_report(queued, report);
-	}
+	make_report(queued, report);
+	r = write_report(queued, report);
 	if (r < 0) {
 		item_free(&report);
 		on_durable(queued, r, NULL);
 		return;
 	}
 	seal(queued, report);
+}
+
+static struct notice *
+notice_of(struct job *job)
+{
+	return (struct notice *)(void *)((char *)job - offsetof(struct notice, job));
+}
+
+/* What cannot be read is not quoted. */
+static void
+read_front(struct job *job)
+{
+	struct notice *notice = notice_of(job);
+	struct mail_rendering rendering = quoted(notice);
+	size_t len = MIN(rendering.len, QUOTE_MOST + 1);
+
+	notice->front = g_malloc(len);
+	if (mail_bytes_read(notice->bytes, rendering.offset, notice->front, len) == 0)
+		notice->front_len = len;
+}
+
+static void
+front_read(struct job *job)
+{
+	struct queued *queued = notice_of(job)->queued;
+	struct queue *queue = queued->queue;
+
+	report(queued);
+	queue_end(queue);
+}
+
+static void
+loaded(struct load_waiter *waiter, int r)
+{
+	struct notice *notice = (struct notice *)(void *)waiter;
+	struct queued *queued = notice->queued;
+	struct queue *queue = queued->queue;
+
+	/* What cannot be read, now or ever, is reported without it. */
+	if (r < 0 && r != -EIO && r != -EBADMSG) {
+		on_durable(queued, r, NULL);
+	} else if (has_to_be_read(notice)) {
+		notice->bytes = mail_bytes_hold(queued->item->bytes);
+		notice->job = (struct job){
+			.loop = queue->parts.loop, .work = read_front, .done = front_read
+		};
+		queue_begin(queue);
+		jobs_submit(queue->parts.jobs, &notice->job);
+	} else {
+		report(queued);
+	}
 }
 
 /* A report quotes one rendering, in one way. */

@@ -158,6 +158,20 @@ void queue_changed(struct queue *queue, struct item *item);
 const char *queue_state_name(const struct item_recipient *recipient);
 /* Name of the route that he takes by the settings of now; NULL: none. */
 const char *queue_route_name(const struct queue *queue, const struct item *item, uint32_t index);
+/* How the next hop fares that he goes to, as this queue sees it. */
+struct queue_way {
+	const char *name;          /* as in the log; until the queue's next turn */
+	int64_t blocked_until_us;  /* left alone until then, wall time; 0: it is not */
+	const char *reason;        /* its last failure, where it is blocked */
+	uint32_t failures;         /* in a row */
+	uint32_t connections;      /* of this queue */
+	uint32_t connections_most; /* of all queues, to one host; 0: any number */
+	uint32_t in_line;          /* deliveries that wait for a connection or a turn here */
+	int64_t rate, rate_per_us; /* messages in so long; 0: any number */
+	int64_t turn_us;           /* the rate lets the next one go then, wall time; 0: now */
+};
+/* False: nothing has gone there since the start, or for a minute. */
+bool queue_way(struct queue *queue, const struct item *item, uint32_t index, struct queue_way *ret);
 
 /*
  * Messages that wait and that are being sent; recipients that are held; recipients' results and

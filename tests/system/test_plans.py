@@ -135,6 +135,25 @@ class Plans(RelayCase):
                             20, "the outcome hook has heard")
             self.assertIn("replanned two@f.example tls plan 1", open(note).read())
 
+    def test_replan_and_report_of_a_large_message(self):
+        """Renderings that stand one behind the other in a file without a name: a part of it is planned again,
+        and the beginning of another is quoted."""
+        message = MESSAGE + "".join(f"line {number} {'x' * 60}\r\n" for number in range(30000))
+        with NextHop() as hop:
+            hop.answers["RCPT TO:<x@e.example>"] = ["550 5.1.1 nobody here"]
+            relay = self.plans(hop, ["e.example=fake", "=tls"], second={"rules": ["f.example=fake"]},
+                               pipeline=["selector", {"selector": {"id": "second"}}, "provider", "sealer"])
+            self.assertEqual(self.send(relay, "x@e.example", "two@f.example", message=message)[0], 250)
+            came = self.arrived(hop, 2)
+            self.assertIn("X-Seal: 1 fake plan 2", came["two@f.example"])
+            self.assertEqual(came["two@f.example"].count("Received:"), 1)
+            self.assertNotIn(SECRET, came["two@f.example"])
+            report = came[SENDER]
+            self.assertIn("x@e.example", report)
+            self.assertIn("X-Seal: 1 fake plan 1", report.split("text/rfc822-headers")[1])
+            self.assertLess(len(report), 100000)
+            self.assertNotIn("relay-died", relay.log())
+
     def test_what_the_last_session_showed(self):
         """A next hop that was seen without TLS is not asked a second time (D4)."""
         with NextHop() as hop:

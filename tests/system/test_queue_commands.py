@@ -5,10 +5,15 @@ import smtplib
 
 from tests.lib import proc
 from tests.lib.case import RelayCase
-from tests.lib.nexthop import NextHop
+from tests.lib.nexthop import NextHop, _Session
 
 TEXT = "From: ada@clinic.example\r\nSubject: x\r\n\r\nhello\r\n"
 ADA, BOB = "ada@clinic.example", "bob@clinic.example"
+
+
+class Latin1(_Session):
+    def say(self, text):
+        self.wfile.write(text.encode("latin-1") + b"\r\n")
 
 
 class QueueCase(RelayCase):
@@ -173,6 +178,41 @@ class Changes(QueueCase):
         self.assertEqual((row["attempts"], row["client"]), (2, "127.0.0.1"))
         self.assertEqual(sum("=deferred " in line for line in answer["history"][identity]), 2)
         self.assertIn("b@partner.example", self.server.ctl("queue", "show", identity).stdout)
+
+    def test_show_tells_how_the_next_hop_fares(self):
+        """Back-off, connections and rate beside a message that waits; what is said of it outlives a restart."""
+        self.server.sections = {"destinations": [{"connections": 7, "rate": {"messages": 50, "per": "1m"},
+                                                  "back_off": {"first": "1h", "most": "1h"}}]}
+        self.server.write()
+        self.server.ctl("reload")
+        self.waiting("b@partner.example")
+        row, = self.queue("show", "--domain", "partner.example")[0]["recipients"]
+        self.assertEqual(row["destination"], f"smarthost:127.0.0.1:{self.port}")
+        self.assertGreater(row["blocked_until"], row["last_attempt"])
+        self.assertIn("refused", row["blocked_because"])
+        self.assertEqual((row["connections"], row["connections_most"], row["in_line"], row["rate"]),
+                         (0, 7, 0, "50 messages in 60 s"))
+        self.assertGreaterEqual(row["failures_in_a_row"], 1)
+        before = {name: row[name] for name in ("attempts", "reply", "last_attempt", "due", "remote")}
+        self.assertEqual(before["attempts"], 1)
+        self.server.stop()
+        self.server.start()
+        self.wait_states(("b@partner.example", "deferred"))
+        row, = self.queue("show", "--domain", "partner.example")[0]["recipients"]
+        self.assertEqual({name: row[name] for name in before}, before)
+        self.assertIsNone(row["destination"])   # nothing has gone there since
+
+    def test_replies_that_are_not_utf_8(self):
+        with NextHop(answers={"RCPT TO:<b@partner.example>": ["450 4.2.0 sp\xe4ter"] * 9}) as hop:
+            hop.RequestHandlerClass = Latin1
+            self.server.routes[-1]["host"] = f"127.0.0.1:{hop.port}"
+            self.server.write()
+            self.server.ctl("reload")
+            self.waiting("b@partner.example")
+            row, = self.rows()
+            self.assertEqual(row["state"], "deferred")
+            self.assertIn("450 4.2.0 sp", row["reply"])
+            self.assertEqual(len(self.queue("show", "--domain", "partner.example")[0]["recipients"]), 1)
 
     def test_audit(self):
         self.waiting("b@partner.example")

@@ -296,6 +296,30 @@ START_TEST(recent_lines_by_id)
 }
 END_TEST
 
+/* A row keeps a field that is not UTF-8, and shows where it was not. */
+START_TEST(bytes_of_any_kind_are_json)
+{
+	struct pn_console console;
+	json_t *read;
+	char *text;
+
+	ck_assert_int_eq(console_open(&console, true), 0);
+	pn_console_row(&console);
+	pn_console_field(&console, "why", "550 sp\xe4ter");
+	console_add(&console,
+	    json_pack("{s:o, s:o}", "why", console_text("\xff"), "none", console_text(NULL)));
+	text = printed(&console);
+	read = json_loads(text, 0, NULL);
+	ck_assert_str_eq(json_string_value(json_object_get(json_array_get(read, 0), "why")),
+	    "550 sp\xef\xbf\xbdter");
+	ck_assert_str_eq(
+	    json_string_value(json_object_get(json_array_get(read, 1), "why")), "\xef\xbf\xbd");
+	ck_assert(json_is_null(json_object_get(json_array_get(read, 1), "none")));
+	json_decref(read);
+	free(text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -312,6 +336,7 @@ main(void)
 	tcase_add_test(plain, nothing_steers_the_terminal);
 	tcase_add_test(plain, one_row_is_a_list);
 	tcase_add_test(plain, rows_are_json);
+	tcase_add_test(plain, bytes_of_any_kind_are_json);
 	tcase_add_test(plain, recent_lines_by_id);
 	suite_add_tcase(suite, socket_case);
 	suite_add_tcase(suite, plain);

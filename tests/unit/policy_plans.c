@@ -464,8 +464,8 @@ choose_again(const uint32_t *indices, size_t count)
 	struct pn_error err = { 0 };
 	enum plans_step step;
 
-	ck_assert_int_eq(
-	    replan_begin(world.generation, item, indices, count, "503 5.7.0 weak", &again, &err),
+	ck_assert_int_eq(replan_begin(world.generation, item, indices, count, NULL,
+			     "503 5.7.0 weak", &again, &err),
 	    0);
 	ck_assert_str_eq(pn_txn_replan_reason(again), "503 5.7.0 weak");
 	step = plans_run(again, &refused);
@@ -527,7 +527,7 @@ START_TEST(an_entry_that_is_gone)
 	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
 	world_run(&world, "  - selector: { id: first }\n  - provider\n", "");
 	ck_assert_int_eq(
-	    replan_begin(world.generation, item, &index, 1, "weak", &again, &err), -ENOENT);
+	    replan_begin(world.generation, item, &index, 1, NULL, "weak", &again, &err), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(err.text, "\"second\""));
 }
 END_TEST
