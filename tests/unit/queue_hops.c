@@ -113,7 +113,7 @@ START_TEST(hosts_of_one_name_stay_apart)
 	struct pn_error err;
 
 	from[1].refused_networks = (struct pn_strings){ 1, networks };
-	ck_assert_msg(routes_new(&core, capability, &routes, &err) == 0, "%s", err.text);
+	ck_assert_msg(routes_new(&core, NULL, capability, &routes, &err) == 0, "%s", err.text);
 	for (size_t i = 0; i < 2; i++)
 		ck_assert_int_eq(routes_mx_host(routes, routes_at(routes, i), *host_name, &arena,
 				     &host[i], &err),
