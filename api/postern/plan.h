@@ -10,6 +10,9 @@
  *	PN_STAGE_PROTECT  once per group of recipients with the same method, and for each Bcc
  *	                  recipient alone: the provider of that method writes the group's message.
  *	PN_STAGE_SEAL     once per rendering, also for what the relay itself writes: headers only.
+ *	                  Eight-bit and binary parts have been made 7-bit safe before, so that
+ *	                  nothing changes behind a seal; what could not be (signed parts, fields in
+ *	                  UTF-8) is as it came, and goes to no next hop that cannot take it.
  *	PN_STAGE_OUTCOME  each delivery attempt's result, per recipient.
  *
  * A plan is (id, recipient, plan number). Where TLS that a plan counts on is not to be had at

@@ -2,8 +2,8 @@
 /*
  * convert.h - a message of eight-bit or binary parts as one that every next hop can take.
  *
- * Called by core/queue where a next hop lacks 8BITMIME or BINARYMIME. Any thread; may take a while
- * for a large message.
+ * Called by core/queue where a next hop lacks 8BITMIME or BINARYMIME, and by core/policy before
+ * something is sealed. Any thread; may take a while for a large message.
  */
 #ifndef CORE_MAIL_CONVERT_H
 #define CORE_MAIL_CONVERT_H
@@ -21,5 +21,8 @@
  * only claims to be MIME, and what cannot be inspected; `err` says it. -ENOMEM.
  */
 int mail_convert_7bit(struct mail_bytes *bytes, struct mail_bytes **ret, struct pn_error *err);
+/* The same of a part of bytes that may have overflowed; what is large has overflowed then, too. */
+int mail_convert_part(struct mail_bytes *bytes, size_t offset, size_t len, struct mail_bytes **ret,
+    struct pn_error *err);
 
 #endif

@@ -3,6 +3,7 @@ core_libcore_a_SOURCES += \
 	core/mail/address.c core/mail/address.h \
 	core/mail/address_list.c core/mail/address_list.h \
 	core/mail/convert.c core/mail/convert.h \
+	core/mail/convert_part.c \
 	core/mail/dsn.c core/mail/dsn.h \
 	core/mail/dsn_parts.c core/mail/dsn_parts.h \
 	core/mail/dsn_text.c core/mail/dsn_text.h \

@@ -9,6 +9,7 @@
 #include <core/base/clock.h>
 #include <core/policy/hook.h>
 #include <core/policy/plans.h>
+#include <core/policy/seal.h>
 #include <core/policy/stage.h>
 
 bool
@@ -123,6 +124,16 @@ is_quick(const struct chain_entry *entry, const struct pn_txn *txn, int32_t stag
 	return (entry->hook_flags[stage] & PN_QUICK) && !reading_is_large(txn);
 }
 
+/* The view that the entry is to see. As seal_prepare(). */
+static int
+prepare(
+    struct chain_run *run, struct pn_txn *txn, int32_t stage, bool may_block, struct ruling *ret)
+{
+	if (stage != PN_STAGE_SEAL || run->late)
+		return 1;
+	return seal_prepare(run, txn, may_block, ret);
+}
+
 /* The next entry's time runs from now on, also while it waits for a thread. */
 static enum chain_step
 hop(struct chain_run *run)
@@ -139,6 +150,7 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 	const struct chain_entry *entries;
 	size_t count = generation_entries(txn->generation, &entries);
 	enum hook_step step = HOOK_NEXT;
+	int prepared;
 
 	*ret = (struct ruling){ .kind = RULING_PASS };
 	if (!run->begun)
@@ -148,6 +160,11 @@ chain_run(struct chain_run *run, struct pn_txn *txn, enum pn_stage stage, bool m
 
 		if (!entry->hooks[stage] || !takes_part(entry, txn, stage))
 			continue;
+		prepared = prepare(run, txn, stage, may_block, ret);
+		if (prepared == 0)
+			return hop(run);
+		if (prepared < 0)
+			break;
 		if (run->late)
 			step = hook_late(run, entry, txn, stage, ret);
 		else if (!may_block && (run->hop || !is_quick(entry, txn, stage)))

@@ -51,6 +51,7 @@ struct chain_run {
 	const char *late;    /* why the next entry is not run: it had its time */
 	int64_t began_ms; /* since when the next entry has been waiting; 0: its turn begins now */
 	unsigned faults;
+	bool prepared, converted; /* the rendering that is sealed: seal.h */
 	const char *sender;
 	size_t recipients, tags, effects, effect_bytes;
 	struct item_effect *effect_rows;

@@ -39,6 +39,7 @@ core_libcore_a_SOURCES += \
 	core/policy/provider.c core/policy/provider.h \
 	core/policy/reading.c core/policy/reading.h \
 	core/policy/replan.c core/policy/replan.h \
+	core/policy/seal.c core/policy/seal.h \
 	core/policy/stage.c core/policy/stage.h \
 	core/policy/slots.c core/policy/slots.h \
 	core/policy/trace.c core/policy/trace.h \

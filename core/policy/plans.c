@@ -297,7 +297,7 @@ take_protection(struct pn_txn *txn, const struct chain_run *run, const struct ru
 }
 
 static void
-take_seal(struct pn_txn *txn, const struct ruling *ruling)
+take_seal(struct pn_txn *txn, const struct chain_run *run, const struct ruling *ruling)
 {
 	struct plans *plans = txn->plans;
 	struct plan_group *group = plans->renderings[plans->at++];
@@ -309,6 +309,7 @@ take_seal(struct pn_txn *txn, const struct ruling *ruling)
 	}
 	mail_bytes_release(&group->bytes);
 	group->bytes = mail_bytes_hold(txn->view);
+	group->converted = run->converted;
 }
 
 void
@@ -322,7 +323,7 @@ plans_take(struct pn_txn *txn, const struct chain_run *run, const struct ruling 
 		take_protection(txn, run, ruling);
 		break;
 	case PLANS_SEALING:
-		take_seal(txn, ruling);
+		take_seal(txn, run, ruling);
 		break;
 	case PLANS_READY:
 		break;

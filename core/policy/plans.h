@@ -55,6 +55,7 @@ struct plan_group {
 	struct mail_bytes *bytes; /* held; NULL before it is rendered */
 	const char *sender;       /* return path; NULL: the envelope's */
 	bool failed;              /* nobody of it is served by this */
+	bool converted;           /* to seven bits, before it was sealed */
 };
 
 enum plans_phase { PLANS_SELECTING, PLANS_PROTECTING, PLANS_SEALING, PLANS_READY };

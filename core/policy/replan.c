@@ -177,4 +177,5 @@ seal_end(const struct pn_txn *txn, struct item *report)
 	mail_bytes_release(&report->bytes);
 	report->bytes = mail_bytes_hold(sealed);
 	report->size = mail_bytes_size(sealed);
+	report->has_eightbit = mail_bytes_has_eightbit(sealed, 0);
 }

@@ -294,7 +294,8 @@ place_renderings(struct pn_txn *txn, struct item *item)
 		item->renderings[i] = rendering_of(txn, group->bytes);
 		item->renderings[i].offset = len;
 		item->renderings[i].sender = arena_text(&item->arena, group->sender);
-		item->renderings[i].binary = group == &plans->clear && txn->facts.binary;
+		item->renderings[i].binary = group == &plans->clear && txn->facts.binary &&
+					     !group->converted;
 		item->needs_utf8 |= item->renderings[i].needs_utf8;
 		item->has_eightbit |= item->renderings[i].has_eightbit;
 		len += item->renderings[i].len;

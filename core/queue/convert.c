@@ -30,55 +30,14 @@ struct conversion {
 	int r;
 };
 
-/* The letter's part of the item's bytes, as bytes of their own, all of them in memory. */
-static int
-take_body(const struct courier_letter *letter, struct mail_bytes **ret)
-{
-	int r;
-
-	if (letter->len == mail_bytes_size(letter->bytes))
-		return mail_bytes_whole(letter->bytes, ret);
-	r = mail_bytes_new(letter->len, ret);
-	if (r < 0)
-		return r;
-	r = mail_bytes_append_part(*ret, letter->bytes, letter->offset, letter->len);
-	if (r < 0)
-		mail_bytes_release(ret);
-	return r;
-}
-
-/* What is large does not stay in memory until it is sent. */
-static int
-let_overflow(struct mail_bytes **bytes)
-{
-	struct mail_bytes *from = *bytes;
-	int r;
-
-	if (from->len <= MAIL_IN_MEMORY)
-		return 0;
-	*bytes = NULL;
-	r = mail_bytes_new_message(from->len, MAIL_BYTES_STAYS, bytes);
-	if (r == 0)
-		r = mail_bytes_append_part(*bytes, from, 0, from->len);
-	if (r < 0)
-		mail_bytes_release(bytes);
-	mail_bytes_release(&from);
-	return r;
-}
-
 static void
 work(struct job *job)
 {
 	struct conversion *conversion = (struct conversion *)(void *)job;
-	struct mail_bytes *body = NULL;
+	const struct courier_letter *letter = &conversion->delivery->letter;
 
-	conversion->r = take_body(&conversion->delivery->letter, &body);
-	if (conversion->r < 0)
-		return;
-	conversion->r = mail_convert_7bit(body, &conversion->converted, &conversion->err);
-	mail_bytes_release(&body);
-	if (conversion->r == 0)
-		conversion->r = let_overflow(&conversion->converted);
+	conversion->r = mail_convert_part(
+	    letter->bytes, letter->offset, letter->len, &conversion->converted, &conversion->err);
 }
 
 static void

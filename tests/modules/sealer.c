@@ -19,20 +19,34 @@ static const struct pn_option sealer_options[] = {
 	PN_OPT_END,
 };
 
+/* FNV-1a. */
+static uint32_t
+digest(struct pn_slice bytes)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < bytes.len; i++)
+		hash = (hash ^ (unsigned char)bytes.data[i]) * 16777619u;
+	return hash;
+}
+
 static struct pn_verdict
 sealer_on_seal(struct pn_call *call, struct pn_txn *txn)
 {
 	const struct sealer *cfg = pn_settings(call);
-	char text[100];
+	char text[100], body[16];
 	int r;
 
 	snprintf(text, sizeof(text), "%zu %s plan %d", pn_group_number(txn), pn_group_method(txn),
 	    pn_txn_plan_number(txn));
+	snprintf(body, sizeof(body), "%08x", (unsigned)digest(pn_txn_body(txn)));
 	if (cfg->fail)
 		return pn_fault(call, -EIO, "broken on purpose");
 	if (pn_body_splice(call, 0, 0, pn_slice_of("x")) != -EPERM)
 		return pn_fault(call, 0, "may change the body");
 	r = pn_header_prepend(call, "X-Seal", text);
+	if (r == 0)
+		r = pn_header_append(call, "X-Seal-Body", body);
 	return r < 0 ? pn_fault(call, r, "cannot seal") : pn_pass();
 }
 

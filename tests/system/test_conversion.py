@@ -212,3 +212,45 @@ class Delivery(DeliveryCase):
             self.assertIsNone(BARE.search(got))
             self.assertEqual(leaves(got), leaves(mail))
         self.wait_empty()
+
+    # -- sealed -------------------------------------------------------------------------------
+    def seal(self, *routes):
+        self.server = self.relay({"plain": {"tls": "none", "auth": "off"}}, list(routes), pipeline=["sealer"],
+                                 sections={"sealer": {}})
+        self.server.programs.modules += f":{self.builddir}/tests/modules/.libs"
+        self.server.start()
+
+    def assert_seal_fits(self, got):
+        header, _, body = got.partition(b"\r\n\r\n")
+        hash = 2166136261
+        for byte in body:
+            hash = (hash ^ byte) * 16777619 % 2**32
+        self.assertIn(b"\r\nX-Seal-Body: %08x" % hash, header, got)
+
+    def test_what_is_sealed_is_what_is_sent(self):
+        """A rendering is one of seven bits before it is sealed; what must not be touched is sealed as it is."""
+        lesser, better = self.hop(offers=self.LESSER), self.hop(offers=("8BITMIME", "SMTPUTF8", "BINARYMIME"), chunking=True)
+        self.seal({"when": {"recipient_domain": ["lesser.example"]}, **lesser.route}, better.route)
+        mail = message(FACES[0], "8bit", [mixed])
+        self.submit(mail, "b@lesser.example", "c@better.example")
+        large = message(("text/plain; charset=utf-8", "Grüße\r\n".encode() * 200000), "8bit")
+        self.submit(large, "b@lesser.example")
+        binary = message(("image/png", b"\x89PNG\r\n.\r\n\n.\n" + bytes(range(256))), "binary", [mixed])
+        self.submit_binary(binary, "b@lesser.example")
+        came = [got for _, _, got in lesser.wait(3)]
+        for got in came:
+            self.assertIsNone(BARE.search(got))
+            self.assert_seal_fits(got)
+        for sent in (mail, large, binary):
+            self.assertIn(leaves(sent), [leaves(got) for got in came])
+        ((_, _, whole),) = better.wait(1)
+        self.assertEqual(leaves(whole), leaves(mail))
+        self.assert_seal_fits(whole)
+        self.assertNotIn("event=converted", self.server.log(), "nothing is changed behind the seal")
+        self.submit(message(FACES[0], "8bit", [signed]), "b@better.example")
+        self.submit("Subject: Grüße\r\n\r\nGrüße\r\n".encode(), "b@better.example",
+                    options=("BODY=8BITMIME", "SMTPUTF8"))
+        for _, _, got in better.wait(3)[1:]:
+            self.assertIn("Grüße".encode(), got)
+            self.assert_seal_fits(got)
+        self.wait_empty()
