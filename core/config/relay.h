@@ -132,7 +132,7 @@ struct config_route {
 	const char *path; /* MAILDIR; {user} and {domain} stand for the recipient's parts */
 	int64_t priority; /* SMARTHOST, LMTP, MX */
 	int64_t port;     /* MX */
-	struct pn_strings refused_networks; /* MX; empty: what is no host of the internet's */
+	struct pn_strings refused_networks; /* MX */
 };
 
 /* What a next hop may be asked for; 0: as relay.queue says, or no limit. */

@@ -368,9 +368,13 @@ static const struct pn_option route_options[] = {
 	    "The maildir; {user} and {domain} stand for the parts of the recipient's address."),
 	PN_OPT_INT("port", ROUTE, port, "25", 1, 65535, 0,
 	    "Port of mail exchangers; any other than 25 is for laboratories."),
-	PN_OPT_STRINGS("refused_networks", ROUTE, refused_networks, NULL, 0,
-	    "Addresses, as in 10.0.0.0/8, that no mail goes to, whatever the DNS says; left out, "
-	    "loopback, link-local, multicast and unspecified ones."),
+	/* What no host of the internet has. */
+	PN_OPT_STRINGS("refused_networks", ROUTE, refused_networks,
+	    "[0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4, \"::\", \"::1\", "
+	    "\"fe80::/10\", \"ff00::/8\"]",
+	    0,
+	    "Addresses, as in 10.0.0.0/8, that no mail goes to, whatever the DNS says; [] is "
+	    "none."),
 	PN_OPT_INT("priority", ROUTE, priority, "0", -9, 9, 0,
 	    "Mail of this route goes before what waits for the same host with a smaller number."),
 	PN_OPT_END

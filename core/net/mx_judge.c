@@ -10,18 +10,20 @@
 #include <ifaddrs.h>
 #include <stdio.h>
 
-/* Without a listing of interfaces only the loopback is known to be this machine. */
+/* What is judged by, for as long as it takes. */
+struct judge {
+	const struct mx_policy *policy;
+	struct ifaddrs *interfaces; /* NULL: only the loopback is known to be this machine */
+};
+
 static bool
-is_local(const struct address *address)
+is_local(const struct judge *judge, const struct address *address)
 {
 	char host[ADDRESS_TEXT], own[ADDRESS_TEXT];
-	struct ifaddrs *list = NULL;
 	bool found = address_is_loopback(address);
 
 	address_host(address, host);
-	if (found || getifaddrs(&list) != 0)
-		return found;
-	for (const struct ifaddrs *at = list; at && !found; at = at->ifa_next) {
+	for (const struct ifaddrs *at = judge->interfaces; at && !found; at = at->ifa_next) {
 		struct address one = { 0 };
 
 		if (!at->ifa_addr ||
@@ -33,7 +35,6 @@ is_local(const struct address *address)
 		address_host(&one, own);
 		found = strcmp(host, own) == 0;
 	}
-	freeifaddrs(list);
 	return found;
 }
 
@@ -49,7 +50,7 @@ is_wildcard(const struct address *address)
 
 /* Would a connection to it end at this listener? */
 static bool
-reaches(const struct address *address, const struct address *listener)
+reaches(const struct judge *judge, const struct address *address, const struct address *listener)
 {
 	char host[ADDRESS_TEXT], own[ADDRESS_TEXT];
 
@@ -57,19 +58,21 @@ reaches(const struct address *address, const struct address *listener)
 		return true;
 	if (is_wildcard(listener))
 		return (address->sa.ss_family == AF_INET || listener->sa.ss_family == AF_INET6) &&
-		       is_local(address);
+		       is_local(judge, address);
 	address_host(address, host);
 	address_host(listener, own);
 	return strcmp(host, own) == 0;
 }
 
 static bool
-is_ours(const struct address *address, const struct mx_policy *policy)
+is_ours(const struct judge *judge, const struct address *address)
 {
+	const struct mx_policy *policy = judge->policy;
+
 	for (size_t i = 0; i < policy->listener_count; i++)
 		if (policy->listeners[i].sa.ss_family != AF_UNIX &&
 		    address_port(&policy->listeners[i]) == policy->port &&
-		    reaches(address, &policy->listeners[i]))
+		    reaches(judge, address, &policy->listeners[i]))
 			return true;
 	return false;
 }
@@ -84,8 +87,9 @@ is_refused(const struct address *address, const struct mx_policy *policy)
 }
 
 static enum mx_fate
-judge_host(struct mx_host *host, const struct mx_policy *policy)
+judge_host(const struct judge *judge, struct mx_host *host)
 {
+	const struct mx_policy *policy = judge->policy;
 	size_t found = host->count, kept = 0;
 
 	if (policy->own_name && strcasecmp(host->name, policy->own_name) == 0)
@@ -93,7 +97,7 @@ judge_host(struct mx_host *host, const struct mx_policy *policy)
 	if (found == 0)
 		return *host->why ? MX_UNKNOWN : MX_NOWHERE;
 	for (size_t i = 0; i < found; i++) {
-		if (is_ours(&host->addresses[i], policy))
+		if (is_ours(judge, &host->addresses[i]))
 			return MX_OURSELVES;
 		if (!is_refused(&host->addresses[i], policy))
 			host->addresses[kept++] = host->addresses[i];
@@ -134,10 +138,15 @@ refuse(struct mx_list *list)
 void
 mx_judge(struct mx_list *list, const struct mx_policy *policy)
 {
+	struct judge judge = { .policy = policy };
 	const struct mx_host *own;
 
+	if (policy->listener_count > 0 && getifaddrs(&judge.interfaces) != 0)
+		judge.interfaces = NULL;
 	for (size_t i = 0; i < list->count; i++)
-		list->hosts[i].fate = judge_host(&list->hosts[i], policy);
+		list->hosts[i].fate = judge_host(&judge, &list->hosts[i]);
+	if (judge.interfaces)
+		freeifaddrs(judge.interfaces);
 	own = first_of(list, MX_OURSELVES);
 	for (size_t i = 0; own && i < list->count; i++)
 		if (list->hosts[i].preference >= own->preference &&

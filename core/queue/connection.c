@@ -232,8 +232,9 @@ give_up_hop(struct destination *destination, struct connection *connection, cons
 		struct hop *same = hops_find(destination->hops, connection->hop->meeting);
 
 		hops = destination->hops;
-		if (same)
-			hop_block(hops, same, unprotected);
+		if (!same) /* it is none of the domain's any more, and says nothing of those */
+			return;
+		hop_block(hops, same, unprotected);
 	}
 	if (hops->count > 1 && hops_have_untried(hops))
 		log_event(PN_LOG_NOTICE, "next-host", "route", destination->name, "host",

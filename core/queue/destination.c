@@ -461,14 +461,12 @@ destination_drain(struct destination *destination)
 bool
 destination_is_unused(const struct destination *destination)
 {
-	const struct shape_limits *limits = &destination->limits.shape;
-
 	return destination->lineup.count == 0 && destination->connections->len == 0 &&
 	       destination->unfit.count == 0 && destination->jobs == 0 &&
 	       destination->loading == 0 && !destination->search &&
 	       !destination_is_blocked(destination) &&
 	       /* what has gone already counts */
-	       limits->messages.most == 0 && limits->sessions.most == 0;
+	       (!destination->hops || hops_are_rested(destination->hops));
 }
 
 void

@@ -5,6 +5,7 @@
  * Called by destination.c and connection.c. Must never let a host be tried while a better one is to
  * be had: RFC 5321 section 5.1 wants the order of preference, and chance among equals.
  */
+#include <core/base/clock.h>
 #include <core/queue/hops.h>
 #include <stdlib.h>
 
@@ -12,6 +13,9 @@
 #define BACK_OFF_MOST_MS  (5 * 60000)
 #define TTL_LEAST_S       5
 #define TTL_MOST_S        3600
+/* In one round through a domain's hosts: RFC 5321 section 5.1 wants two tried at least. */
+#define HOSTS_MOST     5
+#define ADDRESSES_MOST 4 /* of each; the families by turns */
 
 /* ---- meetings -------------------------------------------------------------------------------- */
 
@@ -133,13 +137,14 @@ hops_of_route(
 static void
 set_addresses(struct hops *hops, struct hop *hop, const struct mx_host *host)
 {
+	size_t count = MIN(host->count, ADDRESSES_MOST);
 	struct address *addresses = arena_copy(
-	    &hops->arena, host->addresses, host->count * sizeof(*addresses));
+	    &hops->arena, host->addresses, count * sizeof(*addresses));
 
-	for (size_t i = 0; i < host->count; i++)
+	for (size_t i = 0; i < count; i++)
 		address_set_port(&addresses[i], hop->target.port);
 	hop->target.addresses = addresses;
-	hop->target.address_count = host->count;
+	hop->target.address_count = count;
 }
 
 /* Where there is no MX record the domain itself is the host, and its certificate says so. */
@@ -159,7 +164,7 @@ hops_of_list(struct queue *queue, struct routes *routes, const struct route *rou
 
 	hops->expires_ms = loop_now(queue->parts.loop) + ttl * 1000;
 	hops->validated = hops_list_is_validated(list);
-	for (size_t i = 0; i < list->count; i++) {
+	for (size_t i = 0; i < list->count && hops->count < HOSTS_MOST; i++) {
 		const struct mx_host *found = &list->hosts[i];
 
 		/* Its sources were parsed when the configuration was checked. */
@@ -277,6 +282,17 @@ hops_are_unprotected(const struct hops *hops)
 {
 	for (size_t i = 0; i < hops->count; i++)
 		if (!hops->hops[i].unprotected)
+			return false;
+	return true;
+}
+
+bool
+hops_are_rested(const struct hops *hops)
+{
+	int64_t now = clock_monotonic_us();
+
+	for (size_t i = 0; i < hops->count; i++)
+		if (!shape_is_rested(hops->hops[i].shape, now))
 			return false;
 	return true;
 }

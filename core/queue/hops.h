@@ -79,6 +79,8 @@ void hops_begin_round(struct hops *hops);
 void hop_block(struct hops *hops, struct hop *hop, bool unprotected);
 /* None was left out for another reason. */
 bool hops_are_unprotected(const struct hops *hops);
+/* Their rates have forgotten what went there. */
+bool hops_are_rested(const struct hops *hops);
 /* All may be tried again. */
 void hops_unblock(struct hops *hops);
 struct destination_limits limits_of(

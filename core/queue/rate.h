@@ -22,6 +22,12 @@ struct rate {
 
 /* Microseconds from one to the next in the long run; 0 without a limit. */
 int64_t rate_interval_us(const struct rate_limit *limit);
+/* Nothing of what went still counts: a new one would be the same. */
+static inline bool
+rate_is_rested(const struct rate *rate, int64_t now_us)
+{
+	return rate->full_us <= now_us;
+}
 /* 0: it may go now, and is counted. Else how long to wait before asking again. */
 int64_t rate_take(struct rate *rate, const struct rate_limit *limit, int64_t now_us);
 

@@ -57,20 +57,30 @@ static int
 fill_networks(
     struct arena *arena, const struct config_route *config, struct route *ret, struct pn_error *err)
 {
-	/* What no host of the internet has. */
-	static const char *const usual[] = { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16",
-		"224.0.0.0/4", "240.0.0.0/4", "::", "::1", "fe80::/10", "ff00::/8" };
 	struct pn_strings texts = config->refused_networks;
 	struct network *networks;
 	int r = 0;
 
-	if (texts.count == 0)
-		texts = (struct pn_strings){ sizeof(usual) / sizeof(*usual), usual };
 	ret->refused = networks = arena_alloc(arena, texts.count * sizeof(*networks));
 	for (; r == 0 && ret->refused_count < texts.count; ret->refused_count++)
 		r = network_parse(
 		    texts.items[ret->refused_count], &networks[ret->refused_count], err);
 	return r;
+}
+
+/* Routes that refuse other networks share no host: short, for it is a part of many keys. */
+static const char *
+mark_of(struct arena *arena, struct pn_strings networks)
+{
+	GChecksum *sum = g_checksum_new(G_CHECKSUM_SHA256);
+	const char *mark;
+
+	for (size_t i = 0; i < networks.count; i++)
+		g_checksum_update(
+		    sum, (const guchar *)networks.items[i], (gssize)strlen(networks.items[i]) + 1);
+	mark = arena_printf(arena, "mx-%.32s", g_checksum_get_string(sum));
+	g_checksum_free(sum);
+	return mark;
 }
 
 /* What its hosts will have in common stands in the only one. */
@@ -84,10 +94,8 @@ fill_mx(struct routes *routes, const struct config_route *config, struct route *
 	if (r < 0)
 		return r;
 	ret->kind = ROUTE_MX;
-	ret->mark = ret->name = "mx";
-	for (size_t i = 0; i < config->refused_networks.count; i++)
-		ret->mark = arena_printf(
-		    arena, "%s-%s", ret->mark, config->refused_networks.items[i]);
+	ret->name = "mx";
+	ret->mark = mark_of(arena, config->refused_networks);
 	for (int need = 0; need < ROUTE_NEEDS; need++)
 		ret->keys[need] = arena_printf(arena, "%s:%u%s", ret->mark, (unsigned)config->port,
 		    ret->hosts->ways[need].key);

@@ -52,7 +52,7 @@ struct route {
 	const char *path; /* MAILDIR; with {user} and {domain} */
 	size_t refused_count;
 	const struct network *refused; /* MX: no mail goes there */
-	const char *mark;              /* MX: "mx" and these networks: where keys of hosts begin */
+	const char *mark; /* MX: stands for these networks: where keys of hosts begin */
 };
 
 struct routes;

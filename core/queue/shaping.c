@@ -297,6 +297,18 @@ shape_configure(struct shape *shape, const struct shape_limits *limits)
 	pthread_mutex_unlock(&shaping->lock);
 }
 
+bool
+shape_is_rested(struct shape *shape, int64_t now_us)
+{
+	bool rested;
+
+	pthread_mutex_lock(&shape->shaping->lock);
+	rested = rate_is_rested(&shape->messages, now_us) &&
+		 rate_is_rested(&shape->sessions, now_us);
+	pthread_mutex_unlock(&shape->shaping->lock);
+	return rested;
+}
+
 int64_t
 shape_take_message(struct shape *shape, int64_t now_us)
 {

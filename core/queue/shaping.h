@@ -73,6 +73,8 @@ void shape_decline(struct shaping_waiter *waiter);
 void shape_unwait(struct shaping_waiter *waiter);
 /* Others wait for a place of this next hop's own. Cheap. */
 bool shape_is_wanted(const struct shape *shape);
+/* Of what went there nothing counts any more. */
+bool shape_is_rested(struct shape *shape, int64_t now_us);
 /* 0: a message may go now, and is counted; else how long to wait. */
 int64_t shape_take_message(struct shape *shape, int64_t now_us);
 

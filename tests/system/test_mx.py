@@ -165,6 +165,28 @@ class Clauses(MxCase):
         self.assertEqual(ends["b@hard.net.example"]["reply"], "554 5.7.1 no")
         self.assertEqual(self.sink.opened["127.0.0.4"], 0)
 
+    def test_a_round_is_bounded(self):
+        """RFC 5321 section 5.1: the best of many hosts, and at least two, have their turn in an attempt."""
+        hosts = range(10, 18)
+        self.prepare({"net.example": HOSTS + "".join(f"many MX {i} h{i}\n" for i in hosts)},
+                     answers={(f"127.0.0.{i}", "greeting"): ["421 4.3.2 too busy"] * 9 for i in hosts})
+        self.start()
+        self.send("b@many.net.example")
+        self.assertEqual(self.ends(1)["b@many.net.example"]["event"], "deferred")
+        self.assertEqual(dict(self.sink.opened), {f"127.0.0.{i}": 1 for i in hosts[:5]})
+
+    def test_networks_that_are_refused(self):
+        """Those that no host of the internet has, unless others are given, or none."""
+        self.prepare({"net.example": HOSTS + "one MX 10 h2\n"})
+        self.start(route={"to": "mx", "port": self.sink.port, "tls": "none"})
+        self.send("b@one.net.example")
+        self.assertEqual(self.ends(1)["b@one.net.example"]["reply"][:9], "550 5.4.4")
+        self.server.routes[1]["refused_networks"] = []
+        self.server.write()
+        self.server.reload()
+        self.send("c@one.net.example")
+        self.assertEqual(self.ends(2)["c@one.net.example"]["event"], "delivered")
+
     def test_our_own_address_is_ourselves(self):
         """RFC 5321 section 5.1: also under another name; and no mail goes round."""
         self.prepare({"net.example": "loop MX 10 other\nother A 127.0.0.1\n"})

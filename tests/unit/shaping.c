@@ -207,6 +207,9 @@ START_TEST(sessions_have_a_rate)
 	/* It does not keep the place meanwhile. */
 	ck_assert(take(&scene, 1, 1));
 	shape_give(scene.shapes[1]);
+	/* As long as it counts the shape is not to be forgotten. */
+	ck_assert(!shape_is_rested(scene.shapes[0], 999));
+	ck_assert(shape_is_rested(scene.shapes[0], 1000) && shape_is_rested(scene.shapes[1], 0));
 	ck_assert(shape_take(scene.shapes[0], &scene.waiters[0], 1000, &wait_us));
 	end(&scene);
 }
