@@ -24,6 +24,9 @@ struct mail_facts {
 	bool eightbit; /* BODY=8BITMIME */
 	bool binary;   /* BODY=BINARYMIME */
 	bool requiretls;
+	/* Of a client at a unix socket, as the kernel says; else NULL. The pid is not in the spool.
+	 */
+	const char *client_uid, *client_pid;
 };
 
 /* RFC 3848, RFC 6531: "SMTP", "ESMTPSA", "UTF8SMTPS" ... */

@@ -88,12 +88,15 @@ add_client(struct trace *trace, const struct mail_facts *facts, struct arena *ar
 	if (is_host(helo)) {
 		trace->words[trace->count++] = arena_printf(arena, "from %s", helo);
 		trace->words[trace->count++] = arena_printf(arena, "(%s)", literal);
-		return;
+	} else {
+		trace->words[trace->count++] = arena_printf(arena, "from %s", literal);
+		if (*helo)
+			trace->words[trace->count++] = arena_printf(
+			    arena, "(helo %s)", safe(arena, helo, false));
 	}
-	trace->words[trace->count++] = arena_printf(arena, "from %s", literal);
-	if (*helo)
+	if (facts->client_uid)
 		trace->words[trace->count++] = arena_printf(
-		    arena, "(helo %s)", safe(arena, helo, false));
+		    arena, "(uid %s)", safe(arena, facts->client_uid, false));
 }
 
 static void

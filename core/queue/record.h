@@ -192,6 +192,7 @@ enum record_field {
 	RECORD_TLS_VERSION = 21,
 	RECORD_TLS_CIPHER = 22,
 	RECORD_TLS_BITS = 23,
+	RECORD_CLIENT_UID = 24, /* of a client at a unix socket */
 	/* envelope */
 	RECORD_SENDER = 32,
 	RECORD_SENDER_ORIGINAL = 33, /* absent: the same */

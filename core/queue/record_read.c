@@ -422,6 +422,8 @@ get_item_field(const struct field *field, struct item *item)
 		r = record_get_u32(field, &bits);
 		facts->tls_bits = (int32_t)bits;
 		return r;
+	case RECORD_CLIENT_UID:
+		return record_get_text(arena, field, &facts->client_uid);
 	case RECORD_SENDER:
 		return record_get_text(arena, field, &envelope->sender);
 	case RECORD_SENDER_ORIGINAL:

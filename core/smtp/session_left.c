@@ -25,6 +25,8 @@ copy_address(struct session *session)
 	session->peer = arena_copy(&session->arena, session->peer, sizeof(*session->peer));
 	facts->client_address = arena_text(&session->arena, facts->client_address);
 	facts->client_literal = arena_text(&session->arena, facts->client_literal);
+	facts->client_uid = arena_text(&session->arena, facts->client_uid);
+	facts->client_pid = arena_text(&session->arena, facts->client_pid);
 }
 
 static void

@@ -39,7 +39,7 @@ session_log_refused(struct session *session, const char *what, int code, const c
 	    "entry", entry, "text", text, "client", facts->client_address, "listener",
 	    facts->listener, "user", facts->user, "from",
 	    session->begun ? session->txn->envelope.sender : NULL, "to", to, "tls",
-	    facts->tls_version, NULL);
+	    facts->tls_version, "uid", facts->client_uid, "pid", facts->client_pid, NULL);
 }
 
 void
@@ -67,7 +67,8 @@ session_log_accepted(struct session *session, const struct item *item)
 	snprintf(recipients, sizeof(recipients), "%zu", session->txn->envelope.count);
 	log_event(PN_LOG_NOTICE, "accepted", "id", item->id, "from", session->txn->envelope.sender,
 	    "recipients", recipients, "size", size, "client", facts->client_address, "listener",
-	    facts->listener, "user", facts->user, "tls", facts->tls_version, NULL);
+	    facts->listener, "user", facts->user, "tls", facts->tls_version, "uid",
+	    facts->client_uid, "pid", facts->client_pid, NULL);
 }
 
 void

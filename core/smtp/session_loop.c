@@ -501,8 +501,22 @@ static const struct stream_events events = {
 /* ---- beginning and end ------------------------------------------------------------------------
  */
 
+/* Which of this machine's users and processes has connected. */
 static void
-fill_facts(struct session *session, const struct address *peer)
+fill_process(struct session *session, int fd)
+{
+	struct arena *arena = &session->arena;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return;
+	session->facts.client_uid = arena_printf(arena, "%u", (unsigned)peer.uid);
+	session->facts.client_pid = arena_printf(arena, "%d", (int)peer.pid);
+}
+
+static void
+fill_facts(struct session *session, const struct address *peer, int fd)
 {
 	char host[ADDRESS_TEXT], literal[ADDRESS_TEXT];
 
@@ -515,6 +529,8 @@ fill_facts(struct session *session, const struct address *peer)
 		.listener = session->listener->name,
 		.helo = "",
 	};
+	if (peer->sa.ss_family == AF_UNIX)
+		fill_process(session, fd);
 }
 
 static void
@@ -546,7 +562,7 @@ session_open(struct server *server, struct generation *generation,
 	session->soon.fire = greet_soon;
 	session->out = BUF_INIT(OUT_MOST);
 	session->secret = BUF_INIT(COMMAND_AUTH_MOST);
-	fill_facts(session, client->address);
+	fill_facts(session, client->address, fd);
 	session->txn = txn_new(generation, &session->facts);
 	if (!session->txn)
 		goto fail;

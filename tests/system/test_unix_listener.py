@@ -47,8 +47,10 @@ class UnixListener(RelayCase):
         relay = self.start().start()
         self.send()
         header = self.delivered(1, 60)[0].split(b"\r\n\r\n")[0].replace(b"\r\n\t", b" ")
-        self.assertRegex(header, rb"Received: from client\.example \(localhost\) by postern\.test ")
+        uid = b"%d" % os.getuid()
+        self.assertRegex(header, rb"Received: from client\.example \(localhost\) \(uid " + uid + rb"\) by postern\.test ")
         self.assertIn("client=local listener=path", relay.log())
+        self.assertIn(f"uid={os.getuid()} pid={os.getpid()}", relay.log())
 
     def test_swaks(self):
         self.start().start()
