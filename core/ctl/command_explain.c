@@ -266,10 +266,10 @@ show_route(struct ctl *ctl, const struct route *route, size_t index, const char 
 	pn_console_field(&ctl->console, "why", why);
 }
 
-/* Every route up to the one that is taken. */
-static void
+/* Every route up to the one that is taken, and where that goes as the DNS says. */
+static int
 show_routes(struct ctl *ctl, const struct routes *routes, const struct config_subject *subject,
-    struct arena *arena)
+    struct arena *arena, struct pn_error *err)
 {
 	const struct config_route *config = generation_core(ctl->generation)->routes.items;
 	const struct route *route, *taken = routes_find(routes, subject);
@@ -278,9 +278,12 @@ show_routes(struct ctl *ctl, const struct routes *routes, const struct config_su
 		show_route(ctl, route, i, route == taken ? "taken" : "passed",
 		    config_when_explain(&config[i].when, subject, arena), arena);
 		if (route == taken)
-			return;
+			return route->kind == ROUTE_MX ? explain_exchangers(ctl, routes, route,
+							     subject->recipient, arena, err)
+						       : 0;
 	}
 	show_route(ctl, NULL, 0, "refused", "550 5.4.4: no route fits", arena);
+	return 0;
 }
 
 static int
@@ -309,9 +312,9 @@ route(struct ctl *ctl, const struct route_question *question, char **addresses, 
 	capability_release(&capability);
 	if (r < 0)
 		return EXIT_REFUSED;
-	show_routes(ctl, routes, &subject, arena);
+	r = show_routes(ctl, routes, &subject, arena, err);
 	routes_release(&routes);
-	return EXIT_OK;
+	return r < 0 ? EXIT_REFUSED : EXIT_OK;
 }
 
 static int
@@ -342,7 +345,7 @@ const struct ctl_command ctl_explain_commands[] = {
 	    "[--user ADDRESS] [--listener NAME] [--client IP] [--tag TAG ...] [--size SIZE] "
 	    "SENDER RECIPIENT",
 	    "Show which route a recipient's mail would take, by which condition, and why those "
-	    "before it were passed.",
+	    "before it were passed; of an mx route each mail exchanger, as the DNS has them now.",
 	    2, 1000, run_route },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -8,6 +8,7 @@
 
 #include <core/ctl/commands.h>
 #include <core/policy/trial.h>
+#include <core/queue/route.h>
 #include <glib.h>
 
 struct explain_envelope {
@@ -34,5 +35,9 @@ int explain_facts(const struct ctl *ctl, const char *listener, const char *clien
 /* `folder`: descriptor of the one that renderings are written to, -1: none; `name` is its name. */
 int explain_show(
     struct ctl *ctl, struct trial *trial, int folder, const char *name, struct pn_error *err);
+
+/* A row for each mail exchanger of the recipient's domain, as `route` would go through them. */
+int explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct route *route,
+    const char *recipient, struct arena *arena, struct pn_error *err);
 
 #endif

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mail to the internet: mail exchangers by the DNS, from a name server of the test's own. Every loopback
 address is a host of its own, all on one port."""
+import json
 import smtplib
 
 from tests.lib import logs, proc
@@ -183,9 +184,24 @@ class Clauses(MxCase):
         self.assertEqual(self.ends(1)["b@one.net.example"]["reply"][:9], "550 5.4.4")
         self.server.routes[1]["refused_networks"] = []
         self.server.write()
-        self.server.reload()
+        self.server.ctl("reload")
         self.send("c@one.net.example")
         self.assertEqual(self.ends(2)["c@one.net.example"]["event"], "delivered")
+
+    def test_route_shows_the_exchangers(self):
+        """What posternctl route says is what an attempt would go through."""
+        self.prepare({"net.example": HOSTS + "some MX 10 h2\nsome MX 20 h99\nsome MX 30 none\nnull MX 0 .\n"})
+        self.start()
+
+        def rows(domain):
+            done = self.server.ctl("--json", "route", "a@clinic.example", f"b@{domain}.net.example")
+            return [(row["route"], row["place"], row["verdict"], row["why"]) for row in json.loads(done.stdout)[2:]]
+        self.assertEqual(rows("some"), [
+            ("h2.net.example", "MX 10", "tried", "127.0.0.2"),
+            ("h99.net.example", "MX 20", "has no address that mail may be sent to", ""),
+            ("none.net.example", "MX 30", "has no address", "")])
+        self.assertEqual(rows("null"), [("null.net.example", None, "refused",
+                                         "556 5.1.10 null.net.example takes no mail (null MX)")])
 
     def test_our_own_address_is_ourselves(self):
         """RFC 5321 section 5.1: also under another name; and no mail goes round."""
