@@ -301,7 +301,11 @@ master_main(const char *folder, const char *modules)
 	master.signals = catch_signals();
 	activation_take(&master.activation);
 	watchdog_start(&master.watchdog);
-	r = crashes_open(&master.crashes, &err);
+	r = tls_ticket_seed_make(&master.tickets);
+	if (r < 0)
+		pn_error_set(&err, r, "the system gives no random bytes");
+	if (r == 0)
+		r = crashes_open(&master.crashes, &err);
 	if (r == 0)
 		r = prepare(&master, &err);
 	activation_free(&master.activation);

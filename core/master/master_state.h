@@ -18,6 +18,7 @@
 #include <core/master/sockets.h>
 #include <core/master/watch.h>
 #include <core/master/watchdog.h>
+#include <core/net/tls_tickets.h>
 
 #define MASTER_STOP_MS 35000 /* the relay's own deadline is 30 s */
 
@@ -33,6 +34,7 @@ struct master {
 	struct watchdog watchdog;
 	struct activation activation; /* only until the sockets are open */
 	struct crashes crashes;
+	struct tls_ticket_seed tickets;
 	int64_t read_us;  /* wall time before the newest configuration was read */
 	enum wish taking; /* `next` was given to a relay that has not answered */
 	bool asked;       /* posternctl waits for what comes of it */
@@ -72,7 +74,7 @@ void relays_look(struct master *master, int64_t now_ms);
 int64_t relays_due(const struct master *master);
 /* Frames no longer make sense in one direction. Its end is noticed. */
 void relays_kill(const struct child *child);
-int relays_send_config(const struct child *child, const struct master *master,
+int relays_send_config(const struct child *child, struct master *master,
     const struct checker_answer *answer, const struct sockets *sockets);
 
 /* ---- reload.c ---- */

@@ -117,6 +117,21 @@ take_text(const struct config_head *head, const char *name)
 	return text ? strdup(text) : NULL;
 }
 
+/* The master's, so that they are those of the relay before; a master of an older build has none. */
+static struct tls_tickets *
+take_tickets(const struct config_head *head)
+{
+	const char *text = json_string_value(json_object_get(head->json, "tickets"));
+	struct tls_ticket_seed seed;
+	struct tls_tickets *tickets;
+
+	if ((!text || tls_ticket_seed_parse(text, &seed) < 0) && tls_ticket_seed_make(&seed) < 0)
+		return NULL; /* no random bytes: then there is no TLS either */
+	tickets = tls_tickets_new(&seed);
+	OPENSSL_cleanse(&seed, sizeof(seed));
+	return tickets;
+}
+
 /* ---- reload ---- */
 
 struct switch_task {
@@ -212,6 +227,15 @@ check_same_run(const struct relay *relay, struct generation **generation, struct
 	    err, -EBUSY, "relay.run_directory cannot change while the relay runs: stop it first");
 }
 
+static int
+settle(struct relay *relay, struct generation *generation, struct channel_frame *frame,
+    struct settled **ret, struct pn_error *err)
+{
+	const struct settled_with with = { relay->capability, relay->tickets };
+
+	return settled_new(generation, &with, frame, ret, err);
+}
+
 static void
 take_config(struct relay *relay, struct channel_frame *frame)
 {
@@ -229,7 +253,7 @@ take_config(struct relay *relay, struct channel_frame *frame)
 	if (r == 0)
 		r = check_same_run(relay, &generation, &err);
 	if (r == 0)
-		r = settled_new(generation, relay->capability, frame, &settled, &err);
+		r = settle(relay, generation, frame, &settled, &err);
 	if (r == 0) {
 		relay->applying = true;
 		relay_apply(relay, settled);
@@ -528,8 +552,9 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	relay->generation = generation_hold(generation);
 	set_up_log(&generation_core(generation)->relay);
 	relay->capability = capability_new();
+	relay->tickets = take_tickets(&head);
 	relay->shaping = shaping_new();
-	r = settled_new(generation, relay->capability, frame, &settled, err);
+	r = settle(relay, generation, frame, &settled, err);
 	if (r == 0) {
 		relay->settled = settled_hold(settled);
 		relay->closed = json_is_true(json_object_get(head.json, "closed"));
@@ -571,6 +596,7 @@ finish(struct relay *relay)
 	relay_names_free(relay);
 	capability_release(&relay->capability);
 	shaping_release(&relay->shaping);
+	tls_tickets_release(&relay->tickets);
 	if (relay->generation) {
 		listen_last(relay->generation, PN_STAGE_FLUSH);
 		generation_stop(relay->generation);

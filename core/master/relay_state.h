@@ -21,6 +21,7 @@ struct relay {
 	struct resolver *resolver;
 	struct dns *dns;
 	struct capability *capability;
+	struct tls_tickets *tickets;
 	struct shaping *shaping;
 	struct spool *spool;
 	struct db *db;

@@ -28,16 +28,21 @@ static const struct child nobody = { 0, -1 };
 /* ---- configuration ---- */
 
 static char *
-config_json(const struct master *master, const struct checker_answer *answer, size_t *ret_len)
+config_json(struct master *master, const struct checker_answer *answer, size_t *ret_len)
 {
 	json_t *names = json_array(), *config;
-	char *text;
+	char tickets[TLS_TICKET_SEED_TEXT], *text;
+
+	tls_ticket_seed_forward(&master->tickets);
+	tls_ticket_seed_format(&master->tickets, tickets);
 
 	for (size_t i = 0; i < answer->listener_count; i++)
 		json_array_append_new(names, json_string(answer->listeners[i].name));
-	config = json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I, s:b}", "folder", master->folder,
+	config = json_pack("{s:s, s:s, s:s, s:s?, s:o, s:I, s:b, s:s}", "folder", master->folder,
 	    "modules", master->modules, "state", answer->state_directory, "user", answer->user,
-	    "listeners", names, "blobs", (json_int_t)answer->blobs.len, "closed", master->closed);
+	    "listeners", names, "blobs", (json_int_t)answer->blobs.len, "closed", master->closed,
+	    "tickets", tickets);
+	OPENSSL_cleanse(tickets, sizeof(tickets));
 	text = config ? json_dumps(config, JSON_COMPACT) : NULL;
 	json_decref(config);
 	*ret_len = text ? strlen(text) + 1 : 0;
@@ -45,7 +50,7 @@ config_json(const struct master *master, const struct checker_answer *answer, si
 }
 
 int
-relays_send_config(const struct child *child, const struct master *master,
+relays_send_config(const struct child *child, struct master *master,
     const struct checker_answer *answer, const struct sockets *sockets)
 {
 	struct buf frame = BUF_INIT(CHANNEL_MOST);

@@ -61,7 +61,7 @@ set_queue(const struct config_relay *relay, struct queue_settings *ret)
 }
 
 int
-settled_new(struct generation *generation, struct capability *capability,
+settled_new(struct generation *generation, const struct settled_with *with,
     struct channel_frame *frame, struct settled **ret, struct pn_error *err)
 {
 	const struct config_core *core = generation_core(generation);
@@ -77,9 +77,11 @@ settled_new(struct generation *generation, struct capability *capability,
 	settled->generation = generation;
 	set_queue(&core->relay, &settled->queue);
 	r = make_tls(&core->relay, &settled->tls, err);
+	if (r == 0 && settled->tls && tls_server_tickets(settled->tls, with->tickets) < 0)
+		r = pn_error_set(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = routes_new(
-		    core, generation_roster(generation), capability, &settled->routes, err);
+		    core, generation_roster(generation), with->capability, &settled->routes, err);
 	if (r == 0 && frame->fd_count != sockets)
 		r = pn_error_set(
 		    err, -EPROTO, "%zu sockets for %zu listeners", frame->fd_count, sockets);

@@ -9,6 +9,7 @@
 #include <core/master/channel.h>
 #include <core/net/address.h>
 #include <core/net/jobs.h>
+#include <core/net/tls_tickets.h>
 #include <core/policy/generation.h>
 #include <core/queue/queue.h>
 #include <openssl/ssl.h>
@@ -24,8 +25,13 @@ struct settled {
 	size_t fd_count; /* the generation's listeners in their order, then that of metrics */
 };
 
+/* What of the process a generation is settled with. */
+struct settled_with {
+	struct capability *capability;
+	struct tls_tickets *tickets;
+};
 /* Takes the generation's reference and, on success, the descriptors (the frame's become -1). */
-int settled_new(struct generation *generation, struct capability *capability,
+int settled_new(struct generation *generation, const struct settled_with *with,
     struct channel_frame *frame, struct settled **ret, struct pn_error *err);
 /* The same sockets, routes and certificates with another generation; takes its reference. */
 struct settled *settled_again(const struct settled *settled, struct generation *generation);

@@ -13,11 +13,12 @@ core_libcore_a_SOURCES += \
 	core/net/stream_out.c \
 	core/net/stream_tls.c \
 	core/net/tls.c core/net/tls.h \
+	core/net/tls_tickets.c core/net/tls_tickets.h \
 	core/net/wheel.c core/net/wheel.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/net tests/unit/net_listener tests/unit/net_mx tests/unit/net_stream tests/unit/net_tls \
-	tests/unit/net_tls_stream
+	tests/unit/net_tls_stream tests/unit/net_tickets
 net_scene = tests/unit/net_scene.c tests/unit/net_scene.h
 net_world = $(net_scene) tests/unit/certs.c tests/unit/certs.h \
 	tests/unit/net_world.c tests/unit/net_world.h
@@ -25,6 +26,7 @@ tests_unit_net_SOURCES = tests/unit/net.c
 tests_unit_net_listener_SOURCES = tests/unit/net_listener.c
 tests_unit_net_mx_SOURCES = tests/unit/net_mx.c
 tests_unit_net_stream_SOURCES = tests/unit/net_stream.c $(net_scene)
+tests_unit_net_tickets_SOURCES = tests/unit/net_tickets.c tests/unit/certs.c tests/unit/certs.h
 tests_unit_net_tls_SOURCES = tests/unit/net_tls.c $(net_world)
 tests_unit_net_tls_stream_SOURCES = tests/unit/net_tls_stream.c $(net_world)
 endif

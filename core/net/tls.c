@@ -318,6 +318,17 @@ tls_server_new(const struct tls_identity *identities, size_t count, enum tls_ver
 	return 0;
 }
 
+int
+tls_server_tickets(SSL_CTX *ctx, struct tls_tickets *tickets)
+{
+	const struct names *names = names_index >= 0 ? SSL_CTX_get_ex_data(ctx, names_index) : NULL;
+	int r = tls_tickets_use(tickets, ctx);
+
+	for (guint i = 0; r == 0 && names && i < names->others->len; i++)
+		r = tls_tickets_use(tickets, g_ptr_array_index(names->others, i));
+	return r;
+}
+
 static int
 load_trust(SSL_CTX *ctx, enum tls_level level, const char *ca_file, struct pn_error *err)
 {

@@ -7,6 +7,7 @@
 #ifndef CORE_NET_TLS_H
 #define CORE_NET_TLS_H
 
+#include <core/net/tls_tickets.h>
 #include <openssl/ssl.h>
 #include <postern/base.h>
 #include <postern/settings.h>
@@ -22,10 +23,14 @@ enum tls_version { TLS_MIN_1_2, TLS_MIN_1_3 };
 
 /*
  * Serves the identity whose names (SAN dNSName, one wildcard label) match the client's SNI, else
- * the first. Session tickets with keys of this context's own. TLS 1.2 at least (RFC 8997).
+ * the first. Session tickets with keys of this context's own, see tls_server_tickets(). TLS 1.2 at
+ * least (RFC 8997).
  */
 int tls_server_new(const struct tls_identity *identities, size_t count, enum tls_version minimum,
     SSL_CTX **ret, struct pn_error *err);
+
+/* Tickets of all identities by these keys, which other contexts may have, too. -ENOMEM */
+int tls_server_tickets(SSL_CTX *ctx, struct tls_tickets *tickets);
 
 enum tls_level {
 	TLS_LEVEL_NONE,    /* never TLS */

@@ -21,6 +21,28 @@ def names(port, asked):
     return [name for name in ("one.example", "two.example", "three.example") if name.encode() in der]
 
 
+class Resuming:
+    """A client that shows the last ticket it got."""
+
+    def __init__(self, port, version):
+        self.port, self.session = port, None
+        self.context = ssl.create_default_context()
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
+        self.context.minimum_version = self.context.maximum_version = version
+
+    def again(self):
+        """Whether the session was resumed."""
+        with socket.create_connection(("127.0.0.1", self.port), 60) as plain:
+            with self.context.wrap_socket(plain, server_hostname="two.example", session=self.session) as tls:
+                tls.recv(3)
+                tls.sendall(b"QUIT\r\n")
+                while tls.recv(512):
+                    pass
+                self.session = tls.session
+                return tls.session_reused
+
+
 class Certificates(RelayCase):
     def start(self):
         os.makedirs(os.path.join(self.directory, "tls"))
@@ -72,3 +94,19 @@ class Certificates(RelayCase):
         proc.wait_until(lambda: names(port, "two.example") == ["two.example"], 60, "the new pair is served")
         self.assertEqual(relay.log().count("=reload-refused "), 1)
         self.assertEqual(relay.log().count("=file-changed "), 2)
+
+    def test_sessions_are_resumed_after_reload_and_upgrade(self):
+        """A ticket of one relay opens in the next, in TLS 1.2 and 1.3; posternd's next life knows none."""
+        relay = self.start()
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            with self.subTest(version):
+                client = Resuming(relay.port("in"), version)
+                self.assertFalse(client.again())
+                self.assertTrue(client.again())
+                relay.reload()
+                self.assertTrue(client.again())
+                relay.ctl("upgrade")
+                self.assertTrue(client.again())
+        relay.stop()
+        relay.start()
+        self.assertFalse(client.again())
