@@ -11,7 +11,7 @@
 #include <core/master/checker.h>
 #include <sys/stat.h>
 
-#define WATCH_MS 10000 /* between two looks */
+#define WATCH_MS 2000 /* between two looks */
 
 struct watch {
 	struct arena arena;
