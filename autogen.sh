@@ -15,7 +15,7 @@ cd "$(dirname "$0")"
 umask 022 # a relay refuses modules and settings that everybody may change
 
 # What it is built with, and what the tests talk to. Nothing here starts a daemon when installed.
-build_packages="autoconf automake libtool make gcc pkg-config libc6-dev libltdl-dev libyaml-dev
+build_packages="autoconf automake libtool make gcc pkg-config libc6-dev libcrypt-dev libltdl-dev libyaml-dev
 	libssl-dev libglib2.0-dev libsqlite3-dev libsodium-dev libgsasl-dev libjansson-dev libarchive-dev
 	libgmime-3.0-dev libidn2-dev libsystemd-dev libdeflate-dev libcurl4-openssl-dev libldap-dev libunbound-dev
 	libmicrohttpd-dev check openssl ca-certificates python3"

@@ -92,6 +92,17 @@ struct pn_ldap_search {
 	.values = (const struct pn_slice[]){ __VA_ARGS__ }, \
 	.value_count = sizeof((struct pn_slice[]){ __VA_ARGS__ }) / sizeof(struct pn_slice)
 
+/*
+ * since ABI 4. Whether `password` is that of the entry `dn`: a bind over a connection of its own,
+ * which is never used again. 0: it is; -EACCES: it is not, or there is no such entry, or it may not
+ * log in; else as pn_ldap_search(). -EINVAL: an empty name or password, which a server would take
+ * for nobody's and let in (RFC 4513 section 5.1.2).
+ */
+PN_PUBLIC int pn_ldap_bind_sized(struct pn_call *call, const struct pn_ldap_server *server,
+    size_t size, const char *dn, struct pn_slice password, struct pn_error *err);
+#define pn_ldap_bind(call, server, dn, password, err) \
+	pn_ldap_bind_sized(call, server, sizeof(struct pn_ldap_server), dn, password, err)
+
 /* One that was found; all of it lives until the function it was given to returns. */
 struct pn_ldap_entry;
 PN_PUBLIC const char *pn_ldap_dn(const struct pn_ldap_entry *entry);

@@ -46,8 +46,8 @@ struct pn_ldap_entry {
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
-static int
-errno_of(int code)
+int
+ldap_errno_of(int code)
 {
 	switch (code) {
 	case LDAP_SUCCESS:
@@ -88,11 +88,11 @@ fail(const struct lookup *lookup, int code, const char *doing)
 
 	if (lookup->connection && lookup->connection->handle)
 		ldap_get_option(lookup->connection->handle, LDAP_OPT_DIAGNOSTIC_MESSAGE, &words);
-	pn_error_set(lookup->err, errno_of(code), "%s: %s: %s%s%s",
+	pn_error_set(lookup->err, ldap_errno_of(code), "%s: %s: %s%s%s",
 	    lookup->order->search->server->uris.items[0], doing, ldap_err2string(code),
 	    words && *words ? ": " : "", words ? words : "");
 	ldap_memfree(words);
-	return errno_of(code);
+	return ldap_errno_of(code);
 }
 
 const char *

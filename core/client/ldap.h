@@ -26,6 +26,10 @@ struct ldap_order {
 int ldap_client_search(struct ldap_client *client, const struct ldap_order *order, pn_ldap_fn *each,
     void *arg, struct pn_error *err);
 
+/* ldap_bind.c: as pn_ldap_bind(); of the order, `search` has only its server. */
+int ldap_client_bind(
+    const struct ldap_order *order, const char *dn, struct pn_slice password, struct pn_error *err);
+
 /* NULL if there can be such a server, or what is wrong with its address. */
 const char *ldap_uri_fault(const char *uri);
 

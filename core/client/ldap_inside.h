@@ -32,6 +32,8 @@ struct ldap_connection {
  */
 int ldap_connection_open(struct ldap_connection *connection, const struct pn_ldap_server *server,
     const char *uri, const char **ret_doing);
+/* The negative errno that stands for a code of libldap. */
+int ldap_errno_of(int code);
 void ldap_connection_close(struct ldap_connection *connection);
 
 #endif

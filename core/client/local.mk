@@ -3,7 +3,7 @@ core_libcore_a_SOURCES += \
 	core/client/clients.c core/client/clients.h \
 	core/client/forget.c core/client/forget.h \
 	core/client/http.c core/client/http.h \
-	core/client/ldap.c core/client/ldap.h \
+	core/client/ldap.c core/client/ldap.h core/client/ldap_bind.c \
 	core/client/ldap_connection.c core/client/ldap_inside.h \
 	core/client/ldap_filter.c
 

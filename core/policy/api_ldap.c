@@ -16,10 +16,8 @@ stop(const void *arg)
 }
 
 static int
-usable(const struct pn_call *call, const struct pn_ldap_search *search, struct pn_error *err)
+usable(const struct pn_call *call, struct pn_error *err)
 {
-	if (search->size < sizeof(*search) || search->server_size < sizeof(struct pn_ldap_server))
-		return pn_error_set(err, -EINVAL, "PN_LDAP_HEAD is missing");
 	if (!call->may_block)
 		return pn_error_set(err, -EWOULDBLOCK, "LDAP is not for a quick hook");
 	if (!call->entry->clients)
@@ -34,12 +32,33 @@ pn_ldap_search(struct pn_call *call, const struct pn_ldap_search *search, pn_lda
 {
 	int64_t left = pn_time_left(call);
 	struct ldap_order order = { .search = search, .stop = stop, .arg = call };
-	int r = usable(call, search, err);
+	int r;
 
+	if (search->size < sizeof(*search) || search->server_size < sizeof(struct pn_ldap_server))
+		return pn_error_set(err, -EINVAL, "PN_LDAP_HEAD is missing");
+	r = usable(call, err);
 	if (r < 0)
 		return r;
 	order.timeout_ms = left < search->server->timeout ? left : search->server->timeout;
 	return ldap_client_search(clients_ldap(call->entry->clients), &order, each, arg, err);
+}
+
+int
+pn_ldap_bind_sized(struct pn_call *call, const struct pn_ldap_server *server, size_t size,
+    const char *dn, struct pn_slice password, struct pn_error *err)
+{
+	const struct pn_ldap_search search = { PN_LDAP_HEAD, .server = server };
+	int64_t left = pn_time_left(call);
+	struct ldap_order order = { .search = &search, .stop = stop, .arg = call };
+	int r;
+
+	if (size < sizeof(*server) || !*dn || password.len == 0)
+		return pn_error_set(err, -EINVAL, "a bind takes a name and a password");
+	r = usable(call, err);
+	if (r < 0)
+		return r;
+	order.timeout_ms = left < server->timeout ? left : server->timeout;
+	return ldap_client_bind(&order, dn, password, err);
 }
 
 /* ---- the settings ---------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
  * a password.
  */
 #include "attempt.h"
+#include "peer.h"
 #include <ctype.h>
 #include <errno.h>
 #include <sodium.h>
@@ -29,6 +30,9 @@ static const struct pn_choice mechanism_words[] = {
 
 static const struct pn_choice backend_words[] = {
 	{ "database", 0, "users and passwords of posternctl user add, user passwd" },
+	{ "ldap", 1, "a directory server, by logging in there with the password" },
+	{ "saslauthd", 2, "Cyrus saslauthd, and by it PAM" },
+	{ "dovecot", 3, "Dovecot's auth service" },
 	{ NULL, 0, NULL },
 };
 
@@ -43,23 +47,83 @@ static const struct pn_option failure_options[] = {
 	PN_OPT_END
 };
 
+/* The server's rows are good for this struct as well: it stands first in it. */
+_Static_assert(offsetof(struct auth_ldap, server) == 0, "rows of struct pn_ldap_server fit");
+static const struct pn_option ldap_options[] = { PN_LDAP_OPTIONS,
+	PN_OPT_STRING("filter", struct auth_ldap, filter, "(mail=?1)", 0,
+	    "Finds the user's entry (RFC 4515); ?1 is the name as typed, escaped."),
+	PN_OPT_STRING("address_attribute", struct auth_ldap, address_attribute, NULL, 0,
+	    "Attribute with the user's address, such as mail; left out: the name as typed is it."),
+	PN_OPT_END };
+
+static const struct pn_option saslauthd_options[] = {
+	PN_OPT_STRING("socket", struct auth_saslauthd, socket, "/run/saslauthd/mux", PN_PATH,
+	    "Unix socket of saslauthd; postern's user must reach it."),
+	PN_OPT_STRING("service", struct auth_saslauthd, service, "smtp", 0,
+	    "Service name, such as that of a file in /etc/pam.d."),
+	PN_OPT_DURATION("timeout", struct auth_saslauthd, timeout, "5s", 10, 60000, 0,
+	    "How long an answer may take."),
+	PN_OPT_END
+};
+
+static const struct pn_option dovecot_options[] = {
+	PN_OPT_STRING("socket", struct auth_dovecot, socket, "/run/dovecot/auth-client", PN_PATH,
+	    "Unix socket of Dovecot's auth service; postern's user must reach it."),
+	PN_OPT_DURATION("timeout", struct auth_dovecot, timeout, "5s", 10, 60000, 0,
+	    "How long an answer may take; Dovecot waits two seconds with a no."),
+	PN_OPT_END
+};
+
 static const struct pn_option auth_options[] = {
 	PN_OPT_WORDS("mechanisms", struct auth, mechanisms, "[plain, login]", mechanism_words, 0,
 	    "SASL mechanisms to offer; clients pick the strongest, so scram-sha-256 locks out "
 	    "users without keys for it."),
 	PN_OPT_WORDS("backends", struct auth, backends, "[database]", backend_words, 0,
-	    "Where passwords are verified."),
+	    "Where passwords are verified, in this order; the first that says yes decides. Where "
+	    "none does and one cannot be asked, the client hears 454 and comes back."),
+	PN_OPT_GROUP("ldap", struct auth, ldap, struct auth_ldap, ldap_options, 0,
+	    "The directory server of backend ldap."),
+	PN_OPT_GROUP("saslauthd", struct auth, saslauthd, struct auth_saslauthd, saslauthd_options,
+	    0, "The service of backend saslauthd."),
+	PN_OPT_GROUP("dovecot", struct auth, dovecot, struct auth_dovecot, dovecot_options, 0,
+	    "The service of backend dovecot."),
 	PN_OPT_DURATION("cache", struct auth, cache, "10m", 0, 86400000, 0,
 	    "How long a right password is remembered, as a keyed hash in memory."),
 	PN_OPT_DURATION("recheck", struct auth, recheck, "30s", 0, 60000, 0,
-	    "How long a remembered password is taken without asking the database whether it or the "
-	    "user has changed."),
+	    "How long a remembered password is taken without asking the database or the backend "
+	    "whether it or the user has changed."),
 	PN_OPT_INT("parallel", struct auth, parallel, "2", 1, 64, 0,
 	    "How many passwords are verified at once; each takes 64 MiB for some 50 ms."),
 	PN_OPT_GROUP("failures", struct auth, failures, struct auth_failures, failure_options, 0,
 	    "Limits of wrong passwords."),
 	PN_OPT_END
 };
+
+static bool
+has(const struct pn_strings *words, const char *word)
+{
+	for (size_t i = 0; i < words->count; i++)
+		if (strcmp(words->items[i], word) == 0)
+			return true;
+	return false;
+}
+
+static void
+check_backends(struct pn_check *check, const struct auth *cfg)
+{
+	if (cfg->backends.count == 0)
+		pn_complain(check, "backends", "is empty; then no password is right");
+	if (cfg->ldap.server.uris.count > 0)
+		pn_ldap_check(check, "ldap", &cfg->ldap.server);
+	else if (has(&cfg->backends, "ldap"))
+		pn_complain(check, "backends", "ldap needs a server: set ldap.uris");
+	if (!strstr(cfg->ldap.filter, "?1"))
+		pn_complain(check, "ldap.filter", "without ?1 every name finds the same entry");
+	if (!peer_path_fits(cfg->saslauthd.socket))
+		pn_complain(check, "saslauthd.socket", "is too long for a unix socket");
+	if (!peer_path_fits(cfg->dovecot.socket))
+		pn_complain(check, "dovecot.socket", "is too long for a unix socket");
+}
 
 static void
 auth_check(struct pn_check *check, const void *settings)
@@ -68,8 +132,7 @@ auth_check(struct pn_check *check, const void *settings)
 
 	if (cfg->mechanisms.count == 0)
 		pn_complain(check, "mechanisms", "is empty; then nobody can log in");
-	if (cfg->backends.count == 0)
-		pn_complain(check, "backends", "is empty; then no password is right");
+	check_backends(check, cfg);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -171,11 +234,17 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-struct pn_verdict
-attempt_refuse(const struct attempt *attempt, const char *reason)
+void
+attempt_count(const struct attempt *attempt)
 {
 	throttle_failure(attempt->state->throttle, &attempt->cfg->failures,
 	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
+}
+
+struct pn_verdict
+attempt_refuse(const struct attempt *attempt, const char *reason)
+{
+	attempt_count(attempt);
 	pn_log(attempt->call, PN_LOG_INFO, "refused client=%s: %s",
 	    pn_txn_client_address(attempt->txn), reason);
 	return pn_reject(attempt->call, 535, "5.7.8", "Authentication credentials invalid");
@@ -210,97 +279,6 @@ attempt_for_another(const struct attempt *attempt)
 	const struct sasl_exchange *said = attempt->said;
 
 	return said->acts_for && *said->acts_for && strcmp(said->acts_for, said->user) != 0;
-}
-
-static struct pn_slice
-password_of(const struct attempt *attempt)
-{
-	return pn_slice_of(attempt->said->password);
-}
-
-/* What Argon2id says, while this thread may run it. */
-static struct pn_verdict
-judge(const struct attempt *attempt, const struct password *password)
-{
-	struct cache_hit hit = { .changed = password->changed };
-	bool right = verifier_check(password->found ? password->hash : NULL, password_of(attempt));
-
-	if (!password->found)
-		return attempt_refuse(attempt, "no such user, or one without a password");
-	if (!right || !password->user.enabled)
-		return attempt_refuse(attempt, right ? "the user is disabled" : "wrong password");
-	memcpy(hit.user, password->user.address, sizeof(hit.user));
-	auth_cache_put(attempt->state->cache, &attempt->key, &hit, attempt->now);
-	return attempt_accept(attempt, password->user.address);
-}
-
-/*
- * The slow way, the same steps whoever asks. A client that opens twenty connections at once waits
- * here with all of them: the first that is done has answered for the others.
- */
-static struct pn_verdict
-verify(const struct attempt *attempt, const struct password *password)
-{
-	struct verifier *verifier = &attempt->state->verifier;
-	struct pn_verdict verdict;
-	struct cache_hit hit;
-	int r = verifier_enter(verifier, attempt->cfg->parallel, pn_time_left(attempt->call));
-
-	if (r < 0)
-		return pn_fault(attempt->call, r, "too many passwords are being verified");
-	if (auth_cache_find(attempt->state->cache, &attempt->key, attempt->now, attempt->cfg->cache,
-		attempt->cfg->recheck, &hit) == CACHE_HIT)
-		verdict = attempt_accept(attempt, hit.user);
-	else
-		verdict = judge(attempt, password);
-	verifier_leave(verifier);
-	return verdict;
-}
-
-static struct pn_verdict
-ask_database(const struct attempt *attempt, enum cache_answer cached, const struct cache_hit *hit)
-{
-	struct auth_cache *cache = attempt->state->cache;
-	struct password password;
-	struct pn_verdict verdict;
-	struct pn_error err = { 0 };
-	int r = password_find(attempt->call, attempt->said->user, &password, &err);
-
-	if (r < 0)
-		return pn_fault(attempt->call, 0, "cannot look the user up: %s", err.text);
-	if (cached == CACHE_STALE && password.found && password.user.enabled &&
-	    password.changed == hit->changed) {
-		auth_cache_touch(cache, &attempt->key, attempt->now);
-		verdict = attempt_accept(attempt, hit->user);
-	} else {
-		auth_cache_drop(cache, &attempt->key);
-		verdict = verify(attempt, &password);
-	}
-	sodium_memzero(&password, sizeof(password));
-	return verdict;
-}
-
-/*
- * The limits come before the cache: else it would answer, for a client that guesses, which guess is
- * right.
- */
-static struct pn_verdict
-decide(const struct attempt *attempt)
-{
-	struct cache_hit hit;
-	enum cache_answer cached;
-
-	if (attempt_blocked(attempt))
-		return attempt_put_off(attempt);
-	if (attempt_for_another(attempt))
-		return attempt_refuse(attempt, "wants to act for somebody else");
-	cached = auth_cache_find(attempt->state->cache, &attempt->key, attempt->now,
-	    attempt->cfg->cache, attempt->cfg->recheck, &hit);
-	if (cached == CACHE_HIT)
-		return attempt_accept(attempt, hit.user);
-	if (!pn_may_block(attempt->call))
-		return pn_not_quick();
-	return ask_database(attempt, cached, &hit);
 }
 
 static int
@@ -343,8 +321,9 @@ auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 			return pn_reject(call, 501, "5.5.2", "Cannot read that response");
 	}
 	attempt.said = exchange;
-	auth_cache_key(attempt.state->cache, exchange->user, password_of(&attempt), &attempt.key);
-	return decide(&attempt);
+	auth_cache_key(
+	    attempt.state->cache, exchange->user, pn_slice_of(exchange->password), &attempt.key);
+	return login_decide(&attempt);
 }
 
 /* ---- the module ------------------------------------------------------------------------------ */
@@ -356,9 +335,10 @@ static const struct pn_hook auth_hooks[] = {
 };
 
 static const struct pn_command auth_commands[] = {
-	{ "user passwd", "[--scram] ADDRESS",
+	{ "user passwd", "[--scram|--hash] ADDRESS",
 	    "Sets a user's password, asked for or read from standard input; with --scram also the "
-	    "keys for SCRAM-SHA-256, which else go.",
+	    "keys for SCRAM-SHA-256, which else go; with --hash what is read is its hash, of "
+	    "Argon2id or crypt(3).",
 	    1, 2, password_command },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -10,11 +10,29 @@
 #include "verifier.h"
 #include <postern/module.h>
 
+struct auth_ldap {
+	struct pn_ldap_server server;
+	const char *filter, *address_attribute;
+};
+
+struct auth_saslauthd {
+	const char *socket, *service;
+	int64_t timeout; /* ms */
+};
+
+struct auth_dovecot {
+	const char *socket;
+	int64_t timeout; /* ms */
+};
+
 struct auth {
 	struct pn_strings mechanisms, backends;
 	int64_t cache, recheck; /* ms */
 	int64_t parallel;
 	struct auth_failures failures;
+	struct auth_ldap ldap;
+	struct auth_saslauthd saslauthd;
+	struct auth_dovecot dovecot;
 };
 
 struct auth_state {
@@ -27,7 +45,7 @@ struct auth_state {
 
 /* ---- password.c: what the database knows ---- */
 
-#define PASSWORD_HASH_SIZE 128 /* crypto_pwhash_STRBYTES */
+#define PASSWORD_HASH_SIZE 384 /* CRYPT_OUTPUT_SIZE; Argon2id's take crypto_pwhash_STRBYTES */
 
 struct password {
 	bool found; /* a user of that name with a password */

@@ -24,7 +24,7 @@ struct auth_cache {
 
 struct entry {
 	struct cache_key key; /* first: it is the hash table's key */
-	int64_t verified, checked, changed;
+	int64_t verified, checked, source, changed;
 	char user[];
 };
 
@@ -96,6 +96,7 @@ auth_cache_find(struct auth_cache *cache, const struct cache_key *key, int64_t n
 		g_hash_table_remove(cache->entries, key);
 	} else if (entry) {
 		answer = now - entry->checked >= recheck ? CACHE_STALE : CACHE_HIT;
+		ret->source = entry->source;
 		ret->changed = entry->changed;
 		snprintf(ret->user, sizeof(ret->user), "%s", entry->user);
 	}
@@ -115,6 +116,7 @@ auth_cache_put(
 		return;
 	entry->key = *key;
 	entry->verified = entry->checked = now;
+	entry->source = hit->source;
 	entry->changed = hit->changed;
 	memcpy(entry->user, hit->user, size);
 	pthread_mutex_lock(&cache->lock);

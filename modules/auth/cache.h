@@ -25,9 +25,14 @@ enum cache_answer {
 	CACHE_HIT
 };
 
+/* By what somebody was let in. */
+#define CACHE_BY_PASSWORD 0
+#define CACHE_BY_OTHERS   (-1) /* a backend outside the database */
+
 struct cache_hit {
 	char user[CACHE_USER_SIZE]; /* canonical */
-	int64_t changed;            /* the stamp of the password that was right */
+	int64_t source;
+	int64_t changed; /* the stamp of the password that was right */
 };
 
 int auth_cache_new(struct auth_cache **ret);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <time.h>
 
-_Static_assert(PASSWORD_HASH_SIZE == crypto_pwhash_STRBYTES, "a hash fits, with its NUL");
+_Static_assert(PASSWORD_HASH_SIZE >= crypto_pwhash_STRBYTES, "a hash fits, with its NUL");
 
 #define PASSWORD_MOST 512
 
@@ -61,6 +61,14 @@ password_find(struct pn_call *call, const char *address, struct password *ret, s
 }
 
 /* ---- user passwd ----------------------------------------------------------------------------- */
+
+/* What becomes of a password. */
+struct change {
+	bool scram, given; /* with keys; as a hash */
+	const char *how;   /* for the audit log */
+	char hash[PASSWORD_HASH_SIZE];
+	struct scram_keys keys;
+};
 
 static int64_t
 stamp(void)
@@ -119,68 +127,95 @@ read_any(void *arg, const struct pn_row *row)
 }
 
 static int
-audit(struct pn_call *call, const char *address, bool scram, struct pn_error *err)
+audit(struct pn_call *call, const char *address, const char *how, struct pn_error *err)
 {
 	bool any = false;
 	int r = pn_db_query(call, err, "SELECT 1 FROM auth_passwords WHERE address = ?1",
 	    PN_VALUES(PN_TEXT(address)), read_any, &any);
 
 	if (r == 0)
-		pn_audit(call, address, "password", any ? "set" : NULL,
-		    scram ? "set anew, with keys for SCRAM" : "set anew");
+		pn_audit(call, address, "password", any ? "set" : NULL, how);
 	return r;
 }
 
 /* The keys of the password before go first: it must not be good for SCRAM any longer. */
 static int
-store(struct pn_call *call, const char *address, const char *hash, const struct scram_keys *keys,
-    struct pn_error *err)
+store(struct pn_call *call, const char *address, const struct change *change, struct pn_error *err)
 {
-	int r = audit(call, address, keys, err);
+	int r = audit(call, address, change->how, err);
 
 	if (r == 0)
 		r = scram_store(call, address, NULL, err);
 	if (r == 0)
-		r = store_hash(call, address, hash, err);
-	if (r == 0 && keys)
-		r = scram_store(call, address, keys, err);
+		r = store_hash(call, address, change->hash, err);
+	if (r == 0 && change->scram)
+		r = scram_store(call, address, &change->keys, err);
 	return r;
+}
+
+static int
+ask_password(struct pn_console *console, struct change *ret, struct pn_error *err)
+{
+	char password[PASSWORD_MOST];
+	int r = pn_console_secret(console, "New password: ", true, password, sizeof(password), err);
+
+	if (r == 0 && !*password)
+		r = pn_error_set(err, -EINVAL, "the password is empty");
+	if (r == 0)
+		r = hash_password(password, ret->hash, err);
+	if (r == 0 && ret->scram)
+		r = derive_keys(password, &ret->keys, err);
+	sodium_memzero(password, sizeof(password));
+	return r;
+}
+
+static int
+ask_hash(struct pn_console *console, struct change *ret, struct pn_error *err)
+{
+	int r = pn_console_secret(console, "Hash: ", false, ret->hash, sizeof(ret->hash), err);
+	const char *fault = r == 0 ? verifier_fault(ret->hash) : NULL;
+
+	return fault ? pn_error_set(err, -EINVAL, "what was given %s", fault) : r;
+}
+
+/* The first word of two: what kind of change it is. */
+static int
+read_option(const char *word, struct change *ret, struct pn_error *err)
+{
+	ret->scram = strcmp(word, "--scram") == 0;
+	ret->given = strcmp(word, "--hash") == 0;
+	if (!ret->scram && !ret->given)
+		return pn_error_set(
+		    err, -EINVAL, "\"%.40s\": only --scram or --hash may stand there", word);
+	ret->how = ret->scram ? "set anew, with keys for SCRAM" : "set anew, by its hash";
+	return 0;
 }
 
 int
 password_command(
     struct pn_call *call, struct pn_console *console, int argc, char **argv, struct pn_error *err)
 {
-	bool scram = argc == 2 && strcmp(argv[0], "--scram") == 0;
-	char password[PASSWORD_MOST], hash[PASSWORD_HASH_SIZE];
-	struct scram_keys keys;
+	struct change change = { .how = "set anew" };
 	struct pn_user user;
 	int r;
 
 	if (sodium_init() < 0)
 		return pn_error_set(err, -ENOTSUP, "libsodium cannot be used here");
-	if (argc == 2 && !scram)
-		return pn_error_set(
-		    err, -EINVAL, "\"%.40s\": only --scram may stand there", argv[0]);
-	r = pn_user_find(call, argv[argc - 1], &user, err);
+	r = argc == 2 ? read_option(argv[0], &change, err) : 0;
+	if (r == 0)
+		r = pn_user_find(call, argv[argc - 1], &user, err);
 	if (r < 0)
 		return r;
-	r = pn_console_secret(console, "New password: ", true, password, sizeof(password), err);
-	if (r == 0 && !*password)
-		r = pn_error_set(err, -EINVAL, "the password is empty");
+	r = change.given ? ask_hash(console, &change, err) : ask_password(console, &change, err);
 	if (r == 0)
-		r = hash_password(password, hash, err);
-	if (r == 0 && scram)
-		r = derive_keys(password, &keys, err);
-	if (r == 0)
-		r = store(call, user.address, hash, scram ? &keys : NULL, err);
-	sodium_memzero(&keys, sizeof(keys));
-	sodium_memzero(password, sizeof(password));
+		r = store(call, user.address, &change, err);
+	sodium_memzero(&change, sizeof(change));
 	if (r < 0)
 		return r;
 	pn_console_row(console);
 	pn_console_field(console, "user", user.address);
 	pn_console_field(console, "password", "changed");
-	pn_console_field(console, "scram", scram ? "yes" : "no");
+	pn_console_field(
+	    console, "scram", argc == 2 && strcmp(argv[0], "--scram") == 0 ? "yes" : "no");
 	return 0;
 }

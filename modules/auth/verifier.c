@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verifier.c - verifies passwords with Argon2id.
+ * verifier.c - verifies passwords with Argon2id, and with crypt(3) what was brought along.
  *
- * Called by auth.c on policy threads. Must never tell by its time whether there is such a user.
+ * Called by backend_database.c on policy threads. Must never tell by its time whether there is such
+ * a user: who has a hash of crypt(3) costs Argon2id as well.
  */
 #include "verifier.h"
+#include <crypt.h>
 #include <errno.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <time.h>
 
+#define PASSWORD_MOST 1024
+
 /* The hash of no password, with the parameters that `user passwd` uses. */
-const char verifier_nobody[] = "$argon2id$v=19$m=65536,t=2,p=1$bm9ib2R5J3Mgc2FsdCEhIQ$"
-			       "3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8";
+const char verifier_nobody[crypto_pwhash_STRBYTES] =
+    "$argon2id$v=19$m=65536,t=2,p=1$bm9ib2R5J3Mgc2FsdCEhIQ$"
+    "3q2+796tvu/erb7v3q2+796tvu/erb7v3q2+796tvu8";
 
 void
 verifier_init(struct verifier *verifier)
@@ -74,11 +80,74 @@ verifier_leave(struct verifier *verifier)
 	pthread_mutex_unlock(&verifier->lock);
 }
 
+/*
+ * What crypt(3) makes of a password, as `hash` says how: whether it has that hash. False, too,
+ * where it can make none. Its buffer of 32 KiB is too much for a stack that may be small.
+ */
+static bool
+crypt_check(const char *hash, const char *password, bool *ret_alike)
+{
+	struct crypt_data *data = calloc(1, sizeof(*data));
+	const char *made = data ? crypt_r(password, hash, data) : NULL;
+	bool right = false;
+
+	/* A failure begins with '*', which no hash that can be checked does. */
+	*ret_alike = made && *made != '*' && strlen(made) == strlen(hash);
+	if (*ret_alike)
+		right = sodium_memcmp(made, hash, strlen(hash)) == 0;
+	if (data)
+		sodium_memzero(data, sizeof(*data));
+	free(data);
+	return right;
+}
+
+static bool
+crypt_check_slice(const char *hash, struct pn_slice password)
+{
+	char text[PASSWORD_MOST + 1];
+	bool alike, right;
+
+	if (password.len > PASSWORD_MOST)
+		return false;
+	memcpy(text, password.data, password.len);
+	text[password.len] = '\0';
+	right = crypt_check(hash, text, &alike);
+	sodium_memzero(text, sizeof(text));
+	return right;
+}
+
+static bool
+is_argon2(const char *hash)
+{
+	return strncmp(hash, "$argon2", 7) == 0;
+}
+
 bool
 verifier_check(const char *hash, struct pn_slice password)
 {
+	bool ours = hash && is_argon2(hash);
 	bool right = crypto_pwhash_str_verify(
-			 hash ? hash : verifier_nobody, password.data, password.len) == 0;
+			 ours ? hash : verifier_nobody, password.data, password.len) == 0;
 
+	if (hash && !ours)
+		return crypt_check_slice(hash, password);
 	return hash && right;
+}
+
+const char *
+verifier_fault(const char *hash)
+{
+	char text[crypto_pwhash_STRBYTES] = "";
+	bool alike;
+
+	if (!is_argon2(hash)) {
+		crypt_check(hash, "any", &alike);
+		return alike ? NULL : "is no hash of Argon2, nor one that crypt(3) makes";
+	}
+	if (strlen(hash) < sizeof(text))
+		memcpy(text, hash, strlen(hash));
+	return *text && crypto_pwhash_str_needs_rehash(text, crypto_pwhash_OPSLIMIT_INTERACTIVE,
+			    crypto_pwhash_MEMLIMIT_INTERACTIVE) >= 0
+		   ? NULL
+		   : "is no hash of Argon2 that can be read";
 }

@@ -25,5 +25,7 @@ void verifier_leave(struct verifier *verifier);
  * wrong.
  */
 bool verifier_check(const char *hash, struct pn_slice password);
+/* NULL, or why no password can be checked against that hash. */
+const char *verifier_fault(const char *hash);
 
 #endif

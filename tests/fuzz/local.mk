@@ -51,6 +51,9 @@ tests_fuzz_html_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/sasl_plain
 tests_fuzz_sasl_plain_SOURCES = tests/fuzz/sasl_plain.c modules/auth/plain.c
 tests_fuzz_sasl_plain_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/dovecot_line
+tests_fuzz_dovecot_line_SOURCES = tests/fuzz/dovecot_line.c modules/auth/dovecot_line.c
+tests_fuzz_dovecot_line_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config

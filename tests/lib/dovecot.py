@@ -5,7 +5,8 @@
         ... store.port, store.socket
         store.messages("bo@store.example")
 
-The value of a user is his quota, "" for none. Root runs it with mail of the user `news`, an ordinary
+The value of a user is his quota, "" for none. With `passwords` its auth service, at store.auth, knows
+these users, else it takes any password. Root runs it with mail of the user `news`, an ordinary
 user with mail of his own. Ends only processes that it started.
 """
 import grp
@@ -37,8 +38,7 @@ plugin {{
   quota = maildir:quota
 }}
 passdb {{
-  driver = static
-  args = nopassword=y
+  {passdb}
 }}
 userdb {{
   driver = passwd-file
@@ -59,16 +59,24 @@ service lmtp {{
     mode = 0666
   }}
 }}
+service auth {{
+  chroot =
+  unix_listener {auth} {{
+    mode = 0666
+  }}
+}}
+auth_failure_delay = 0
 import_environment = LD_LIBRARY_PATH={libraries}
 ssl = no
 """
 
 
 class Dovecot:
-    def __init__(self, directory, builddir, users):
+    def __init__(self, directory, builddir, users, passwords=None):
         self.core, self.lmtp = unpack(builddir, "dovecot-core"), unpack(builddir, "dovecot-lmtpd")
         self.here, self.users = pathlib.Path(directory), users
-        self.socket = str(self.here / "lmtp.sock")
+        self.passwords = passwords
+        self.socket, self.auth = str(self.here / "lmtp.sock"), str(self.here / "auth.sock")
         self.port = proc.free_port()
         self.process = None
         core = libraries(self.core, "usr/lib/dovecot", "usr/lib/dovecot/modules/old-stats")
@@ -96,10 +104,14 @@ class Dovecot:
             f"{user}::{owner.pw_uid}:{owner.pw_gid}::{self.here}/mail/{user}::"
             f"{'userdb_quota_rule=*:storage=' + quota if quota else ''}\n"
             for user, quota in self.users.items()))
+        (self.here / "passwords").write_text("".join(
+            f"{user}:{{PLAIN}}{password}\n" for user, password in (self.passwords or {}).items()))
+        passdb = ("driver = static\n  args = nopassword=y" if self.passwords is None else
+                  f"driver = passwd-file\n  args = {self.here}/passwords")
         (self.here / "dovecot.conf").write_text(CONFIGURATION.format(
             here=self.here, core=self.core, lmtp=self.lmtp, port=self.port, socket=self.socket,
             internal=owner.pw_name, group=group, login="uucp" if root else owner.pw_name,
-            libraries=self.libraries))
+            libraries=self.libraries, passdb=passdb, auth=self.auth))
 
     def start(self):
         self.here.mkdir(parents=True, exist_ok=True)

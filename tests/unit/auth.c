@@ -7,6 +7,7 @@
 #include <core/mail/address.h>
 #include <errno.h>
 #include <modules/auth/cache.h>
+#include <modules/auth/dovecot_line.h>
 #include <modules/auth/scram.h>
 #include <modules/auth/throttle.h>
 #include <modules/auth/verifier.h>
@@ -355,7 +356,9 @@ END_TEST
 
 START_TEST(cache_by_the_clock)
 {
-	const struct cache_hit put = { .user = "ada@example.org", .changed = 7 };
+	const struct cache_hit put = {
+		.user = "ada@example.org", .source = CACHE_BY_OTHERS, .changed = 7
+	};
 	struct auth_cache *cache = NULL;
 	struct cache_key key, other;
 	struct cache_hit hit;
@@ -370,6 +373,7 @@ START_TEST(cache_by_the_clock)
 	ck_assert_str_eq(hit.user, "ada@example.org");
 	ck_assert_int_eq(auth_cache_find(cache, &key, 30, 600, 30, &hit), CACHE_STALE);
 	ck_assert_int_eq(hit.changed, 7);
+	ck_assert_int_eq(hit.source, CACHE_BY_OTHERS);
 	auth_cache_touch(cache, &key, 30);
 	ck_assert_int_eq(auth_cache_find(cache, &key, 59, 600, 30, &hit), CACHE_HIT);
 	auth_cache_touch(cache, &key, 599);
@@ -495,6 +499,67 @@ START_TEST(scram_keys_of_the_rfc)
 }
 END_TEST
 
+/* "secret", by what Debian 12 writes and by what older systems did. */
+static const struct {
+	const char *hash;
+	bool good;
+} brought_along[] = {
+	{ "$y$j9T$saltsaltsalt$AnbE4uovRUrp5W/7h65lVXbBxJijULPRqRjd39xI5w9", true },
+	{ "$6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN."
+	  "Pq.H91p5hVO1",
+	    true },
+	{ "$5$saltsalt$0IyaXrmV7.sGNS6tirgqHLqX/G.FBvgkYA.lpPdS5sA", true },
+	{ "$2b$05$saltsaltsaltsaltsalt..89SSvJK1b0z0SIE85.oRDw3.6qLg5c6", true },
+	{ "$1$saltsalt$9xy1btjgzLYfb7hivXtC//", true },
+	{ "*", false },
+	{ "secret", false },
+	{ "$7$", false },
+	{ "$argon2id$v=19$m=65536,t=2,p=1$bm9i", false },
+};
+
+/* A2: hashes of crypt(3) are accepted. */
+START_TEST(hashes_brought_along)
+{
+	const char *hash = brought_along[_i].hash;
+
+	ck_assert_int_ge(sodium_init(), 0);
+	ck_assert_int_eq(verifier_fault(hash) == NULL, brought_along[_i].good);
+	ck_assert_int_eq(verifier_check(hash, pn_slice_of("secret")), brought_along[_i].good);
+	ck_assert(!verifier_check(hash, pn_slice_of("secrets")));
+	ck_assert(!verifier_check(hash, pn_slice_of("")));
+}
+END_TEST
+
+static const struct {
+	const char *line, *user;
+	enum dovecot_word word;
+} dovecot_lines[] = {
+	{ "VERSION\t1\t2", "", DOVECOT_OTHER },
+	{ "VERSION\t2\t0", "", DOVECOT_OLD },
+	{ "MECH\tPLAIN\tplaintext", "", DOVECOT_OTHER },
+	{ "DONE", "", DOVECOT_DONE },
+	{ "OK\t1\tuser=ada\toriginal_user=x", "ada", DOVECOT_OK },
+	{ "OK\t1", "", DOVECOT_OK },
+	{ "OK\t2\tuser=ada", "", DOVECOT_OTHER },
+	{ "OK", "", DOVECOT_OTHER },
+	{ "OK\t11\tuser=ada", "", DOVECOT_OTHER },
+	{ "FAIL\t1\tuser=ada", "", DOVECOT_NO },
+	{ "FAIL\t1\tuser=ada\ttemp", "", DOVECOT_DOWN },
+	{ "FAIL\t1\tuser=ada\ttemporary", "", DOVECOT_NO },
+	{ "", "", DOVECOT_OTHER },
+};
+
+START_TEST(dovecot_says)
+{
+	struct dovecot_line line;
+
+	dovecot_line_read(pn_slice_of(dovecot_lines[_i].line), "1", &line);
+	ck_assert_int_eq(line.word, dovecot_lines[_i].word);
+	ck_assert_uint_eq(line.user.len, strlen(dovecot_lines[_i].user));
+	ck_assert_mem_eq(line.user.data, dovecot_lines[_i].user, line.user.len);
+}
+END_TEST
+
 /* Verifying nobody's password costs what verifying a real one does. */
 START_TEST(nobody_costs_the_same)
 {
@@ -546,6 +611,10 @@ main(void)
 	tcase_add_test(parts, throttle_by_the_clock);
 	tcase_add_test(parts, throttle_has_a_ceiling);
 	tcase_add_test(parts, scram_keys_of_the_rfc);
+	tcase_add_loop_test(
+	    parts, hashes_brought_along, 0, sizeof(brought_along) / sizeof(brought_along[0]));
+	tcase_add_loop_test(
+	    parts, dovecot_says, 0, sizeof(dovecot_lines) / sizeof(dovecot_lines[0]));
 	tcase_add_test(parts, nobody_costs_the_same);
 	suite_add_tcase(suite, parts);
 	return unit_run(suite);

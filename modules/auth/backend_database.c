@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backend_database.c - passwords in the database.
+ *
+ * Called by login.c on policy threads. Takes as long for nobody as for somebody.
+ */
+#include "backend.h"
+#include <errno.h>
+#include <sodium.h>
+
+/* What Argon2id says, while this thread may run it. */
+static int
+judge(const struct attempt *attempt, const struct password *password, struct backend_answer *ret)
+{
+	bool right = verifier_check(
+	    password->found ? password->hash : NULL, pn_slice_of(attempt->said->password));
+
+	if (!password->found)
+		ret->reason = "no such user, or one without a password";
+	else if (!right)
+		ret->reason = "wrong password";
+	else if (!password->user.enabled)
+		ret->reason = "the user is disabled";
+	else
+		return 1;
+	return 0;
+}
+
+/*
+ * A client that opens twenty connections at once waits here with all of them: the first that is
+ * done has answered for the others.
+ */
+static int
+compare(const struct attempt *attempt, const struct password *password, struct backend_answer *ret,
+    struct pn_error *err)
+{
+	struct auth_state *state = attempt->state;
+	int r = verifier_enter(
+	    &state->verifier, attempt->cfg->parallel, pn_time_left(attempt->call));
+
+	if (r < 0)
+		return pn_error_set(err, r, "too many passwords are being verified");
+	if (auth_cache_find(state->cache, &attempt->key, attempt->now, attempt->cfg->cache,
+		attempt->cfg->recheck, &ret->hit) == CACHE_HIT) {
+		verifier_leave(&state->verifier);
+		return 1;
+	}
+	r = judge(attempt, password, ret);
+	verifier_leave(&state->verifier);
+	memcpy(ret->hit.user, password->user.address, sizeof(ret->hit.user));
+	ret->hit.source = CACHE_BY_PASSWORD;
+	ret->hit.changed = password->changed;
+	return r;
+}
+
+int
+backend_database(const struct attempt *attempt, struct backend_answer *ret, struct pn_error *err)
+{
+	struct password password;
+	int r = password_find(attempt->call, attempt->said->user, &password, err);
+
+	if (r == 0)
+		r = compare(attempt, &password, ret, err);
+	sodium_memzero(&password, sizeof(password));
+	return r;
+}

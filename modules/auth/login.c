@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * login.c - a name and a password: answered from memory, or by asking the backends in their order.
+ *
+ * Called by auth.c, on the event loop first and again on a policy thread where memory does not
+ * know. Must never answer 535 while a backend that could have said yes does not answer: clients
+ * throw passwords away for it.
+ */
+#include "backend.h"
+#include <errno.h>
+#include <sodium.h>
+
+static const struct {
+	const char *word;
+	backend_fn *ask;
+} backends[] = {
+	{ "database", backend_database },
+	{ "ldap", backend_ldap },
+	{ "saslauthd", backend_saslauthd },
+	{ "dovecot", backend_dovecot },
+};
+
+int
+backend_yes(struct backend_answer *ret, struct pn_slice user)
+{
+	ret->reason = "the name that the backend gives is too long";
+	if (user.len >= sizeof(ret->hit.user))
+		return 0;
+	memcpy(ret->hit.user, user.data, user.len);
+	ret->hit.user[user.len] = '\0';
+	ret->hit.source = CACHE_BY_OTHERS;
+	ret->hit.changed = 0;
+	return 1;
+}
+
+/* Who it is for whom somebody else vouches; the directory's "disabled" is above that. */
+static int
+admit(const struct attempt *attempt, struct backend_answer *answer, struct pn_error *err)
+{
+	struct pn_user user;
+	int r;
+
+	if (answer->hit.source != CACHE_BY_OTHERS)
+		return 1;
+	r = pn_user_find(attempt->call, answer->hit.user, &user, err);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == -ENOENT && !*user.address)
+		answer->reason = "what the backend knows the user by is no address";
+	else if (r == 0 && !user.enabled)
+		answer->reason = "the user is disabled";
+	else {
+		memcpy(answer->hit.user, user.address, sizeof(answer->hit.user));
+		return 1;
+	}
+	return 0;
+}
+
+static int
+ask(const struct attempt *attempt, const char *word, struct backend_answer *ret,
+    struct pn_error *err)
+{
+	for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++) {
+		int r;
+
+		if (strcmp(backends[i].word, word) != 0)
+			continue;
+		r = backends[i].ask(attempt, ret, err);
+		return r > 0 ? admit(attempt, ret, err) : r;
+	}
+	return pn_error_set(err, -EINVAL, "there is no such backend");
+}
+
+/* Whether somebody for whom others vouched a while ago may still log in while they do not answer.
+ */
+static bool
+is_enabled(const struct attempt *attempt, const char *address)
+{
+	struct pn_user user;
+	int r = pn_user_find(attempt->call, address, &user, NULL);
+
+	return r == -ENOENT || (r == 0 && user.enabled);
+}
+
+/*
+ * Nobody says yes, and somebody does not answer: who was right lately stays so, for as long as
+ * successes are remembered. Where another backend says no, that counts.
+ */
+static struct pn_verdict
+undecided(const struct attempt *attempt, const struct cache_hit *remembered, bool refused)
+{
+	if (remembered && is_enabled(attempt, remembered->user)) {
+		auth_cache_touch(attempt->state->cache, &attempt->key, attempt->now);
+		return attempt_accept(attempt, remembered->user);
+	}
+	if (refused)
+		attempt_count(attempt);
+	return pn_defer(attempt->call, 454, "4.7.0", "Temporary failure, try again later");
+}
+
+/* All of them, whatever the first ones say: the same work whoever asks, but for who is let in. */
+static struct pn_verdict
+ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
+{
+	const struct pn_strings *words = &attempt->cfg->backends;
+	struct backend_answer answer;
+	const char *reason = NULL;
+	bool down = false;
+
+	for (size_t i = 0; i < words->count; i++) {
+		struct pn_error err = { 0 };
+		int r = ask(attempt, words->items[i], &answer, &err);
+
+		if (r > 0) {
+			auth_cache_put(
+			    attempt->state->cache, &attempt->key, &answer.hit, attempt->now);
+			return attempt_accept(attempt, answer.hit.user);
+		}
+		if (r == 0 && !reason)
+			reason = answer.reason;
+		if (r < 0)
+			pn_log(attempt->call, PN_LOG_WARNING, "cannot ask backend %s: %s",
+			    words->items[i], err.text);
+		down |= r < 0;
+	}
+	if (down)
+		return undecided(attempt, remembered, reason);
+	auth_cache_drop(attempt->state->cache, &attempt->key);
+	return attempt_refuse(attempt, reason);
+}
+
+/* Whether what was right a while ago is what the database has now. 1, 0, negative errno. */
+static int
+is_unchanged(const struct attempt *attempt, const struct cache_hit *hit, struct pn_error *err)
+{
+	struct password password;
+	int r;
+
+	if (hit->source == CACHE_BY_OTHERS)
+		return 0;
+	r = password_find(attempt->call, hit->user, &password, err);
+	if (r == 0)
+		r = password.found && password.user.enabled && password.changed == hit->changed;
+	sodium_memzero(&password, sizeof(password));
+	return r;
+}
+
+static struct pn_verdict
+ask_again(const struct attempt *attempt, const struct cache_hit *hit)
+{
+	struct auth_cache *cache = attempt->state->cache;
+	struct pn_error err = { 0 };
+	int r = is_unchanged(attempt, hit, &err);
+
+	if (r < 0) {
+		pn_log(attempt->call, PN_LOG_WARNING, "cannot look the user up: %s", err.text);
+		return undecided(attempt, NULL, false);
+	}
+	if (r > 0) {
+		auth_cache_touch(cache, &attempt->key, attempt->now);
+		return attempt_accept(attempt, hit->user);
+	}
+	if (hit->source == CACHE_BY_OTHERS)
+		return ask_all(attempt, hit);
+	auth_cache_drop(cache, &attempt->key);
+	return ask_all(attempt, NULL);
+}
+
+/*
+ * The limits come before the cache: else it would answer, for a client that guesses, which guess is
+ * right.
+ */
+struct pn_verdict
+login_decide(const struct attempt *attempt)
+{
+	struct cache_hit hit;
+	enum cache_answer cached;
+
+	if (attempt_blocked(attempt))
+		return attempt_put_off(attempt);
+	if (attempt_for_another(attempt))
+		return attempt_refuse(attempt, "wants to act for somebody else");
+	cached = auth_cache_find(attempt->state->cache, &attempt->key, attempt->now,
+	    attempt->cfg->cache, attempt->cfg->recheck, &hit);
+	if (cached == CACHE_HIT)
+		return attempt_accept(attempt, hit.user);
+	if (!pn_may_block(attempt->call))
+		return pn_not_quick();
+	return cached == CACHE_STALE ? ask_again(attempt, &hit) : ask_all(attempt, NULL);
+}
