@@ -8,3 +8,6 @@ EXTRA_DIST += modules/auth/manual.in docs/standards.in docs/standards.py docs/st
 man: all
 	python3 $(top_srcdir)/docs/man/make.py --build $(abs_top_builddir)
 .PHONY: man
+
+fail2bandir = $(docdir)/fail2ban
+dist_fail2ban_DATA = docs/fail2ban/postern.conf

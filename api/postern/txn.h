@@ -23,6 +23,11 @@ struct pn_txn;
 PN_PUBLIC const char *pn_txn_id(const struct pn_txn *txn);
 /* "192.0.2.7" or "2001:db8::1", without brackets or port; "local" for a unix socket. */
 PN_PUBLIC const char *pn_txn_client_address(const struct pn_txn *txn);
+/*
+ * since ABI 4. Whether many users share that address (relay.shared_networks, a unix socket): what
+ * is counted by address must not be counted for it. Of messages from the queue it is not known.
+ */
+PN_PUBLIC bool pn_txn_client_shared(const struct pn_txn *txn);
 /* The name under which the configuration knows the listener. */
 PN_PUBLIC const char *pn_txn_listener(const struct pn_txn *txn);
 /* Argument of HELO or EHLO; "" before it. */

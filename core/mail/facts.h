@@ -27,6 +27,7 @@ struct mail_facts {
 	/* Of a client at a unix socket, as the kernel says; else NULL. The pid is not in the spool.
 	 */
 	const char *client_uid, *client_pid;
+	bool client_shared; /* of the session alone: the spool does not keep it */
 };
 
 /* RFC 3848, RFC 6531: "SMTP", "ESMTPSA", "UTF8SMTPS" ... */

@@ -27,6 +27,12 @@ pn_txn_client_address(const struct pn_txn *txn)
 	return or_empty(txn->facts.client_address);
 }
 
+bool
+pn_txn_client_shared(const struct pn_txn *txn)
+{
+	return txn->facts.client_shared;
+}
+
 const char *
 pn_txn_listener(const struct pn_txn *txn)
 {

@@ -252,10 +252,12 @@ void
 server_admit(struct server *server, const struct config_listener *listener, int fd,
     const struct address *client, bool proxied)
 {
-	struct session_client who = { client, server_place(server, listener, client, proxied),
-		proxied, NULL };
+	struct session_client who = { .address = client,
+		.place = server_place(server, listener, client, proxied),
+		.proxied = proxied,
+		.shared = is_shared(server, client) };
 	int r = crowd_enter(server_shared_crowd(server->parts.shared), &server->limits,
-	    is_shared(server, client) ? NULL : client, loop_now(server->parts.loop), &who.crowd);
+	    who.shared ? NULL : client, loop_now(server->parts.loop), &who.crowd);
 
 	if (r < 0) {
 		refuse(server, listener, fd, client, why(r));

@@ -27,6 +27,7 @@ struct session_client {
 	const struct address *address; /* copied */
 	enum session_place place;
 	bool proxied; /* a proxy that is believed told the address, or that it is its own */
+	bool shared;  /* many users share the address (relay.shared_networks) */
 	struct crowd_place *crowd; /* what it is counted by; NULL: by nothing of its own */
 };
 

@@ -516,20 +516,21 @@ fill_process(struct session *session, int fd)
 }
 
 static void
-fill_facts(struct session *session, const struct address *peer, int fd)
+fill_facts(struct session *session, const struct session_client *client, int fd)
 {
 	char host[ADDRESS_TEXT], literal[ADDRESS_TEXT];
 
-	address_host(peer, host);
-	address_literal(peer, literal);
-	session->peer = arena_copy(&session->arena, peer, sizeof(*peer));
+	address_host(client->address, host);
+	address_literal(client->address, literal);
+	session->peer = arena_copy(&session->arena, client->address, sizeof(*client->address));
 	session->facts = (struct mail_facts){
 		.client_address = arena_text(&session->arena, host),
 		.client_literal = arena_text(&session->arena, literal),
 		.listener = session->listener->name,
 		.helo = "",
+		.client_shared = client->shared,
 	};
-	if (peer->sa.ss_family == AF_UNIX)
+	if (client->address->sa.ss_family == AF_UNIX)
 		fill_process(session, fd);
 }
 
@@ -562,7 +563,7 @@ session_open(struct server *server, struct generation *generation,
 	session->soon.fire = greet_soon;
 	session->out = BUF_INIT(OUT_MOST);
 	session->secret = BUF_INIT(COMMAND_AUTH_MOST);
-	fill_facts(session, client->address, fd);
+	fill_facts(session, client, fd);
 	session->txn = txn_new(generation, &session->facts);
 	if (!session->txn)
 		goto fail;

@@ -12,6 +12,7 @@ struct attempt {
 	const struct auth *cfg;
 	struct auth_state *state;
 	const struct sasl_exchange *said;
+	struct throttle_client client;
 	struct cache_key key;
 	int64_t now;
 };

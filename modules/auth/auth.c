@@ -38,7 +38,9 @@ static const struct pn_choice backend_words[] = {
 
 static const struct pn_option failure_options[] = {
 	PN_OPT_INT("per_client_and_user", struct auth_failures, per_client_and_user, "10", 1,
-	    1000000, 0, "Wrong passwords in a window after which one client may not try one user."),
+	    1000000, 0,
+	    "Wrong passwords in a window after which one client (of IPv6 its /64) may not try one "
+	    "user; relay.shared_networks are one client together, with per_user as its limit."),
 	PN_OPT_INT("per_user", struct auth_failures, per_user, "100", 1, 1000000, 0,
 	    "Wrong passwords in a window, from anywhere, after which a user may log in only from "
 	    "clients that did so in the last 24 hours."),
@@ -87,6 +89,8 @@ static const struct pn_option auth_options[] = {
 	    0, "The service of backend saslauthd."),
 	PN_OPT_GROUP("dovecot", struct auth, dovecot, struct auth_dovecot, dovecot_options, 0,
 	    "The service of backend dovecot."),
+	PN_OPT_BOOL("app_passwords_only", struct auth, app_passwords_only, "no", 0,
+	    "PLAIN and LOGIN take app passwords only (posternctl user app-password add)."),
 	PN_OPT_DURATION("cache", struct auth, cache, "10m", 0, 86400000, 0,
 	    "How long a right password is remembered, as a keyed hash in memory."),
 	PN_OPT_DURATION("recheck", struct auth, recheck, "30s", 0, 60000, 0,
@@ -113,6 +117,10 @@ check_backends(struct pn_check *check, const struct auth *cfg)
 {
 	if (cfg->backends.count == 0)
 		pn_complain(check, "backends", "is empty; then no password is right");
+	if (cfg->app_passwords_only &&
+	    (cfg->backends.count != 1 || strcmp(cfg->backends.items[0], "database") != 0))
+		pn_complain(check, "app_passwords_only",
+		    "app passwords are in the database; set backends to database alone");
 	if (cfg->ldap.server.uris.count > 0)
 		pn_ldap_check(check, "ldap", &cfg->ldap.server);
 	else if (has(&cfg->backends, "ldap"))
@@ -144,6 +152,7 @@ auth_stop(void *data)
 
 	sasl_free(&state->sasl);
 	auth_cache_free(&state->cache);
+	app_uses_free(&state->app_uses);
 	throttle_free(&state->throttle);
 	verifier_end(&state->verifier);
 	sodium_memzero(&state->scram_secret, sizeof(state->scram_secret));
@@ -167,6 +176,8 @@ auth_start(struct pn_call *call, void **ret_state, struct pn_error *err)
 		r = auth_cache_new(&state->cache);
 	if (r == 0)
 		r = throttle_new(&state->throttle);
+	if (r == 0)
+		r = app_uses_new(&state->app_uses);
 	if (r < 0)
 		pn_error_set(err, r, "GNU SASL cannot be used here, or out of memory");
 	else
@@ -237,8 +248,8 @@ now_ms(void)
 void
 attempt_count(const struct attempt *attempt)
 {
-	throttle_failure(attempt->state->throttle, &attempt->cfg->failures,
-	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
+	throttle_failure(attempt->state->throttle, &attempt->cfg->failures, &attempt->client,
+	    attempt->said->user, attempt->now);
 }
 
 struct pn_verdict
@@ -253,16 +264,16 @@ attempt_refuse(const struct attempt *attempt, const char *reason)
 struct pn_verdict
 attempt_accept(const struct attempt *attempt, const char *user)
 {
-	throttle_success(attempt->state->throttle, pn_txn_client_address(attempt->txn),
-	    attempt->said->user, attempt->now);
+	throttle_success(
+	    attempt->state->throttle, &attempt->client, attempt->said->user, attempt->now);
 	return pn_identified(attempt->call, user);
 }
 
 bool
 attempt_blocked(const struct attempt *attempt)
 {
-	return throttle_blocks(attempt->state->throttle, &attempt->cfg->failures,
-	    pn_txn_client_address(attempt->txn), attempt->said->user, attempt->now);
+	return throttle_blocks(attempt->state->throttle, &attempt->cfg->failures, &attempt->client,
+	    attempt->said->user, attempt->now);
 }
 
 struct pn_verdict
@@ -298,12 +309,16 @@ begin(struct pn_call *call, const struct pn_txn *txn, struct sasl_exchange **ret
 static struct pn_verdict
 auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 {
-	struct attempt attempt = { call, txn, pn_settings(call), pn_state(call), NULL, { { 0 } },
-		now_ms() };
+	struct attempt attempt = { .call = call,
+		.txn = txn,
+		.cfg = pn_settings(call),
+		.state = pn_state(call),
+		.now = now_ms() };
 	struct sasl_exchange *exchange = pn_auth_kept(txn);
 	struct pn_slice challenge;
 	int r = 0;
 
+	throttle_client_of(pn_txn_client_address(txn), pn_txn_client_shared(txn), &attempt.client);
 	if (!exchange) {
 		if (!is_ours(attempt.cfg, pn_auth_mechanism(txn)))
 			return pn_pass();
@@ -326,11 +341,25 @@ auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 	return login_decide(&attempt);
 }
 
+/* ---- tick ------------------------------------------------------------------------------------ */
+
+static struct pn_verdict
+auth_on_tick(struct pn_call *call, struct pn_txn *txn)
+{
+	struct auth_state *state = pn_state(call);
+	struct pn_error err = { 0 };
+	int r = app_uses_write(call, state->app_uses, &err);
+
+	return r < 0 ? pn_fault(call, 0, "cannot note uses of app passwords: %s", err.text)
+		     : pn_pass();
+}
+
 /* ---- the module ------------------------------------------------------------------------------ */
 
 static const struct pn_hook auth_hooks[] = {
 	{ PN_STAGE_HELO, PN_QUICK, auth_on_helo },
 	{ PN_STAGE_AUTH, PN_QUICK, auth_on_auth },
+	{ PN_STAGE_TICK, 0, auth_on_tick },
 	PN_HOOK_END,
 };
 
@@ -340,6 +369,15 @@ static const struct pn_command auth_commands[] = {
 	    "keys for SCRAM-SHA-256, which else go; with --hash what is read is its hash, of "
 	    "Argon2id or crypt(3).",
 	    1, 2, password_command },
+	{ "user app-password add", "ADDRESS NAME",
+	    "Makes a password for one program or device, called NAME, and shows it this once.", 2,
+	    2, app_password_add },
+	{ "user app-password list", "ADDRESS",
+	    "Lists a user's app passwords: when each was made, and when it was used last.", 1, 1,
+	    app_password_list },
+	{ "user app-password remove", "ADDRESS NAME",
+	    "Takes an app password away; within a minute it is good nowhere.", 2, 2,
+	    app_password_remove },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };
 

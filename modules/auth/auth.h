@@ -3,6 +3,7 @@
 #ifndef MODULES_AUTH_AUTH_H
 #define MODULES_AUTH_AUTH_H
 
+#include "app_password.h"
 #include "cache.h"
 #include "sasl.h"
 #include "scram.h"
@@ -30,6 +31,7 @@ struct auth {
 	int64_t cache, recheck; /* ms */
 	int64_t parallel;
 	struct auth_failures failures;
+	bool app_passwords_only;
 	struct auth_ldap ldap;
 	struct auth_saslauthd saslauthd;
 	struct auth_dovecot dovecot;
@@ -41,6 +43,7 @@ struct auth_state {
 	struct throttle *throttle;
 	struct verifier verifier;
 	struct scram_secret scram_secret;
+	struct app_uses *app_uses;
 };
 
 /* ---- password.c: what the database knows ---- */

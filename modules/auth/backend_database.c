@@ -2,11 +2,31 @@
 /*
  * backend_database.c - passwords in the database.
  *
- * Called by login.c on policy threads. Takes as long for nobody as for somebody.
+ * Called by login.c on policy threads. A no takes as long for nobody as for somebody.
  */
 #include "backend.h"
 #include <errno.h>
 #include <sodium.h>
+
+/* An app password that is right: then no other is asked for. */
+static int
+judge_app(const struct attempt *attempt, const struct password *password,
+    struct backend_answer *ret, struct pn_error *err)
+{
+	int64_t number;
+	int r = app_password_find(
+	    attempt->call, password->user.address, attempt->said->password, &number, err);
+
+	if (r < 0)
+		return r;
+	ret->reason = "no app password of the user, who needs one";
+	if (number == 0 || !password->user.enabled)
+		return 0;
+	memcpy(ret->hit.user, password->user.address, sizeof(ret->hit.user));
+	ret->hit.source = number;
+	ret->hit.changed = 0;
+	return 1;
+}
 
 /* What Argon2id says, while this thread may run it. */
 static int
@@ -60,6 +80,8 @@ backend_database(const struct attempt *attempt, struct backend_answer *ret, stru
 	int r = password_find(attempt->call, attempt->said->user, &password, err);
 
 	if (r == 0)
+		r = judge_app(attempt, &password, ret, err);
+	if (r == 0 && !attempt->cfg->app_passwords_only)
 		r = compare(attempt, &password, ret, err);
 	sodium_memzero(&password, sizeof(password));
 	return r;

@@ -26,7 +26,7 @@ enum cache_answer {
 };
 
 /* By what somebody was let in. */
-#define CACHE_BY_PASSWORD 0
+#define CACHE_BY_PASSWORD 0    /* above it: the number of an app password */
 #define CACHE_BY_OTHERS   (-1) /* a backend outside the database */
 
 struct cache_hit {

@@ -2,7 +2,8 @@
 module_LTLIBRARIES += modules/auth.la
 modules_auth_la_SOURCES = \
 	modules/auth/auth.c modules/auth/auth.h \
-	modules/auth/attempt.h \
+	modules/auth/app_command.c modules/auth/app_password.c modules/auth/app_password.h \
+	modules/auth/app_password_inside.h modules/auth/app_uses.c modules/auth/attempt.h \
 	modules/auth/backend.h modules/auth/backend_database.c modules/auth/backend_dovecot.c \
 	modules/auth/backend_ldap.c modules/auth/backend_saslauthd.c \
 	modules/auth/cache.c modules/auth/cache.h \

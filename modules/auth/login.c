@@ -33,6 +33,15 @@ backend_yes(struct backend_answer *ret, struct pn_slice user)
 	return 1;
 }
 
+/* They are right. */
+static struct pn_verdict
+let_in(const struct attempt *attempt, const struct cache_hit *hit)
+{
+	if (hit->source > CACHE_BY_PASSWORD)
+		app_uses_note(attempt->state->app_uses, hit->source);
+	return attempt_accept(attempt, hit->user);
+}
+
 /* Who it is for whom somebody else vouches; the directory's "disabled" is above that. */
 static int
 admit(const struct attempt *attempt, struct backend_answer *answer, struct pn_error *err)
@@ -114,7 +123,7 @@ ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
 		if (r > 0) {
 			auth_cache_put(
 			    attempt->state->cache, &attempt->key, &answer.hit, attempt->now);
-			return attempt_accept(attempt, answer.hit.user);
+			return let_in(attempt, &answer.hit);
 		}
 		if (r == 0 && !reason)
 			reason = answer.reason;
@@ -129,6 +138,20 @@ ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
 	return attempt_refuse(attempt, reason);
 }
 
+static int
+has_app_password(const struct attempt *attempt, const struct cache_hit *hit, struct pn_error *err)
+{
+	struct pn_user user;
+	bool there = false;
+	int r = pn_user_find(attempt->call, hit->user, &user, err);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = app_password_exists(attempt->call, hit->user, hit->source, &there, err);
+	return r < 0 ? r : there && user.enabled;
+}
+
 /* Whether what was right a while ago is what the database has now. 1, 0, negative errno. */
 static int
 is_unchanged(const struct attempt *attempt, const struct cache_hit *hit, struct pn_error *err)
@@ -136,8 +159,11 @@ is_unchanged(const struct attempt *attempt, const struct cache_hit *hit, struct 
 	struct password password;
 	int r;
 
-	if (hit->source == CACHE_BY_OTHERS)
+	if (hit->source == CACHE_BY_OTHERS ||
+	    (hit->source == CACHE_BY_PASSWORD && attempt->cfg->app_passwords_only))
 		return 0;
+	if (hit->source != CACHE_BY_PASSWORD)
+		return has_app_password(attempt, hit, err);
 	r = password_find(attempt->call, hit->user, &password, err);
 	if (r == 0)
 		r = password.found && password.user.enabled && password.changed == hit->changed;
@@ -158,7 +184,7 @@ ask_again(const struct attempt *attempt, const struct cache_hit *hit)
 	}
 	if (r > 0) {
 		auth_cache_touch(cache, &attempt->key, attempt->now);
-		return attempt_accept(attempt, hit->user);
+		return let_in(attempt, hit);
 	}
 	if (hit->source == CACHE_BY_OTHERS)
 		return ask_all(attempt, hit);
@@ -183,7 +209,7 @@ login_decide(const struct attempt *attempt)
 	cached = auth_cache_find(attempt->state->cache, &attempt->key, attempt->now,
 	    attempt->cfg->cache, attempt->cfg->recheck, &hit);
 	if (cached == CACHE_HIT)
-		return attempt_accept(attempt, hit.user);
+		return let_in(attempt, &hit);
 	if (!pn_may_block(attempt->call))
 		return pn_not_quick();
 	return cached == CACHE_STALE ? ask_again(attempt, &hit) : ask_all(attempt, NULL);

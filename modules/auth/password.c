@@ -26,6 +26,12 @@ const struct pn_migration password_migrations[] = {
 	    "address TEXT NOT NULL PRIMARY KEY REFERENCES users (address) ON DELETE CASCADE, "
 	    "salt BLOB NOT NULL, iterations INTEGER NOT NULL, stored_key BLOB NOT NULL, "
 	    "server_key BLOB NOT NULL)" },
+	{ 3, 0,
+	    "CREATE TABLE auth_app_passwords ("
+	    "number BIGINT NOT NULL PRIMARY KEY, "
+	    "address TEXT NOT NULL REFERENCES users (address) ON DELETE CASCADE, "
+	    "name TEXT NOT NULL, hash BLOB NOT NULL, made BIGINT NOT NULL, used BIGINT NOT NULL, "
+	    "UNIQUE (address, name))" },
 	{ 0, 0, NULL },
 };
 

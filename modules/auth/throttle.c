@@ -6,6 +6,7 @@
  * ends with its length. Must never grow without bound: who fills it evicts.
  */
 #include "throttle.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <glib.h>
 #include <limits.h>
@@ -49,6 +50,22 @@ throttle_free(struct throttle **throttle)
 	pthread_mutex_destroy(&(*throttle)->lock);
 	free(*throttle);
 	*throttle = NULL;
+}
+
+void
+throttle_client_of(const char *address, bool shared, struct throttle_client *ret)
+{
+	struct in6_addr bytes;
+
+	ret->shared = shared;
+	if (shared) {
+		snprintf(ret->text, sizeof(ret->text), "shared");
+	} else if (strchr(address, ':') && inet_pton(AF_INET6, address, &bytes) == 1) {
+		memset(bytes.s6_addr + 8, 0, 8);
+		inet_ntop(AF_INET6, &bytes, ret->text, sizeof(ret->text));
+	} else {
+		snprintf(ret->text, sizeof(ret->text), "%s", address);
+	}
 }
 
 /*
@@ -128,17 +145,18 @@ is_full(const struct counter *counter, int64_t most, int64_t now, int64_t window
 }
 
 bool
-throttle_blocks(struct throttle *throttle, const struct auth_failures *limits, const char *client,
-    const char *user, int64_t now)
+throttle_blocks(struct throttle *throttle, const struct auth_failures *limits,
+    const struct throttle_client *client, const char *user, int64_t now)
 {
 	const struct counter *pair, *all;
 	bool familiar, blocks;
 
 	pthread_mutex_lock(&throttle->lock);
-	pair = find(throttle, client, user);
+	pair = find(throttle, client->text, user);
 	all = find(throttle, "", user);
 	familiar = pair && pair->success >= 0 && now - pair->success < FAMILIAR_MS;
-	blocks = is_full(pair, limits->per_client_and_user, now, limits->window) ||
+	blocks = is_full(pair, client->shared ? limits->per_user : limits->per_client_and_user, now,
+		     limits->window) ||
 		 (!familiar && is_full(all, limits->per_user, now, limits->window));
 	pthread_mutex_unlock(&throttle->lock);
 	return blocks;
@@ -155,22 +173,23 @@ count(struct counter *counter, int64_t now, int64_t window)
 }
 
 void
-throttle_failure(struct throttle *throttle, const struct auth_failures *limits, const char *client,
-    const char *user, int64_t now)
+throttle_failure(struct throttle *throttle, const struct auth_failures *limits,
+    const struct throttle_client *client, const char *user, int64_t now)
 {
 	pthread_mutex_lock(&throttle->lock);
-	count(find_or_make(throttle, client, user, now, limits->window), now, limits->window);
+	count(find_or_make(throttle, client->text, user, now, limits->window), now, limits->window);
 	count(find_or_make(throttle, "", user, now, limits->window), now, limits->window);
 	pthread_mutex_unlock(&throttle->lock);
 }
 
 void
-throttle_success(struct throttle *throttle, const char *client, const char *user, int64_t now)
+throttle_success(
+    struct throttle *throttle, const struct throttle_client *client, const char *user, int64_t now)
 {
 	struct counter *pair;
 
 	pthread_mutex_lock(&throttle->lock);
-	pair = find_or_make(throttle, client, user, now, FAMILIAR_MS);
+	pair = find_or_make(throttle, client->text, user, now, FAMILIAR_MS);
 	pair->failures = 0;
 	pair->success = now;
 	pthread_mutex_unlock(&throttle->lock);

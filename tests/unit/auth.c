@@ -412,30 +412,75 @@ START_TEST(cache_has_a_ceiling)
 }
 END_TEST
 
+static const struct throttle_client *
+client(const char *address)
+{
+	static struct throttle_client found;
+
+	throttle_client_of(address, false, &found);
+	return &found;
+}
+
+/* IPv6 by /64, whatever the spelling; the networks that many share are one client with more room.
+ */
+START_TEST(throttle_by_network)
+{
+	const struct auth_failures limits = { 2, 4, 100 };
+	struct throttle_client shared, same;
+	struct throttle *throttle = NULL;
+
+	ck_assert_str_eq(client("2001:db8:0:1::25")->text, "2001:db8:0:1::");
+	ck_assert_str_eq(client("2001:DB8:0:1:ffff::1")->text, "2001:db8:0:1::");
+	ck_assert_str_eq(client("2001:db8:0:2::25")->text, "2001:db8:0:2::");
+	ck_assert_str_eq(client("192.0.2.7")->text, "192.0.2.7");
+	ck_assert_int_eq(throttle_new(&throttle), 0);
+	throttle_failure(throttle, &limits, client("2001:db8:0:1::25"), "ada", 0);
+	throttle_failure(throttle, &limits, client("2001:db8:0:1::26"), "ada", 0);
+	ck_assert(throttle_blocks(throttle, &limits, client("2001:db8:0:1::27"), "ada", 1));
+	ck_assert(!throttle_blocks(throttle, &limits, client("2001:db8:0:2::27"), "ada", 1));
+	/* The user's limit is reached elsewhere: who logged in from there lately still may. */
+	throttle_client_of("203.0.113.1", true, &shared);
+	throttle_client_of("2001:db8:5::1", true, &same);
+	ck_assert_str_eq(shared.text, same.text);
+	throttle_success(throttle, &shared, "ada", 1);
+	throttle_failure(throttle, &limits, client("192.0.2.8"), "ada", 2);
+	throttle_failure(throttle, &limits, client("192.0.2.9"), "ada", 2);
+	ck_assert(throttle_blocks(throttle, &limits, client("192.0.2.10"), "ada", 3));
+	ck_assert(!throttle_blocks(throttle, &limits, &same, "ada", 3));
+	for (int i = 0; i < 4; i++) {
+		ck_assert(!throttle_blocks(throttle, &limits, &shared, "ada", 4));
+		throttle_failure(throttle, &limits, i % 2 ? &shared : &same, "ada", 4);
+	}
+	ck_assert(throttle_blocks(throttle, &limits, &shared, "ada", 5));
+	ck_assert(!throttle_blocks(throttle, &limits, &shared, "bo", 5));
+	throttle_free(&throttle);
+}
+END_TEST
+
 START_TEST(throttle_by_the_clock)
 {
 	const struct auth_failures limits = { 2, 4, 100 };
 	struct throttle *throttle = NULL;
 
 	ck_assert_int_eq(throttle_new(&throttle), 0);
-	throttle_success(throttle, "home", "ada", 0);
-	throttle_failure(throttle, &limits, "a", "ada", 10);
-	ck_assert(!throttle_blocks(throttle, &limits, "a", "ada", 11));
-	throttle_failure(throttle, &limits, "a", "Ada", 12);
-	ck_assert(throttle_blocks(throttle, &limits, "a", "ada", 13));
-	ck_assert(!throttle_blocks(throttle, &limits, "a", "bo", 13));
-	ck_assert(!throttle_blocks(throttle, &limits, "b", "ada", 13));
-	ck_assert(throttle_blocks(throttle, &limits, "a", "ada", 109));
-	ck_assert(!throttle_blocks(throttle, &limits, "a", "ada", 110));
+	throttle_success(throttle, client("home"), "ada", 0);
+	throttle_failure(throttle, &limits, client("a"), "ada", 10);
+	ck_assert(!throttle_blocks(throttle, &limits, client("a"), "ada", 11));
+	throttle_failure(throttle, &limits, client("a"), "Ada", 12);
+	ck_assert(throttle_blocks(throttle, &limits, client("a"), "ada", 13));
+	ck_assert(!throttle_blocks(throttle, &limits, client("a"), "bo", 13));
+	ck_assert(!throttle_blocks(throttle, &limits, client("b"), "ada", 13));
+	ck_assert(throttle_blocks(throttle, &limits, client("a"), "ada", 109));
+	ck_assert(!throttle_blocks(throttle, &limits, client("a"), "ada", 110));
 	/* a success forgives the pair, not the user */
-	throttle_failure(throttle, &limits, "b", "ada", 20);
-	throttle_failure(throttle, &limits, "b", "ada", 21);
-	throttle_success(throttle, "b", "ada", 22);
-	ck_assert(throttle_blocks(throttle, &limits, "c", "ada", 23));
+	throttle_failure(throttle, &limits, client("b"), "ada", 20);
+	throttle_failure(throttle, &limits, client("b"), "ada", 21);
+	throttle_success(throttle, client("b"), "ada", 22);
+	ck_assert(throttle_blocks(throttle, &limits, client("c"), "ada", 23));
 	/* where the user logged in lately the user's own limit does not lock out */
-	ck_assert(!throttle_blocks(throttle, &limits, "b", "ada", 23));
-	ck_assert(!throttle_blocks(throttle, &limits, "home", "ada", 23));
-	ck_assert(!throttle_blocks(throttle, &limits, "c", "ada", 110));
+	ck_assert(!throttle_blocks(throttle, &limits, client("b"), "ada", 23));
+	ck_assert(!throttle_blocks(throttle, &limits, client("home"), "ada", 23));
+	ck_assert(!throttle_blocks(throttle, &limits, client("c"), "ada", 110));
 	throttle_free(&throttle);
 }
 END_TEST
@@ -447,20 +492,20 @@ START_TEST(throttle_has_a_ceiling)
 	char name[20];
 
 	ck_assert_int_eq(throttle_new(&throttle), 0);
-	throttle_success(throttle, "home", "ada", 0);
+	throttle_success(throttle, client("home"), "ada", 0);
 	for (int i = 0; i < 24990; i++) { /* two counters each */
 		snprintf(name, sizeof(name), "%d", i);
-		throttle_failure(throttle, &limits, "a", name, 0);
+		throttle_failure(throttle, &limits, client("a"), name, 0);
 	}
-	ck_assert(throttle_blocks(throttle, &limits, "a", "5", 99));
+	ck_assert(throttle_blocks(throttle, &limits, client("a"), "5", 99));
 	for (int i = 0; i < 100; i++) { /* what is old makes room */
 		snprintf(name, sizeof(name), "n%d", i);
-		throttle_failure(throttle, &limits, "a", name, 100);
+		throttle_failure(throttle, &limits, client("a"), name, 100);
 	}
-	ck_assert(throttle_blocks(throttle, &limits, "a", "n5", 101));
-	throttle_failure(throttle, &limits, "x", "ada", 100);
-	throttle_failure(throttle, &limits, "x", "ada", 100);
-	ck_assert(!throttle_blocks(throttle, &limits, "home", "ada", 101));
+	ck_assert(throttle_blocks(throttle, &limits, client("a"), "n5", 101));
+	throttle_failure(throttle, &limits, client("x"), "ada", 100);
+	throttle_failure(throttle, &limits, client("x"), "ada", 100);
+	ck_assert(!throttle_blocks(throttle, &limits, client("home"), "ada", 101));
 	throttle_free(&throttle);
 }
 END_TEST
@@ -608,6 +653,7 @@ main(void)
 	tcase_set_timeout(parts, 60);
 	tcase_add_test(parts, cache_by_the_clock);
 	tcase_add_test(parts, cache_has_a_ceiling);
+	tcase_add_test(parts, throttle_by_network);
 	tcase_add_test(parts, throttle_by_the_clock);
 	tcase_add_test(parts, throttle_has_a_ceiling);
 	tcase_add_test(parts, scram_keys_of_the_rfc);
