@@ -142,6 +142,11 @@ PN_PUBLIC const char *pn_auth_mechanism(const struct pn_txn *txn);
  */
 PN_PUBLIC struct pn_slice pn_auth_response(const struct pn_txn *txn);
 /*
+ * since ABI 4, at PN_STAGE_AUTH: what binds the exchange to the TLS connection, "tls-exporter" (RFC
+ * 9266), for mechanisms whose name ends with -PLUS; empty below TLS 1.3, in clear and for others.
+ */
+PN_PUBLIC struct pn_slice pn_auth_binding(const struct pn_txn *txn);
+/*
  * A pointer kept from one round of an exchange to the next. `drop` is called once, from any thread
  * but never beside a hook, when the exchange ends however it ends.
  */

@@ -453,3 +453,15 @@ tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 	ret->trusted = peer && SSL_get_verify_result(tls) == X509_V_OK;
 	ret->verified = ret->trusted && has_name(peer, name);
 }
+
+int
+tls_binding(SSL *tls, uint8_t ret[TLS_BINDING_SIZE])
+{
+	static const char label[] = "EXPORTER-Channel-Binding";
+
+	if (!tls || SSL_version(tls) < TLS1_3_VERSION ||
+	    SSL_export_keying_material(
+		tls, ret, TLS_BINDING_SIZE, label, sizeof(label) - 1, NULL, 0, 0) != 1)
+		return -ENOTSUP;
+	return 0;
+}

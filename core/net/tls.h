@@ -53,6 +53,14 @@ int tls_expect(SSL *tls, const char *name);
 /* Why a handshake failed: -EPROTO, or -EKEYREJECTED where the peer's certificate was not good. */
 void tls_explain(SSL *tls, struct pn_error *ret);
 
+#define TLS_BINDING_SIZE 32
+/*
+ * What binds an exchange of SASL to this connection: "tls-exporter" (RFC 9266 section 3). -ENOTSUP:
+ * not before TLS 1.3, where two connections could be made to have the same one without the extended
+ * master secret (RFC 7627).
+ */
+int tls_binding(SSL *tls, uint8_t ret[TLS_BINDING_SIZE]);
+
 struct tls_facts {
 	const char *version; /* "TLSv1.3"; NULL in clear */
 	const char *cipher;  /* OpenSSL's name; static */

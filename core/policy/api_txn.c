@@ -213,6 +213,12 @@ pn_auth_response(const struct pn_txn *txn)
 	return txn->response;
 }
 
+struct pn_slice
+pn_auth_binding(const struct pn_txn *txn)
+{
+	return txn->binding;
+}
+
 void *
 pn_auth_kept(const struct pn_txn *txn)
 {

@@ -183,6 +183,7 @@ txn_auth_end(struct pn_txn *txn)
 	txn_drop_kept(txn);
 	txn->mechanism = NULL;
 	txn->response = pn_slice(NULL, 0);
+	txn->binding = pn_slice(NULL, 0);
 }
 
 /* ---- as an item ------------------------------------------------------------------------------ */

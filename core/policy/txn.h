@@ -78,6 +78,7 @@ struct pn_txn {
 	/* AUTH */
 	const char *mechanism;
 	struct pn_slice response;
+	struct pn_slice binding; /* of the connection, where the mechanism wants it; else empty */
 	void *kept;
 	void (*drop)(void *kept);
 	size_t challenger; /* 1 + index of the entry that challenged and goes on; 0: none */

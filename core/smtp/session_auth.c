@@ -154,6 +154,20 @@ auth_ruled(struct session *session, const struct ruling *ruling)
 	return fail(session, ruling);
 }
 
+/* RFC 9266: for the mechanisms that bind, and for no others, since it costs something. */
+static void
+bind_channel(struct session *session)
+{
+	struct pn_txn *txn = session->txn;
+	size_t len = strlen(txn->mechanism);
+	uint8_t bytes[TLS_BINDING_SIZE];
+
+	if (len > 5 && strcmp(txn->mechanism + len - 5, "-PLUS") == 0 &&
+	    tls_binding(session->stream.tls, bytes) == 0)
+		txn->binding = pn_slice(
+		    arena_copy(&txn->arena, bytes, sizeof(bytes)), sizeof(bytes));
+}
+
 /* ---- commands ---------------------------------------------------------------------------------
  */
 
@@ -209,6 +223,7 @@ session_auth(struct session *session, const struct command *command)
 	session->txn->mechanism = find_mechanism(session, auth.mechanism);
 	if (!session->txn->mechanism)
 		return session_fault(session, 504, "5.5.4", "Mechanism not offered");
+	bind_channel(session);
 	if (auth.initial.data)
 		return ask(session, auth.initial);
 	session->txn->response = pn_slice(NULL, 0);

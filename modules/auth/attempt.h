@@ -31,6 +31,9 @@ bool attempt_for_another(const struct attempt *attempt);
 /* login.c: a name and a password. */
 struct pn_verdict login_decide(const struct attempt *attempt);
 
+/* Whether this client was offered SCRAM bound to its connection. */
+bool attempt_offers_plus(const struct attempt *attempt);
+
 /* scram_round.c: the next message of an exchange by SCRAM. */
 struct pn_verdict scram_round(struct attempt *attempt, struct sasl_exchange *exchange);
 

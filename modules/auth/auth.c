@@ -25,6 +25,8 @@ static const struct pn_choice mechanism_words[] = {
 	{ "login", 1, "SASL LOGIN, for old clients" },
 	{ "scram-sha-256", 2,
 	    "SASL SCRAM-SHA-256 (RFC 7677), for users with keys: user passwd --scram" },
+	{ "scram-sha-256-plus", 3,
+	    "the same, bound to the connection by tls-exporter (RFC 9266): over TLS 1.3 only" },
 	{ NULL, 0, NULL },
 };
 
@@ -204,6 +206,15 @@ upper(const char *word, char ret[MECHANISM_SIZE])
 	ret[i] = '\0';
 }
 
+/* What pn_auth_binding() has something for. */
+static bool
+can_bind(const struct pn_txn *txn)
+{
+	const char *version = pn_txn_tls_version(txn);
+
+	return version && strcmp(version, "TLSv1.3") == 0;
+}
+
 static struct pn_verdict
 auth_on_helo(struct pn_call *call, struct pn_txn *txn)
 {
@@ -214,6 +225,8 @@ auth_on_helo(struct pn_call *call, struct pn_txn *txn)
 		int r;
 
 		upper(cfg->mechanisms.items[i], name);
+		if (strcmp(name, SASL_SCRAM_PLUS) == 0 && !can_bind(txn))
+			continue;
 		r = pn_auth_offer(call, name);
 		if (r < 0)
 			return pn_fault(call, r, "cannot offer %s", name);
@@ -274,6 +287,12 @@ attempt_blocked(const struct attempt *attempt)
 {
 	return throttle_blocks(attempt->state->throttle, &attempt->cfg->failures, &attempt->client,
 	    attempt->said->user, attempt->now);
+}
+
+bool
+attempt_offers_plus(const struct attempt *attempt)
+{
+	return can_bind(attempt->txn) && is_ours(attempt->cfg, SASL_SCRAM_PLUS);
 }
 
 struct pn_verdict

@@ -121,6 +121,19 @@ set_keys(Gsasl_session *handle)
 }
 
 static int
+set_binding(Gsasl_session *handle)
+{
+	const struct sasl_exchange *exchange = gsasl_session_hook_get(handle);
+
+	if (exchange->binding.len == 0 || exchange->binding.len > SCRAM_KEY_SIZE)
+		return GSASL_NO_CB_TLS_EXPORTER;
+	return set_base64(handle, GSASL_CB_TLS_EXPORTER, (const uint8_t *)exchange->binding.data,
+		   exchange->binding.len)
+		   ? GSASL_OK
+		   : GSASL_MALLOC_ERROR;
+}
+
+static int
 callback(Gsasl *context, Gsasl_session *handle, Gsasl_property what)
 {
 	switch (what) {
@@ -129,7 +142,9 @@ callback(Gsasl *context, Gsasl_session *handle, Gsasl_property what)
 	case GSASL_SCRAM_ITER:
 	case GSASL_SCRAM_SALT:
 		return set_keys(handle);
-	default: /* also channel bindings: there is no -PLUS */
+	case GSASL_CB_TLS_EXPORTER:
+		return set_binding(handle);
+	default: /* also tls-unique, which TLS 1.3 has not, and is not safe before (RFC 9266) */
 		return GSASL_NO_CALLBACK;
 	}
 }
@@ -180,7 +195,8 @@ sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange
 	if (session->handle)
 		gsasl_session_hook_set(session->handle, exchange);
 	session->login = strcmp(mechanism, "LOGIN") == 0;
-	exchange->scram = strcmp(mechanism, "SCRAM-SHA-256") == 0;
+	exchange->plus = strcmp(mechanism, SASL_SCRAM_PLUS) == 0;
+	exchange->scram = exchange->plus || strcmp(mechanism, SASL_SCRAM) == 0;
 	exchange->session = session;
 	*ret = exchange;
 	return 0;
@@ -279,6 +295,19 @@ sasl_exchange_step(
 	return r < 0 || (r == 0 && !exchange->complete) ? -EINVAL : r;
 }
 
+/*
+ * RFC 5802 section 6: who binds to a channel ('p') must not be let in by a mechanism without -PLUS
+ * (GNU SASL 2.2 lets him), nor anybody else by one with it. 'y' says that the client could bind and
+ * was not offered it: where we did, somebody in between has taken it out.
+ */
+static bool
+flag_fits(const struct sasl_exchange *exchange, char flag)
+{
+	if (exchange->plus)
+		return flag == 'p';
+	return flag != 'p' && !(flag == 'y' && exchange->plus_offered);
+}
+
 int
 sasl_scram_step(struct sasl_exchange *exchange, struct pn_slice response, sasl_keys_fn *keys_of,
     void *arg, struct pn_slice *ret_challenge)
@@ -291,12 +320,7 @@ sasl_scram_step(struct sasl_exchange *exchange, struct pn_slice response, sasl_k
 		exchange->complete = response.len == 0;
 		return exchange->complete ? 0 : -EINVAL;
 	}
-	/*
-	 * RFC 5802 section 6: who binds to a channel ('p') must not be let in by a mechanism
-	 * without -PLUS. GNU SASL 2.2 lets him. 'y' is right: the client could, and we do not offer
-	 * it.
-	 */
-	if (!exchange->user && response.len > 0 && response.data[0] == 'p')
+	if (!exchange->user && response.len > 0 && !flag_fits(exchange, response.data[0]))
 		return -EINVAL;
 	session->keys_of = keys_of;
 	session->arg = arg;

@@ -29,11 +29,16 @@ struct sasl_exchange {
 	char *acts_for; /* PLAIN's authorization identity, NULL: none */
 	char *password; /* prepared by sasl_prepare(); NULL for SCRAM */
 	bool scram;
+	bool plus;               /* SCRAM bound to the connection (RFC 5802 section 6) */
+	bool plus_offered;       /* set by the caller of sasl_scram_step() */
+	struct pn_slice binding; /* the same: "tls-exporter", for this step */
 	bool proven; /* SCRAM: the client's proof fits the keys; one more round follows */
 	struct scram_user known; /* SCRAM: whom the keys were found for; scram_round.c's */
 	struct sasl_session *session;
 };
 
+#define SASL_SCRAM      "SCRAM-SHA-256"
+#define SASL_SCRAM_PLUS "SCRAM-SHA-256-PLUS"
 /* `mechanism` in upper case. */
 int sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange **ret);
 /* `data` may be NULL in the response: the client sent nothing. 1: send *ret_challenge, which lives

@@ -68,6 +68,8 @@ scram_round(struct attempt *attempt, struct sasl_exchange *exchange)
 	if (!pn_may_block(attempt->call))
 		return pn_not_quick();
 	attempt->said = exchange;
+	exchange->binding = pn_auth_binding(attempt->txn);
+	exchange->plus_offered = attempt_offers_plus(attempt);
 	r = sasl_scram_step(
 	    exchange, pn_auth_response(attempt->txn), find_keys, &asking, &challenge);
 	switch (r) {

@@ -13,8 +13,8 @@ def _hmac(key, text):
 class Scram:
     """One exchange: first(), then final(what the server said), then proves(what it said then)."""
 
-    def __init__(self, user, password, header="n,,"):
-        self.password, self.header = password.encode(), header
+    def __init__(self, user, password, header="n,,", binding=b""):
+        self.password, self.header, self.binding = password.encode(), header, binding
         self.nonce = base64.b64encode(os.urandom(18)).decode()
         name = user.replace("=", "=3D").replace(",", "=2C")
         self.bare = f"n={name},r={self.nonce}"
@@ -31,7 +31,7 @@ class Scram:
         self.salt, self.iterations = base64.b64decode(fields["s"], validate=True), int(fields["i"])
         salted = hashlib.pbkdf2_hmac("sha256", self.password, self.salt, self.iterations)
         key = _hmac(salted, b"Client Key")
-        bare = f"c={base64.b64encode((header or self.header).encode()).decode()},r={fields['r']}"
+        bare = f"c={base64.b64encode((header or self.header).encode() + self.binding).decode()},r={fields['r']}"
         message = f"{self.bare},{challenge},{bare}".encode()
         signature = _hmac(hashlib.sha256(key).digest(), message)
         self.signature = _hmac(_hmac(salted, b"Server Key"), message)

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """App passwords (SPEC A2): made here, shown once, revocable at once."""
-import base64
 import json
 import smtplib
-import ssl
 
+from tests.lib.backends import log_in, unverified
 from tests.lib.case import PASSWORD, USER, RelayCase
 
 
@@ -22,12 +21,10 @@ class AppPasswords(RelayCase):
         return json.loads(self.ctl("add", user, name).stdout)[0]["password"]
 
     def log_in(self, user, password):
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60, context=context) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60,
+                              context=unverified()) as client:
             client.ehlo("client.example")
-            text = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-            return client.docmd(f"AUTH PLAIN {text}")[0]
+            return log_in(client, "PLAIN", user, password)[0]
 
     def test_life(self):
         """A2: shown once, good beside the password, gone when it is removed; its use is noted."""

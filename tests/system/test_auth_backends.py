@@ -1,67 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where passwords are verified (SPEC A2): real slapd, saslauthd and Dovecot beside the database."""
-import base64
 import concurrent.futures
-import os
 import smtplib
-import ssl
 
-from tests.lib import proc, slapd
-from tests.lib.case import PASSWORD, USER, RelayCase
+from tests.lib import slapd
+from tests.lib.backends import DEE, LEA, SAM, BackendCase, log_in, unverified
+from tests.lib.case import PASSWORD, USER
 from tests.lib.certificates import certificate
-from tests.lib.dovecot import Dovecot
-from tests.lib.saslauthd import Saslauthd
 
-LEA, SAM, DEE, UMA, NOBODY = (f"{name}@clinic.example" for name in ("lea", "sam", "dee", "uma.thur", "nobody"))
-PEOPLE = (slapd.person("Lea", mail=[LEA], userPassword=["lea's"]) +
-          slapd.person("Off", mail=["off@clinic.example"], userPassword=["off's"]) +
-          slapd.person("None", mail=["none@clinic.example"]) +
-          slapd.person("One", mail=["two@clinic.example"], userPassword=["two's"]) +
-          slapd.person("Two", mail=["two@clinic.example"], userPassword=["two's"]) +
-          slapd.person("Uma", title=["uma"], mail=["Uma.Thur@clinic.example"], userPassword=["uma's"]) +
-          slapd.person("Sam", description=[SAM], userPassword=["sam's"]))
+UMA, NOBODY = "uma.thur@clinic.example", "nobody@clinic.example"
 
 
-class Backends(RelayCase):
-    def enter(self, service):
-        service.__enter__()
-        self.addCleanup(service.__exit__, None, None, None)
-        return service
+class Backends(BackendCase):
+    people = (BackendCase.people +
+              slapd.person("Off", mail=["off@clinic.example"], userPassword=["off's"]) +
+              slapd.person("None", mail=["none@clinic.example"]) +
+              slapd.person("One", mail=["two@clinic.example"], userPassword=["two's"]) +
+              slapd.person("Two", mail=["two@clinic.example"], userPassword=["two's"]) +
+              slapd.person("Uma", title=["uma"], mail=["Uma.Thur@clinic.example"], userPassword=["uma's"]))
 
     def serve(self, *backends, **auth):
         """A relay with these backends, each with the real program behind it."""
-        try:
-            if {"ldap", "saslauthd"} & set(backends):
-                self.slapd = self.enter(slapd.Slapd(os.path.join(self.directory, "slapd"), self.builddir, PEOPLE))
-                auth["ldap"] = {"uris": [self.slapd.uri], "starttls": False, "base": slapd.SUFFIX,
-                                **auth.get("ldap", {})}
-            if "saslauthd" in backends:
-                self.saslauthd = self.enter(Saslauthd(self.directory, self.builddir, {
-                    "ldap_servers": self.slapd.uri, "ldap_search_base": slapd.SUFFIX,
-                    "ldap_filter": "(description=%u@%r)"}))
-                auth["saslauthd"] = {"socket": self.saslauthd.socket}
-            if "dovecot" in backends:
-                self.dovecot = self.enter(Dovecot(os.path.join(self.directory, "dovecot"), self.builddir,
-                                                  users={DEE: ""}, passwords={DEE: "dee's"}))
-                auth["dovecot"] = {"socket": self.dovecot.auth}
-        except proc.CannotRun as reason:
-            self.skipTest(str(reason))
         self.server = self.relay({"submissions": {"tls": "implicit", "auth": "required"}}, pipeline=["auth"],
                                  tls=certificate(self.directory, "localhost"),
-                                 sections={"auth": {"backends": list(backends), **auth}})
+                                 sections={"auth": self.backends(*backends, **auth)})
         self.server.add_user(USER, PASSWORD)
         self.server.ctl("user", "add", "off@clinic.example")
         self.server.ctl("user", "disable", "off@clinic.example")
         self.server.start()
 
     def log_in(self, user, password):
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60, context=context) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60,
+                              context=unverified()) as client:
             client.ehlo("client.example")
-            text = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-            code, said = client.docmd(f"AUTH PLAIN {text}")
-        return code, said.decode().split()[0]
+            return log_in(client, "PLAIN", user, password)
 
     def log_in_all(self, attempts):
         """All at a time: much of it is waiting."""

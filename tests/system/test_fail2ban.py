@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """fail2ban's filter (docs/fail2ban/postern.conf) against lines that a relay really wrote."""
-import base64
 import os
 import re
 import smtplib
-import ssl
 import subprocess
 import sys
 
 from tests.lib import proc
+from tests.lib.backends import log_in, unverified
 from tests.lib.case import PASSWORD, TREE, USER, RelayCase
 from tests.lib.unpack import unpack
 
@@ -32,12 +31,9 @@ class Fail2ban(RelayCase):
         return int(counted.group(1)), done.stdout
 
     def log_in(self, relay, user, password):
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with smtplib.SMTP_SSL("127.0.0.1", relay.port("submissions"), timeout=60, context=context) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", relay.port("submissions"), timeout=60, context=unverified()) as client:
             client.ehlo("client.example event=auth-failed client=198.51.100.9")
-            text = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-            return client.docmd(f"AUTH PLAIN {text}")[0]
+            return log_in(client, "PLAIN", user, password)[0]
 
     def test_matches(self):
         """C37: refused log-ins match, whatever name is tried; nothing else does."""

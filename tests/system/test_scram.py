@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """AUTH SCRAM-SHA-256 on the wire: a client of our own, which can also do wrong, and msmtp."""
 import base64
+import os
 import shutil
 import smtplib
 import ssl
@@ -8,7 +9,9 @@ import subprocess
 
 from tests.lib.case import PASSWORD, USER, RelayCase
 from tests.lib.certificates import certificate
+from tests.lib.proc import CannotRun
 from tests.lib.scram import Scram
+from tests.lib.unpack import libraries, unpack
 
 PLAIN_ONLY, OFF, NOBODY = "plain@clinic.example", "off@clinic.example", "nobody@clinic.example"
 
@@ -99,6 +102,50 @@ class Scrambled(RelayCase):
         client, scram = self.connect(), Scram(USER, PASSWORD)
         code, text = self.say(client, scram.first(), True)
         self.assertEqual(self.say(client, scram.final(text, "y,,"))[0], 535)
+
+    def say_plus(self, header, binding):
+        """An exchange by -PLUS; the last code."""
+        client, scram = self.connect(), Scram(USER, PASSWORD, header, binding)
+        code, text = client.docmd("AUTH SCRAM-SHA-256-PLUS " + base64.b64encode(scram.first().encode()).decode())
+        if code != 334:
+            return code
+        return self.say(client, scram.final(base64.b64decode(text).decode()))[0]
+
+    def test_plus(self):
+        """RFC 9266, RFC 5802 section 6: bound to the connection; who was led to believe otherwise is refused."""
+        self.start(mechanisms=["plain", "scram-sha-256", "scram-sha-256-plus"])
+        self.assertIn("SCRAM-SHA-256-PLUS", self.connect().esmtp_features["auth"].split())
+        self.assertEqual(self.log_in(USER, PASSWORD, "y,,")[0], 501)  # we do offer it
+        self.assertEqual(self.log_in(USER, PASSWORD)[0], 235)
+        self.assertEqual(self.log_in(USER, PASSWORD, "p=tls-exporter,,")[0], 501)
+        self.assertEqual(self.say_plus("n,,", b""), 501)
+        self.assertEqual(self.say_plus("y,,", b""), 501)
+        # The proof is right, but for another connection.
+        self.assertEqual(self.say_plus("p=tls-exporter,,", bytes(32)), 535)
+        self.assertIn(self.say_plus("p=tls-unique,,", bytes(12)), (501, 535))
+
+    def test_plus_by_gsasl(self):
+        """A client of somebody else's, which binds; over TLS 1.2 it is not offered."""
+        self.start(mechanisms=["scram-sha-256-plus"])
+        try:
+            root = unpack(self.builddir, "gsasl")
+        except CannotRun as reason:
+            self.skipTest(str(reason))
+        cert = certificate(self.directory, "localhost")[0]
+        self.server.stop()
+        self.server.listeners = {"submission": {"tls": "starttls", "auth": "required"}}
+        self.server.ports = {"submission": self.server.port("submissions")}
+        self.server.write()
+        self.server.start()
+        for password, code in ((PASSWORD, 0), ("wrong", 1)):
+            done = subprocess.run(
+                [os.path.join(root, "usr/bin/gsasl"), "--smtp", "--verbose", "--connect",
+                 f"localhost:{self.server.port('submission')}", "--mechanism=SCRAM-SHA-256-PLUS",
+                 f"--authentication-id={USER}", f"--password={password}", f"--x509-ca-file={cert}"],
+                env=dict(os.environ, LD_LIBRARY_PATH=libraries(root)), input="", capture_output=True, text=True,
+                timeout=60, check=False)
+            self.assertEqual(bool(done.returncode), bool(code), done.stdout + done.stderr)
+        self.assertRegex(self.server.log(), "auth-ok .*mechanism=SCRAM-SHA-256-PLUS .*tls=TLSv1.3")
 
     def test_wrong(self):
         self.start()

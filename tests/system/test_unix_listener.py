@@ -3,24 +3,13 @@
 import grp
 import os
 import pwd
-import smtplib
-import socket
 import stat
 import subprocess
 
+from tests.lib.backends import UnixSMTP
 from tests.lib.case import PASSWORD, USER, RelayCase
 
 MAIL = "Subject: by way of a path\r\n\r\nHello\r\n"
-
-
-class UnixSMTP(smtplib.SMTP):
-    """host is the path."""
-
-    def _get_socket(self, host, port, timeout):
-        peer = socket.socket(socket.AF_UNIX)
-        peer.settimeout(timeout)
-        peer.connect(host)
-        return peer
 
 
 class UnixListener(RelayCase):
