@@ -13,7 +13,8 @@
  *				PN_WANTS and `chooses`;
  *				pn_audit (command.h)
  *	3	2026-11-23	pn_hold, PN_HOLDS
- *	4	2026-11-23	pn_header_addresses (part.h)
+ *	4	2026-11-23	pn_header_addresses (part.h); pn_ldap_bind (ldap.h);
+ *				pn_txn_client_shared, pn_auth_binding (txn.h)
  *				stage flush; pn_address_canonical, pn_txn_original_recipient_at
  *				accounts, users, groups, who owns an address (directory.h)
  *
