@@ -139,7 +139,7 @@ class Scrambled(RelayCase):
         self.server.start()
         for password, code in ((PASSWORD, 0), ("wrong", 1)):
             done = subprocess.run(
-                [os.path.join(root, "usr/bin/gsasl"), "--smtp", "--verbose", "--connect",
+                [os.path.join(root, "usr/bin/gsasl"), "--smtp", "--starttls", "--connect",
                  f"localhost:{self.server.port('submission')}", "--mechanism=SCRAM-SHA-256-PLUS",
                  f"--authentication-id={USER}", f"--password={password}", f"--x509-ca-file={cert}"],
                 env=dict(os.environ, LD_LIBRARY_PATH=libraries(root)), input="", capture_output=True, text=True,
