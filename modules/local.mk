@@ -2,6 +2,7 @@
 
 include modules/auth/local.mk
 include modules/recipient-restrictions/local.mk
+include modules/sender-restrictions/local.mk
 include modules/taglines/local.mk
 
 # Modules are loaded by their .so; libtool's .la files and its advice on linking have no use here.

@@ -17,6 +17,7 @@
  *				pn_txn_client_shared, pn_auth_binding (txn.h)
  *				stage flush; pn_address_canonical, pn_txn_original_recipient_at
  *				accounts, users, groups, who owns an address (directory.h)
+ *				pn_domain_within (txn.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

@@ -62,6 +62,8 @@ PN_PUBLIC const char *pn_txn_recipient(const struct pn_txn *txn);
  * -E2BIG. Since ABI 4; any thread, pure.
  */
 PN_PUBLIC int pn_address_canonical(const char *address, char ret[PN_ADDRESS_SIZE]);
+/* `domain` is `outer` or below it; both in that form. Since ABI 4; any thread, pure. */
+PN_PUBLIC bool pn_domain_within(const char *domain, const char *outer);
 
 /*
  * Each at the stages named in module.h, else -EINVAL.

@@ -108,6 +108,15 @@ pn_address_canonical(const char *address, char ret[PN_ADDRESS_SIZE])
 	return mail_address_canonical(address, ret);
 }
 
+bool
+pn_domain_within(const char *domain, const char *outer)
+{
+	size_t len = strlen(domain), outer_len = strlen(outer);
+
+	return len >= outer_len && !strcmp(domain + len - outer_len, outer) &&
+	       (len == outer_len || domain[len - outer_len - 1] == '.');
+}
+
 const char *
 pn_txn_recipient(const struct pn_txn *txn)
 {

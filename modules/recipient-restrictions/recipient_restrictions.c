@@ -11,11 +11,12 @@
 #include <string.h>
 
 enum surplus { DEFER, REJECT };
+enum reach { ANYONE, INTERNAL, EXTERNAL };
 
 struct recipient_restrictions {
 	struct pn_strings allow, deny, allow_via_cc, exempt;
 	int64_t recipients;
-	int surplus;
+	int only, surplus;
 	const char *text;
 };
 
@@ -30,6 +31,13 @@ static const struct pn_choice surpluses[] = {
 	{ NULL, 0, NULL },
 };
 
+static const struct pn_choice reaches[] = {
+	{ "anyone", ANYONE, "no matter where" },
+	{ "internal", INTERNAL, "addresses in the domains of the sender's account" },
+	{ "external", EXTERNAL, "all other addresses" },
+	{ NULL, 0, NULL },
+};
+
 #define PATTERNS \
 	" As addresses, domains with all that is below them, or with asterisks: " \
 	"\"*@example.com\"."
@@ -39,6 +47,9 @@ static const struct pn_option recipient_restrictions_options[] = {
 	    "Nobody else may be written to; left out: anybody." PATTERNS),
 	PN_OPT_STRINGS("deny", struct recipient_restrictions, deny, NULL, PN_SCOPED,
 	    "Who may not be written to, even if `allow` has them." PATTERNS),
+	PN_OPT_CHOICE("only", struct recipient_restrictions, only, "anyone", reaches, PN_SCOPED,
+	    "Who may be written to, beside what the lists say. Of senders without account, the "
+	    "domain of their own address is internal, with all below it."),
 	PN_OPT_STRINGS("allow_via_cc", struct recipient_restrictions, allow_via_cc, NULL, PN_SCOPED,
 	    "Where one of these is a recipient too (To, Cc or Bcc), so may be anybody." PATTERNS),
 	PN_OPT_STRINGS("exempt", struct recipient_restrictions, exempt, NULL, PN_SCOPED,
@@ -109,12 +120,36 @@ is_exempt(const struct question *question)
 	return user && patterns_match(&question->prepared->exempt, user);
 }
 
+static bool
+is_internal(const struct question *question, const char *recipient)
+{
+	const char *user = pn_txn_user(question->txn);
+	char to[PN_ADDRESS_SIZE], own[PN_ADDRESS_SIZE];
+	struct pn_account account, other;
+	const char *at, *home;
+
+	if (pn_address_canonical(recipient, to) < 0 || !(at = strrchr(to, '@')))
+		return false;
+	if (pn_txn_account(question->txn, &account))
+		return pn_domain_account(question->call, at + 1, &other) &&
+		       !strcmp(other.name, account.name);
+	if (!user)
+		user = pn_txn_original_sender(question->txn);
+	home = pn_address_canonical(user, own) == 0 ? strrchr(own, '@') : NULL;
+	return home && pn_domain_within(at + 1, home + 1);
+}
+
 /* Why nobody may write there; NULL: they may. */
 static const char *
 objection(const struct question *question, const char *recipient)
 {
 	const struct prepared *prepared = question->prepared;
+	enum reach only = (enum reach)question->cfg->only;
 
+	if (only == INTERNAL && !is_internal(question, recipient))
+		return "You may write only to addresses in your own domains";
+	if (only == EXTERNAL && is_internal(question, recipient))
+		return "You may write only to addresses outside of your own domains";
 	if (patterns_match(&prepared->deny, recipient))
 		return "Mail from you to this recipient is not allowed here";
 	if (prepared->allow.count > 0 && !patterns_match(&prepared->allow, recipient))

@@ -48,6 +48,13 @@ ROWS = [
      [("a@partner.example", OK), ("b@partner.example", "550 5.5.3")], OK),
     ("B-23 whom something else refused is no recipient", dict(COMPETITOR, recipients=1),
      [("bo@competitor.example", DENIED), ("a@partner.example", OK)], OK),
+    ("S5 internal", {"only": "internal"},
+     [("bo@Clinic.example", OK), ("bo@sub.lab.example", OK), ("bo@partner.example", DENIED),
+      ("bo@notclinic.example", DENIED), ("bo@hotel.example", DENIED)], OK),
+    ("S5 external", {"only": "external"},
+     [("bo@clinic.example", DENIED), ("bo@sub.lab.example", DENIED), ("bo@hotel.example", OK)], OK),
+    ("S5 internal, and somebody of the list", {"only": "internal", "allow_via_cc": ["boss@clinic.example"]},
+     [("bo@partner.example", OK), ("boss@clinic.example", OK)], OK),
     ("S0-09 exempt users are those who logged in", dict(COMPETITOR, exempt=["clinic.example"]),
      [("bo@competitor.example", DENIED)], None),
 ]
@@ -67,7 +74,10 @@ class RecipientRestrictions(RelayCase):
         self.server = self.relay(
             {"plain": OPEN, "submissions": {"tls": "implicit", "auth": "required"}},
             pipeline=["auth", "recipient-restrictions"], tls=certificate(self.directory, "localhost"),
-            sections={"recipient-restrictions": {
+            sections={"directory": {
+                "accounts": {"clinic": {"domains": ["clinic.example", "lab.example"]},
+                             "hotel": {"domains": ["hotel.example"]}}, "attribute_by": ["user", "sender"]},
+                      "recipient-restrictions": {
                 "users": users, "domains": {"other.example": {"deny": ["*"], "exempt": [USER]}}}})
 
     def converse(self, client, sender, recipients, reply):
@@ -107,6 +117,17 @@ class RecipientRestrictions(RelayCase):
         with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.ehlo()
             self.converse(client, USER, [("bo@competitor.example", DENIED)], None)
+        self.server.stop()
+
+    def test_internal_without_account(self):
+        """S5: what is internal to somebody who is no account's is the domain of the own address."""
+        self.server.sections = {"recipient-restrictions": {"only": "internal"}}
+        self.server.write()
+        self.server.start()
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
+            client.ehlo()
+            self.converse(client, "ada@lab.example", [
+                ("bo@LAB.example", OK), ("bo@x.lab.example", OK), ("bo@notlab.example", DENIED)], OK)
         self.server.stop()
 
     def test_patterns_are_checked(self):
