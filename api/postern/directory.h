@@ -57,6 +57,10 @@ PN_PUBLIC enum pn_account_by pn_txn_account_by(const struct pn_txn *txn);
 PN_PUBLIC bool pn_domain_account(
     const struct pn_call *call, const char *domain, struct pn_account *ret);
 
+/* By its name. */
+PN_PUBLIC bool pn_account_find(
+    const struct pn_call *call, const char *name, struct pn_account *ret);
+
 /* What a user is to an address. */
 enum pn_owns {
 	PN_OWNS_NOT,

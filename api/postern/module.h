@@ -17,7 +17,7 @@
  *				pn_txn_client_shared, pn_auth_binding (txn.h)
  *				stage flush; pn_address_canonical, pn_txn_original_recipient_at
  *				accounts, users, groups, who owns an address (directory.h)
- *				pn_domain_within (txn.h)
+ *				pn_domain_within (txn.h); pn_settings_for, pn_account_find
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -213,6 +213,13 @@ struct pn_module {
  * particular.
  */
 PN_PUBLIC const void *pn_settings(const struct pn_call *call);
+/*
+ * In a command: the settings that hold for the mail of this user, and in `ret_account` (which may
+ * be NULL) whom it is counted for, all zero where nobody's. Valid until the next such question.
+ * NULL, with the text in `err`: what is stored for the user does not fit. Since ABI 4.
+ */
+PN_PUBLIC const void *pn_settings_for(
+    struct pn_call *call, const char *user, struct pn_account *ret_account, struct pn_error *err);
 /* What `prepare` made for these settings; NULL without one. */
 PN_PUBLIC void *pn_derived(const struct pn_call *call);
 /* What `start` made: one per entry and process, shared by all threads; the module locks it. */

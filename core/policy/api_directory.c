@@ -51,6 +51,36 @@ pn_domain_account(const struct pn_call *call, const char *domain, struct pn_acco
 	return give(roster_domain_account(generation_roster(call->generation), domain), ret);
 }
 
+bool
+pn_account_find(const struct pn_call *call, const char *name, struct pn_account *ret)
+{
+	return give(roster_account(generation_roster(call->generation), name), ret);
+}
+
+const void *
+pn_settings_for(
+    struct pn_call *call, const char *user, struct pn_account *ret_account, struct pn_error *err)
+{
+	struct config_scope scope;
+	const char *fault;
+
+	if (call->txn) {
+		pn_error_set(err, -EINVAL, "hooks have the settings of their mail");
+		return NULL;
+	}
+	config_scope_of(generation_roster(call->generation), user, &scope);
+	if (ret_account)
+		give(scope.counted, ret_account);
+	effective_release(&call->asked);
+	call->asked = effective_for(call->entry, &scope);
+	fault = call->asked ? call->asked->fault : call->entry->fault;
+	if (fault) {
+		pn_error_set(err, -EINVAL, "%s", fault);
+		return NULL;
+	}
+	return call->asked ? call->asked->settings.values : call->entry->settings.values;
+}
+
 enum pn_owns
 pn_user_owns(const struct pn_call *call, const char *user, const char *address)
 {

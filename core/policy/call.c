@@ -60,6 +60,7 @@ call_end(struct pn_call *call)
 	mail_bytes_release(&call->rendered);
 	arena_free(&call->arena);
 	effective_release(&call->effective);
+	effective_release(&call->asked);
 }
 
 void
@@ -71,6 +72,7 @@ call_drop(struct pn_call *call)
 	mail_bytes_release(&call->rendered);
 	arena_free(&call->arena);
 	effective_release(&call->effective);
+	effective_release(&call->asked);
 }
 
 bool

@@ -40,6 +40,7 @@ struct pn_call {
 	const struct chain_entry *entry;
 	const struct generation *generation;
 	struct effective *effective; /* held; NULL: the entry's own settings */
+	struct effective *asked;     /* held: pn_settings_for(); NULL: none */
 	struct pn_txn *txn;          /* NULL outside hooks: start, commands */
 	int32_t stage;               /* PN_STAGE_END outside hooks */
 	bool may_block;

@@ -364,6 +364,20 @@ effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stag
 	return effective_step(*ret, stage);
 }
 
+struct effective *
+effective_for(const struct chain_entry *entry, const struct config_scope *scope)
+{
+	struct scope_stack stack = { .count = 0 };
+	struct effective *found;
+
+	if (entry->scopes)
+		scopes_match(entry->scopes->scopes, scope, &stack);
+	if (stack.count == 0)
+		return NULL;
+	found = find(entry->scopes, &stack);
+	return found ? found : effective_make(entry, &stack);
+}
+
 /* ---- checking -------------------------------------------------------------------------------- */
 
 struct checking {

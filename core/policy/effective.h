@@ -51,6 +51,8 @@ enum effective_step {
 /* What holds for the transaction's sender at this stage. `ret` is held for the caller. */
 enum effective_step effective_find(const struct chain_entry *entry, struct pn_txn *txn,
     int32_t stage, struct scope_stack *ret_stack, struct effective **ret);
+/* What holds for the mail of somebody, made in here: for commands. Held; NULL: the entry's own. */
+struct effective *effective_for(const struct chain_entry *entry, const struct config_scope *scope);
 /* The same of settings that are at hand. */
 enum effective_step effective_step(const struct effective *effective, int32_t stage);
 
