@@ -100,7 +100,7 @@ static const struct pn_option limits_options[] = {
 	    "What holds for accounts by the name of their plan."),
 	PN_OPT_CHOICE("window", struct limits, window, "sliding", windows, 0, "How windows move."),
 	PN_OPT_GROUP("warn", struct limits, warn, struct limits_warn, warn_options, 0,
-	    "Warnings before a limit is reached."),
+	    "Warnings in the log before a limit is reached."),
 	PN_OPT_SIZE("memory", struct limits, memory, "256m", 1024 * 1024, INT64_MAX, 0,
 	    "What all counters together may take: some 72 bytes for each user's recipient. "
 	    "Where that is not enough MAIL is answered 452."),
