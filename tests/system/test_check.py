@@ -122,14 +122,14 @@ class Commands(Ctl):
         for words, said in (([], "Usage: posternctl"), (["--nonsense"], "Usage: posternctl"),
                             (["frobnicate"], 'there is no command "frobnicate"'),
                             (["user"], "Usage: posternctl user add ADDRESS\n"),
-                            (["user"], " posternctl user passwd [--scram] ADDRESS\n"),
+                            (["user"], " posternctl user passwd [--scram|--hash] ADDRESS\n"),
                             (["user", "frobnicate", USER], 'there is no command "user frobnicate"'),
                             (["user", "ad", USER], 'did you mean "user add"?'),
                             (["chekc"], 'there is no command "chekc"; did you mean "check"?'),
                             (["audit", "list", "99999999999999999999"], "is not a number of rows"),
                             (["trace"], "Usage: posternctl trace ID"),
                             (["user", "add"], "Usage: posternctl user add ADDRESS"),
-                            (["user", "passwd"], "Usage: posternctl user passwd [--scram] ADDRESS"),
+                            (["user", "passwd"], "Usage: posternctl user passwd [--scram|--hash] ADDRESS"),
                             (["check", "a", "b"], "Usage: posternctl check [FOLDER]")):
             with self.subTest(words=words):
                 done = relay.ctl(*words, check=False)
@@ -143,7 +143,7 @@ class Commands(Ctl):
         done = relay.ctl("user", "add", "--help")
         self.assertEqual(done.stdout.splitlines()[0], "posternctl user add ADDRESS")
         self.assertEqual(done.stdout.count("posternctl "), 1)
-        self.assertIn("posternctl user passwd [--scram] ADDRESS\n", relay.ctl("user", "--help").stdout)
+        self.assertIn("posternctl user passwd [--scram|--hash] ADDRESS\n", relay.ctl("user", "--help").stdout)
         done = relay.ctl("frobnicate", "--help", check=False)
         self.assertEqual((done.returncode, done.stdout), (USAGE, ""))
         self.assertIn('there is no command "frobnicate"', done.stderr)

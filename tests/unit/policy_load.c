@@ -213,7 +213,7 @@ START_TEST(commands_are_found_by_their_words)
 	ck_assert_int_eq(generation_command_run(world.generation, "root", entry,
 			     entry->module->commands, NULL, 0, good + 3, &err),
 	    -EINVAL);
-	ck_assert_str_eq(err.text, "usage: posternctl user passwd [--scram] ADDRESS");
+	ck_assert_str_eq(err.text, "usage: posternctl user passwd [--scram|--hash] ADDRESS");
 }
 END_TEST
 
