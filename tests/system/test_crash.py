@@ -17,7 +17,7 @@ from tests.lib.traffic import Load, Sink
 SLOW = True
 TORTURE = True
 
-ROUNDS, ENCRYPTED_ROUNDS = rounds((8, 4), (150, 50))
+ROUNDS, ENCRYPTED_ROUNDS = rounds((14, 6), (150, 50))
 MOST_LOAD_SECONDS = rounds(0.5, 1.5)  # between 200 arrivals and a kill
 SEED = int(os.environ.get("CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 32)
 # Deliveries without a written mark at one moment: on each connection those under way, and what
