@@ -15,7 +15,7 @@ from tests.lib.case import PASSWORD, TREE, USER, RelayCase
 
 # What a module cannot run without, and what it is to stand behind.
 SECTIONS = {}
-BEHIND = {"committed", "aborted", "outcome", "tick"}     # the client's reply does not wait for them
+BEHIND = {"committed", "aborted", "outcome", "tick", "flush"}     # the client's reply does not wait for them
 
 
 def stages():
@@ -67,7 +67,9 @@ class Unruly(RelayCase):
             code, text = client.docmd("AUTH", f"PLAIN {plain}")     # login() would try another mechanism
             if code != 235:
                 raise smtplib.SMTPAuthenticationError(code, text)
-            client.mail(USER)
+            code, text = client.mail(USER)
+            if code != 250:
+                raise smtplib.SMTPSenderRefused(code, text, USER)
             client.docmd("RSET")
             client.sendmail(USER, [to], f"Subject: {self.number}\r\nMessage-ID: <{self.number}@x>\r\n\r\nText\r\n")
 
@@ -147,7 +149,8 @@ class Unruly(RelayCase):
             self.server.write()
             self.server.ctl("reload")
             for stage, number in stages().items():
-                for what in ("fault", "stall", "kill") if number in mine and on_fault == "defer" else \
+                # A flush that stalls, the last, keeps the next ones away until it returns.
+                for what in ("fault", "kill", "stall") if number in mine and on_fault == "defer" else \
                         ("fault", "stall") if number in mine and stage not in BEHIND else ():
                     with self.subTest(module=name, stage=stage, what=what, on_fault=on_fault):
                         print(f"  {name} {stage} {what} ({on_fault})", flush=True)
