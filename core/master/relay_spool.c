@@ -92,9 +92,9 @@ relay_spool_open(struct relay *relay, struct pn_error *err)
 		.gather_us = (uint32_t)config->spool.gather,
 		.damaged = damaged };
 	int64_t until = clock_monotonic_ms() + SPOOL_WAIT_MS;
-	int r = read_keys(config, &settings.keys, err);
+	int keys = read_keys(config, &settings.keys, err), r = keys;
 
-	while (r == 0 && (r = spool_follow(&settings, &relay->spool, err)) == -EBUSY &&
+	while (keys == 0 && (r = spool_follow(&settings, &relay->spool, err)) == -EBUSY &&
 	       clock_monotonic_ms() < until)
 		poll(NULL, 0, SPOOL_RETRY_MS);
 	if (r == 0) {
