@@ -140,14 +140,14 @@ static const struct pn_option limit_options[] = {
 	PN_OPT_INT("header_count", LIMITS, header_count, "2000", 10, 1000000, 0,
 	    "Header fields of one message."),
 	PN_OPT_INT("command_errors", LIMITS, command_errors, "20", 1, 100000, 0,
-	    "Wrong commands and refused recipients since the last accepted message before a "
-	    "session "
-	    "is closed (421). A tenth of connections_per_minute is used up by each such session."),
+	    "Wrong commands since the last accepted message before a session is closed (421). What "
+	    "policy refuses, and what was pipelined behind that, is none. A tenth of "
+	    "connections_per_minute is used up by each such session."),
 	PN_OPT_INT("commands", LIMITS, commands, "1000", 10, 1000000, 0,
 	    "Commands since the last accepted message, beyond `recipients` of them, before a "
 	    "session is closed (421). Large BDAT chunks do not count."),
 	PN_OPT_DURATION("error_delay", LIMITS, error_delay, "1s", 0, 60000, 0,
-	    "How long the answer to a wrong command or refused recipient is kept back once half of "
+	    "How long the answer to a wrong command is kept back once half of "
 	    "`command_errors` are used up; 0: not at all."),
 	PN_OPT_INT("received_fields", LIMITS, received_fields, "100", 1, 10000, 0,
 	    "A message with more Received fields than this is in a loop and refused (RFC 5321 "

@@ -107,14 +107,14 @@ session_data(struct session *session, const struct command *command)
 	if (command->argument.len > 0)
 		return session_fault(session, 501, "5.5.4", "No argument is allowed here");
 	if (!session->begun)
-		return session_fault(session, 503, "5.5.1", "Send MAIL first");
+		return session_unwelcome(session, "Send MAIL first");
 	if (session->chunking || session->chunk_failed)
 		return session_fault(session, 503, "5.5.1", "BDAT was used in this transaction");
 	/* RFC 3030 section 3 */
 	if (session->txn->facts.binary)
 		return session_fault(session, 503, "5.5.1", "BODY=BINARYMIME goes by BDAT alone");
 	if (session->txn->envelope.count == 0)
-		return session_fault(session, 503, "5.5.1", "No valid recipients");
+		return session_unwelcome(session, "No valid recipients");
 	begin_bytes(session, true, session->size_hint);
 	if (session->refusal.code) {
 		session_reply(session, session->refusal.code, session->refusal.enhanced,
@@ -192,7 +192,7 @@ session_bdat(struct session *session, const struct command *command)
 		    session->size_hint > bdat.size ? session->size_hint : bdat.size);
 		session->chunking = true;
 	}
-	if (bdat.size >= CHUNK_LEAST)
+	if (bdat.size >= CHUNK_LEAST && !session->refusal.code)
 		session->commands--;
 	session->chunk_left = session->chunk_size = bdat.size;
 	session->chunk_last = bdat.last;
@@ -216,6 +216,8 @@ chunk_complete(struct session *session)
 		session->chunk_failed = true;
 		if (begun)
 			return refuse_message(session);
+		if (session->refusal.code == 503)
+			return session_unwelcome(session, session->refusal.text);
 		return session_fault(session, session->refusal.code, session->refusal.enhanced,
 		    session->refusal.text);
 	}

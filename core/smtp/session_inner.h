@@ -137,6 +137,8 @@ bool session_in_tls(const struct session *session);
 /* A reply to something that no client should do; many are delayed, too many end the session. */
 enum session_step session_fault(
     struct session *session, int code, const char *enhanced, const char *text);
+/* 503 to what a client that pipelines sends behind a refusal; from strangers a fault. */
+enum session_step session_unwelcome(struct session *session, const char *text);
 /* 421, and its network is charged for it; `why` is for the log. */
 enum session_step session_send_away(struct session *session, const char *why, const char *text);
 /* How long the next wait for the client may be, ms; 0: it has had its time. */
@@ -174,6 +176,8 @@ enum session_step session_auth(struct session *session, const struct command *co
 enum session_step session_auth_response(struct session *session);
 
 /* ---- session_mail.c ---- */
+/* It has logged in, or need not. */
+bool session_may_relay(const struct session *session);
 enum session_step session_mail(struct session *session, const struct command *command);
 enum session_step session_rcpt(struct session *session, const struct command *command);
 /* The transaction ends without acceptance: runs `aborted`, then all of it is gone. */

@@ -87,8 +87,8 @@ take_address(struct session *session, struct pn_slice path, bool utf8, const cha
 /* ---- MAIL -------------------------------------------------------------------------------------
  */
 
-static bool
-may_relay(const struct session *session)
+bool
+session_may_relay(const struct session *session)
 {
 	if (session->user)
 		return true;
@@ -115,9 +115,9 @@ mail_in_order(struct session *session)
 		session_fault(session, 503, "5.5.1", "MAIL was given already");
 	else if (!session->helo)
 		session_fault(session, 503, "5.5.1", "Send EHLO first");
-	else if (!may_relay(session) && session->listener->auth != CONFIG_AUTH_OFF)
+	else if (!session_may_relay(session) && session->listener->auth != CONFIG_AUTH_OFF)
 		session_fault(session, 530, "5.7.0", "Authentication required");
-	else if (!may_relay(session))
+	else if (!session_may_relay(session))
 		session_fault(session, 530, "5.7.0", "Your address may not relay here");
 	else
 		return true;
@@ -222,8 +222,6 @@ answer_rcpt(struct session *session, const struct ruling *ruling)
 		    ruling->entry, ruling->text, txn->envelope.recipients[index].original);
 		server_count(&session->server->recipients_refused);
 		mail_envelope_remove(&txn->envelope, index);
-		if (ruling->kind == RULING_REJECT) /* guessing addresses is to end */
-			return session_fault(session, ruling->code, ruling->enhanced, ruling->text);
 		session_reply(session, ruling->code, ruling->enhanced, ruling->text);
 		return STEP_GO;
 	}
@@ -255,7 +253,7 @@ static bool
 rcpt_in_order(struct session *session)
 {
 	if (!session->begun)
-		session_fault(session, 503, "5.5.1", "Send MAIL first");
+		session_unwelcome(session, "Send MAIL first");
 	else if (session->chunking)
 		session_fault(session, 503, "5.5.1", "Not between chunks");
 	else if (session->txn->envelope.count >= (size_t)session_limits(session)->recipients)

@@ -15,7 +15,8 @@
 static bool
 is_body(const struct session *session)
 {
-	return session->mode == MODE_DATA || session->mode == MODE_CHUNK;
+	/* Bytes of a chunk that nobody asked for are no message. */
+	return session->begun && (session->mode == MODE_DATA || session->mode == MODE_CHUNK);
 }
 
 /* Who has neither logged in nor a network here gives way to others when places become few. */
@@ -126,5 +127,18 @@ session_fault(struct session *session, int code, const char *enhanced, const cha
 	if (++session->errors >= most)
 		return session_send_away(session, "too many errors", "Too many errors, closing");
 	session->sluggish |= limits->error_delay > 0 && session->errors > most / 2;
+	return STEP_GO;
+}
+
+/*
+ * A client that pipelines has sent these before it read that MAIL or all recipients were refused
+ * (RFC 2920 section 3.1): for one that may relay here that is no error.
+ */
+enum session_step
+session_unwelcome(struct session *session, const char *text)
+{
+	if (!session_may_relay(session))
+		return session_fault(session, 503, "5.5.1", text);
+	session_reply(session, 503, "5.5.1", text);
 	return STEP_GO;
 }
