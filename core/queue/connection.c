@@ -84,6 +84,18 @@ make_room(struct connection *connection)
 		connection_quit(connection);
 }
 
+/* NULL: it is not in this list, a newer one, any more. */
+static void
+was_reached(struct hops *hops, struct hop *hop)
+{
+	if (!hop)
+		return;
+	hop->failures = 0;
+	hop->unprotected = false;
+	hop->blocked_until_ms = 0;
+	hops_begin_round(hops);
+}
+
 static void
 on_ready(struct courier *courier)
 {
@@ -92,10 +104,10 @@ on_ready(struct courier *courier)
 
 	connection->ready = true;
 	connection_set_turns(connection, NULL);
-	connection->hop->failures = 0;
-	connection->hop->unprotected = false;
-	hops_begin_round(connection->hops);
-	connection->hop->blocked_until_ms = 0;
+	was_reached(connection->hops, connection->hop);
+	if (destination->hops && destination->hops != connection->hops)
+		was_reached(
+		    destination->hops, hops_find(destination->hops, connection->hop->meeting));
 	if (connection->hop->target.level != TLS_LEVEL_NONE)
 		capability_note(routes_capability(destination->routes), destination->key,
 		    courier_tls(courier)->bits);

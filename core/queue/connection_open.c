@@ -96,6 +96,9 @@ connections_open(struct destination *destination)
 		}
 	}
 	connections_stop_waiting(destination);
+	/* All its hosts are left alone, and nothing else would come back to it. */
+	if (!hop && destination->lineup.count > 0 && destination->connections->len == 0)
+		destination_pump_in(destination, hops_wait_ms(destination->hops));
 }
 
 /* ---- from one destination to another -----------------------------------------------------------

@@ -106,10 +106,12 @@ destination_back_off(struct destination *destination, const char *reason)
 void
 destination_refuse(struct destination *destination, const char *reason)
 {
+	/* Another connection may do better; until that is known, the hosts stay left alone. */
+	if (destination->connections->len > 0)
+		return;
 	if (destination->hops)
 		hops_unblock(destination->hops);
-	if (connections_established(destination) == 0)
-		destination_settle_all(destination, COURIER_FAILED, reason);
+	destination_settle_all(destination, COURIER_FAILED, reason);
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -320,6 +322,8 @@ destination_push(struct destination *destination, struct delivery *delivery)
 		return;
 	}
 	if (destination_is_blocked(destination) && connections_established(destination) == 0) {
+		/* What was held until it is too old is not given up before it was tried once. */
+		delivery->unasked = owner->item->recipients[delivery->indices[0]].attempts == 0;
 		settle(delivery, COURIER_DEFERRED, destination->reason);
 		return;
 	}

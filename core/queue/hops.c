@@ -164,6 +164,8 @@ hops_of_list(struct queue *queue, struct routes *routes, const struct route *rou
 
 	hops->expires_ms = loop_now(queue->parts.loop) + ttl * 1000;
 	hops->validated = hops_list_is_validated(list);
+	for (size_t i = 0; i < list->count; i++)
+		hops->partial |= list->hosts[i].fate == MX_UNKNOWN;
 	for (size_t i = 0; i < list->count && hops->count < HOSTS_MOST; i++) {
 		const struct mx_host *found = &list->hosts[i];
 
@@ -245,6 +247,16 @@ hops_choose(const struct hops *hops)
 	return chosen;
 }
 
+int64_t
+hops_wait_ms(const struct hops *hops)
+{
+	int64_t now = loop_now(hops->queue->parts.loop), least = INT64_MAX;
+
+	for (size_t i = 0; i < hops->count; i++)
+		least = MIN(least, hops->hops[i].blocked_until_ms);
+	return MAX(least - now, 1);
+}
+
 bool
 hops_have_untried(const struct hops *hops)
 {
@@ -280,6 +292,8 @@ hop_block(struct hops *hops, struct hop *hop, bool unprotected)
 bool
 hops_are_unprotected(const struct hops *hops)
 {
+	if (hops->partial)
+		return false;
 	for (size_t i = 0; i < hops->count; i++)
 		if (!hops->hops[i].unprotected)
 			return false;

@@ -52,6 +52,7 @@ struct hops {
 	struct routes *routes; /* keep what targets borrow */
 	int64_t expires_ms;    /* the DNS is asked again; INT64_MAX: never */
 	bool validated;        /* its names: nobody in between could have put others there */
+	bool partial;          /* of others there is no address for now */
 	size_t count;
 	struct hop *hops;
 };
@@ -69,6 +70,8 @@ void hops_release(struct hops **hops);
 void hops_inherit(struct hops *hops, const struct hops *old);
 /* The one to be tried now; NULL: all are left alone for a while. */
 struct hop *hops_choose(const struct hops *hops);
+/* Milliseconds until the first may be tried again, at least 1. There is one. */
+int64_t hops_wait_ms(const struct hops *hops);
 /* The one of that key; NULL: it is not in the list any more. */
 struct hop *hops_find(const struct hops *hops, const struct meeting *meeting);
 /* There is one that was not tried in this round. */

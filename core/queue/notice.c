@@ -392,6 +392,7 @@ front_read(struct job *job)
 	struct queued *queued = notice_of(job)->queued;
 	struct queue *queue = queued->queue;
 
+	queued->pins--;
 	report(queued);
 	queue_end(queue);
 }
@@ -411,6 +412,7 @@ loaded(struct load_waiter *waiter, int r)
 		notice->job = (struct job){
 			.loop = queue->parts.loop, .work = read_front, .done = front_read
 		};
+		queued->pins++; /* the quote says where in item->bytes it stands */
 		queue_begin(queue);
 		jobs_submit(queue->parts.jobs, &notice->job);
 	} else {

@@ -106,6 +106,13 @@ take_back(struct replan *replan)
 	end(replan, &attempt, NULL, 0);
 }
 
+/* What was held for long and is released while the disk is full is not to fail for that. */
+static bool
+is_of_this_machine(int r)
+{
+	return r == -ENOSPC || r == -ENOMEM || r == -EIO;
+}
+
 /* Nothing was decided. Next time TLS may be there again; if not, policy is asked again. */
 static void
 put_off(struct replan *replan, int r)
@@ -122,7 +129,8 @@ put_off(struct replan *replan, int r)
 		if (replan->queued->item->resume && r == -ENOENT) {
 			change_hold_again(replan->queued, index, replan->unserved);
 			indices[marked++] = index;
-		} else if (outcome_is_too_old(replan->queued, attempt.now)
+		} else if (outcome_is_too_old(replan->queued, attempt.now) &&
+				   (!replan->queued->item->resume || !is_of_this_machine(r))
 			       ? outcome_fail(&attempt, index,
 				     replan->queued->item->resume ? reply : replan->why, "4.4.7")
 			       : outcome_defer(&attempt, index, reply, attempt.now, 0))

@@ -297,14 +297,16 @@ courier_on_helo(struct courier *courier, const struct reply *reply)
 
 /* The handshake fails; at level may another connection goes without. */
 static void
-tls_failed(struct courier *courier, const char *why)
+tls_failed(struct courier *courier, int r, const char *why)
 {
 	const struct courier_target *target = courier->parts.target;
+	/* Who hung up has not said what he offers, and what we lack says nothing of him. */
+	bool spoken = r == -EPROTO || r == -EKEYREJECTED;
 
 	if (target->level == TLS_LEVEL_MAY && !target->implicit_tls)
 		courier_again_in_clear(courier, why);
 	else
-		courier_break(courier, without_tls(courier), "TLS: %s", why);
+		courier_break(courier, spoken ? without_tls(courier) : "451 4.7.5", "TLS: %s", why);
 }
 
 static void
@@ -316,7 +318,7 @@ begin_tls(struct courier *courier)
 	courier_expect(courier, COURIER_HANDSHAKE, courier->parts.limits->handshake);
 	r = stream_start_tls(&courier->stream, target->tls, false, target->host);
 	if (r < 0)
-		tls_failed(courier, strerror(-r));
+		tls_failed(courier, r, strerror(-r));
 }
 
 void
@@ -361,7 +363,7 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 	const struct courier_target *target = courier->parts.target;
 
 	if (err) {
-		tls_failed(courier, err->text);
+		tls_failed(courier, err->code, err->text);
 		return;
 	}
 	tls_facts_of(courier->stream.tls, target->host, &courier->tls);

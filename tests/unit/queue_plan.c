@@ -29,7 +29,7 @@
 /* What the next replan answers, and what was told. */
 static struct {
 	int r;
-	unsigned fails; /* so many times -ENOMEM first */
+	unsigned fails; /* so many times -EAGAIN first */
 	bool serves_first, serves_second;
 	const char *unserved;
 	unsigned asked;
@@ -83,7 +83,7 @@ on_replan(void *arg, struct queue *queue, struct item *item, const uint32_t *ind
 	ck_assert_int_eq(item->recipients[*indices].state, ITEM_REPLANNING);
 	if (policy.fails > 0) {
 		policy.fails--;
-		queue_replanned(queue, item, indices, count, -ENOMEM, NULL, NULL);
+		queue_replanned(queue, item, indices, count, -EAGAIN, NULL, NULL);
 		return;
 	}
 	if (policy.serves_first || policy.serves_second)
