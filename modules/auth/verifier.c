@@ -82,13 +82,15 @@ verifier_leave(struct verifier *verifier)
 
 /*
  * What crypt(3) makes of a password, as `hash` says how: whether it has that hash. False, too,
- * where it can make none. Its buffer of 32 KiB is too much for a stack that may be small.
+ * where it can make none. Its buffer of 32 KiB is too much for a stack that may be small. Not
+ * crypt_r(): AddressSanitizer calls that one for us, by an address that it looked up before this
+ * module, and libcrypt with it, was loaded: by none.
  */
 static bool
 crypt_check(const char *hash, const char *password, bool *ret_alike)
 {
 	struct crypt_data *data = calloc(1, sizeof(*data));
-	const char *made = data ? crypt_r(password, hash, data) : NULL;
+	const char *made = data ? crypt_rn(password, hash, data, sizeof(*data)) : NULL;
 	bool right = false;
 
 	/* A failure begins with '*', which no hash that can be checked does. */
