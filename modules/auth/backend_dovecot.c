@@ -68,17 +68,20 @@ next_word(struct reader *reader, struct dovecot_line *ret, struct pn_error *err)
 	return 0;
 }
 
-/* RFC 4616, in base64. */
-static void
+/* RFC 4616, in base64. False where it is too long. */
+static bool
 encode(const struct attempt *attempt, char *ret, size_t size)
 {
 	char message[MESSAGE_MOST + 1];
 	int len = snprintf(message, sizeof(message), "%c%s%c%s", 0, attempt->said->user, 0,
 	    attempt->said->password);
+	bool fits = len >= 0 && (size_t)len < sizeof(message);
 
-	sodium_bin2base64(
-	    ret, size, (const unsigned char *)message, (size_t)len, sodium_base64_VARIANT_ORIGINAL);
+	if (fits)
+		sodium_bin2base64(ret, size, (const unsigned char *)message, (size_t)len,
+		    sodium_base64_VARIANT_ORIGINAL);
 	sodium_memzero(message, sizeof(message));
+	return fits;
 }
 
 /*
@@ -93,7 +96,8 @@ send_request(struct reader *reader, const struct attempt *attempt, struct pn_err
 	char response[2 * MESSAGE_MOST], request[REQUEST_MOST];
 	int len, r;
 
-	encode(attempt, response, sizeof(response));
+	if (!encode(attempt, response, sizeof(response)))
+		return pn_error_set(err, -E2BIG, "the name and the password are too long");
 	len = snprintf(request, sizeof(request),
 	    "VERSION\t1\t1\nCPID\t%u\nAUTH\t" ID
 	    "\tPLAIN\tservice=smtp\tnologin\tno-penalty%s%s%s\tresp=%s\n",

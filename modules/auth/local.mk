@@ -28,4 +28,9 @@ tests_unit_auth_SOURCES = tests/unit/auth.c tests/unit/policy_world.c tests/unit
 	modules/auth/throttle.c modules/auth/verifier.c
 tests_unit_auth_LDADD = $(LDADD) $(GSASL_LIBS) $(CRYPT_LIBS)
 tests_unit_auth_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+
+UNIT_TESTS += tests/unit/auth_backends
+tests_unit_auth_backends_SOURCES = tests/unit/auth_backends.c tests/unit/policy_world.c \
+	tests/unit/policy_world.h
+tests_unit_auth_backends_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 endif

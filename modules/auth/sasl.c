@@ -56,8 +56,10 @@ sasl_prepare(const char *password)
 	char *prepared = NULL;
 
 	if (!is_ascii(password) &&
-	    gsasl_saslprep(password, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK)
+	    gsasl_saslprep(password, GSASL_ALLOW_UNASSIGNED, &prepared, NULL) == GSASL_OK &&
+	    strlen(prepared) <= FIELD_MOST)
 		return prepared;
+	sasl_wipe(prepared); /* a letter may become eighteen */
 	return strdup(password);
 }
 

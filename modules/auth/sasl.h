@@ -56,8 +56,8 @@ int sasl_scram_step(struct sasl_exchange *exchange, struct pn_slice response, sa
 void sasl_exchange_drop(void *exchange);
 
 /*
- * RFC 4013: one spelling for what looks alike, where it can be had; else the text as it is. The
- * caller wipes and frees; NULL: out of memory.
+ * RFC 4013: one spelling for what looks alike, where it can be had in the 1,024 bytes that a field
+ * may have; else the text as it is. The caller wipes and frees; NULL: out of memory.
  */
 char *sasl_prepare(const char *password);
 /* NULL is fine. */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * auth_backends.c - unit tests of the module auth with services that say what the test wants; the
+ * real ones are in tests/system/test_auth_backends.py.
+ */
+#include "policy_world.h"
+#include "run.h"
+#include <check.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static struct world world;
+
+/* ---- services -------------------------------------------------------------------------------- */
+
+/* Answers each connection once its question is there. */
+struct service {
+	int fd;
+	unsigned line_ends;    /* in a question, at least */
+	struct pn_slice later; /* set before the start: the answer to all but the first */
+	_Atomic(const char *) answer;
+	atomic_size_t answer_len;
+	atomic_uint asked;
+	pthread_t thread;
+};
+
+static void
+converse(struct service *service, int fd)
+{
+	char question[8192];
+	unsigned line_ends = 0;
+	ssize_t len;
+
+	do {
+		len = recv(fd, question, sizeof(question), 0);
+		for (ssize_t i = 0; i < len; i++)
+			line_ends += question[i] == '\n';
+	} while (len > 0 && line_ends < service->line_ends);
+	atomic_fetch_add(&service->asked, len > 0);
+	if (service->later.len > 0 && service->asked > 1)
+		send(fd, service->later.data, service->later.len, MSG_NOSIGNAL);
+	else
+		send(fd, service->answer, service->answer_len, MSG_NOSIGNAL);
+	close(fd);
+}
+
+static void *
+serve(void *arg)
+{
+	struct service *service = arg;
+	int fd;
+
+	while ((fd = accept(service->fd, NULL, NULL)) >= 0)
+		converse(service, fd);
+	return NULL;
+}
+
+static void
+answer(struct service *service, struct pn_slice text)
+{
+	service->answer = text.data;
+	service->answer_len = text.len;
+}
+
+static void
+start(struct service *service, const struct sockaddr *sa, socklen_t len)
+{
+	service->fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	service->asked = 0;
+	ck_assert_int_eq(bind(service->fd, sa, len), 0);
+	ck_assert_int_eq(listen(service->fd, 16), 0);
+	ck_assert_int_eq(pthread_create(&service->thread, NULL, serve, service), 0);
+}
+
+static void
+start_unix(struct service *service, const char *name, unsigned line_ends, struct pn_slice text)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", world_path(&world, name));
+	service->line_ends = line_ends;
+	answer(service, text);
+	start(service, (struct sockaddr *)&sa, sizeof(sa));
+}
+
+static void
+stop(struct service *service)
+{
+	shutdown(service->fd, SHUT_RDWR);
+	pthread_join(service->thread, NULL);
+	close(service->fd);
+}
+
+#define DOVECOT_SAYS(line) pn_slice_of("VERSION\t1\t1\nDONE\n" line "\n")
+
+/* ---- attempts -------------------------------------------------------------------------------- */
+
+/* `backends`: those words, and what else `auth` has; the services' sockets have their names. */
+static void
+run_with(const char *backends, const char *directory)
+{
+	char sections[1000];
+
+	snprintf(sections, sizeof(sections),
+	    "auth:\n"
+	    "  recheck: 0s\n"
+	    "  failures: { per_client_and_user: 1000 }\n"
+	    "  dovecot: { socket: %s/dovecot }\n"
+	    "  saslauthd: { socket: %s/saslauthd }\n"
+	    "  backends: %s\n"
+	    "%s",
+	    world.folder, world.folder, backends, directory);
+	world_run(&world, "  - auth\n", sections);
+	world_begin(&world);
+}
+
+/* The code, 235 for success. */
+static int
+plain(const char *user, const char *password)
+{
+	char response[3000];
+	int len = snprintf(response, sizeof(response), "%c%s%c%s", 0, user, 0, password);
+
+	world.txn->mechanism = "PLAIN";
+	world.txn->response = pn_slice(response, (size_t)len);
+	return world_stage(&world, PN_STAGE_AUTH) == RULING_IDENTIFIED ? 235 : world.ruling.code;
+}
+
+static void
+setup(void)
+{
+	world_open(&world);
+}
+
+static void
+teardown(void)
+{
+	world_close(&world);
+}
+
+/* ---- tests ----------------------------------------------------------------------------------- */
+
+/* U+FDFA is 3 bytes, and 33 once it is prepared: beyond what a password may have. */
+START_TEST(a_password_that_grows)
+{
+	struct service dovecot = { 0 };
+	char password[341 * 3 + 1] = "";
+
+	for (size_t i = 0; i < 341; i++)
+		memcpy(password + 3 * i, "\xef\xb7\xba", 4);
+	start_unix(&dovecot, "dovecot", 3, DOVECOT_SAYS("FAIL\t1"));
+	run_with("[dovecot]", "");
+	ck_assert_int_eq(plain("lea@clinic.example", password), 535);
+	ck_assert_uint_eq(dovecot.asked, 1);
+	answer(&dovecot, DOVECOT_SAYS("OK\t1"));
+	ck_assert_int_eq(plain("lea@clinic.example", password), 235);
+	stop(&dovecot);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("auth_backends");
+	TCase *test = tcase_create("auth_backends");
+
+	tcase_add_checked_fixture(test, setup, teardown);
+	tcase_set_timeout(test, 60);
+	tcase_add_test(test, a_password_that_grows);
+	suite_add_tcase(suite, test);
+	return unit_run(suite);
+}
