@@ -89,6 +89,7 @@ directory_user_find(struct db *db, const char *address, struct pn_user *ret, str
 {
 	char name[MAIL_ADDRESS_SIZE];
 
+	*ret = (struct pn_user){ 0 };
 	/* What is no address is nobody's: for whoever looks up, not an error of its own. */
 	if (canonical(address, name, err) < 0)
 		return pn_error_set(err, -ENOENT, "there is no user \"%.320s\"", address);

@@ -42,21 +42,39 @@ let_in(const struct attempt *attempt, const struct cache_hit *hit)
 	return attempt_accept(attempt, hit->user);
 }
 
+/*
+ * Somebody for whom others vouch: 1 unless the directory knows him as disabled. A row of the
+ * database says so for its very spelling; the directory as a whole, with its files, has one rule
+ * for whatever spelling of an address, and knows nobody who is disabled, not even as himself.
+ */
+static int
+is_enabled(
+    const struct attempt *attempt, const char *address, struct pn_user *ret, struct pn_error *err)
+{
+	int r = pn_user_find(attempt->call, address, ret, err);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0)
+		return ret->enabled;
+	return pn_user_owns(attempt->call, address, address) != PN_OWNS_NOT;
+}
+
 /* Who it is for whom somebody else vouches; the directory's "disabled" is above that. */
 static int
 admit(const struct attempt *attempt, struct backend_answer *answer, struct pn_error *err)
 {
-	struct pn_user user;
+	struct pn_user user = { 0 };
 	int r;
 
 	if (answer->hit.source != CACHE_BY_OTHERS)
 		return 1;
-	r = pn_user_find(attempt->call, answer->hit.user, &user, err);
-	if (r < 0 && r != -ENOENT)
+	r = is_enabled(attempt, answer->hit.user, &user, err);
+	if (r < 0)
 		return r;
-	if (r == -ENOENT && !*user.address)
+	if (!*user.address)
 		answer->reason = "what the backend knows the user by is no address";
-	else if (r == 0 && !user.enabled)
+	else if (r == 0)
 		answer->reason = "the user is disabled";
 	else {
 		memcpy(answer->hit.user, user.address, sizeof(answer->hit.user));
@@ -80,17 +98,6 @@ ask(const struct attempt *attempt, const char *word, struct backend_answer *ret,
 	return pn_error_set(err, -EINVAL, "there is no such backend");
 }
 
-/* Whether somebody for whom others vouched a while ago may still log in while they do not answer.
- */
-static bool
-is_enabled(const struct attempt *attempt, const char *address)
-{
-	struct pn_user user;
-	int r = pn_user_find(attempt->call, address, &user, NULL);
-
-	return r == -ENOENT || (r == 0 && user.enabled);
-}
-
 /*
  * Nobody says yes, and somebody does not answer: who was right lately stays so, for as long as
  * successes are remembered. Where another backend says no, that counts.
@@ -98,7 +105,9 @@ is_enabled(const struct attempt *attempt, const char *address)
 static struct pn_verdict
 undecided(const struct attempt *attempt, const struct cache_hit *remembered, bool refused)
 {
-	if (remembered && is_enabled(attempt, remembered->user)) {
+	struct pn_user user;
+
+	if (remembered && is_enabled(attempt, remembered->user, &user, NULL) == 1) {
 		auth_cache_touch(attempt->state->cache, &attempt->key, attempt->now);
 		return attempt_accept(attempt, remembered->user);
 	}

@@ -49,9 +49,11 @@ class Backends(BackendCase):
         self.serve("database", "ldap", "saslauthd", "dovecot")
         good = [(USER, PASSWORD), (LEA, "lea's"), (SAM, "sam's"), (DEE, "dee's"), ("LEA@Clinic.example", "lea's")]
         bad = [(USER, "lea's"), (LEA, PASSWORD), (LEA, ""), (SAM, "lea's"), (SAM, ""), (DEE, "lea's"), (DEE, ""),
-               (NOBODY, "lea's"), ("off@clinic.example", "off's"), ("none@clinic.example", "none's"),
+               (NOBODY, "lea's"), ("off@clinic.example", "off's"),
+               ("OFF@clinic.example", "off's"), ("lea@clinic.example ", "lea's"), ("none@clinic.example", "none's"),
                ("*)(mail=lea*", "lea's"), ("two@clinic.example", "two's"),
-               ("x" * 300 + "@clinic.example", "lea's"), (LEA, "l" * 300)]
+               ("x" * 300 + "@clinic.example", "lea's"), (LEA, "l" * 300),
+               (LEA, "\ufdfa" * 341)]  # 33 times as long once it is prepared
         for user, password in good:
             with self.subTest(user):
                 self.assertEqual(self.log_in(user, password), (235, "2.7.0"))

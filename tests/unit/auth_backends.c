@@ -162,6 +162,54 @@ START_TEST(a_password_that_grows)
 }
 END_TEST
 
+/* Whom Dovecot lets in by the name as typed, and the directory has as it is here. */
+static const struct {
+	const char *user;
+	int code;
+} vouched_for[] = {
+	{ "lea@clinic.example", 235 },
+	{ "LEA@Clinic.example", 235 },
+	{ "lea@clinic.example ", 535 },
+	{ "lea", 535 },
+	{ "lea@", 535 },
+	{ "off@clinic.example", 535 },
+	{ "OFF@clinic.example", 535 },
+	{ "gone@clinic.example", 535 },
+	{ "Gone@CLINIC.example", 535 },
+	{ "known@clinic.example", 235 },
+};
+
+START_TEST(whom_another_vouches_for)
+{
+	struct service dovecot = { 0 };
+
+	ck_assert_int_eq(directory_user_add(world.db, "off@clinic.example", NULL), 0);
+	ck_assert_int_eq(directory_user_enable(world.db, "off@clinic.example", false, NULL), 0);
+	ck_assert_int_eq(directory_user_add(world.db, "known@clinic.example", NULL), 0);
+	start_unix(&dovecot, "dovecot", 3, DOVECOT_SAYS("OK\t1"));
+	run_with("[dovecot]", "directory: { users: { gone@clinic.example: { enabled: no } } }\n");
+	ck_assert_int_eq(plain(vouched_for[_i].user, "secret"), vouched_for[_i].code);
+	stop(&dovecot);
+}
+END_TEST
+
+/* Who was right lately does not stay so as a user who is switched off in files. */
+START_TEST(disabled_while_it_is_down)
+{
+	struct service dovecot = { 0 };
+
+	start_unix(&dovecot, "dovecot", 3, DOVECOT_SAYS("OK\t1"));
+	run_with("[dovecot]", "");
+	ck_assert_int_eq(plain("Lea@clinic.example", "secret"), 235);
+	stop(&dovecot);
+	ck_assert_int_eq(plain("Lea@clinic.example", "secret"), 235);
+	run_with("[dovecot]", "directory: { users: { lea@clinic.example: { enabled: no } } }\n");
+	ck_assert_int_eq(plain("Lea@clinic.example", "secret"), 454);
+}
+END_TEST
+
+#define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
+
 int
 main(void)
 {
@@ -171,6 +219,8 @@ main(void)
 	tcase_add_checked_fixture(test, setup, teardown);
 	tcase_set_timeout(test, 60);
 	tcase_add_test(test, a_password_that_grows);
+	tcase_add_loop_test(test, whom_another_vouches_for, 0, ROWS(vouched_for));
+	tcase_add_test(test, disabled_while_it_is_down);
 	suite_add_tcase(suite, test);
 	return unit_run(suite);
 }

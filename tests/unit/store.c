@@ -348,9 +348,13 @@ START_TEST(users_by_any_spelling)
 			     "cher.example",
 			     &err),
 	    0);
+	memset(&user, 'x', sizeof(user));
 	r = directory_user_find(db, spellings[_i].typed, &user, &err);
 	if (!spellings[_i].found) {
 		ck_assert_int_eq(r, -ENOENT);
+		/* of what is an address the canonical form stays, of anything else nothing */
+		ck_assert_str_eq(user.address, _i == 2 ? "Ada@example.org" : "");
+		ck_assert(!user.enabled);
 		return;
 	}
 	ck_assert_int_eq(r, 0);
