@@ -12,11 +12,12 @@
  * Must never tell, by words or by time, a wrong password from an unknown or disabled user, nor log
  * a password.
  */
-#include "attempt.h"
+#include "backend.h"
 #include "peer.h"
 #include <ctype.h>
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -65,6 +66,9 @@ static const struct pn_option saslauthd_options[] = {
 	    "Unix socket of saslauthd; postern's user must reach it."),
 	PN_OPT_STRING("service", struct auth_saslauthd, service, "smtp", 0,
 	    "Service name, such as that of a file in /etc/pam.d."),
+	PN_OPT_STRINGS("domains", struct auth_saslauthd, domains, NULL, 0,
+	    "Domains whose users are asked for there; the backend needs it. One alone unless "
+	    "saslauthd runs with -r: without, info@ any of them is the same user info."),
 	PN_OPT_DURATION("timeout", struct auth_saslauthd, timeout, "5s", 10, 60000, 0,
 	    "How long an answer may take."),
 	PN_OPT_END
@@ -115,6 +119,26 @@ has(const struct pn_strings *words, const char *word)
 }
 
 static void
+check_saslauthd(struct pn_check *check, const struct auth *cfg)
+{
+	const struct pn_strings *domains = &cfg->saslauthd.domains;
+	char domain[PN_ADDRESS_SIZE], path[64];
+
+	if (!peer_path_fits(cfg->saslauthd.socket))
+		pn_complain(check, "saslauthd.socket", "is too long for a unix socket");
+	if (domains->count == 0 && has(&cfg->backends, "saslauthd"))
+		pn_complain(check, "saslauthd.domains",
+		    "is empty; name the domain whose users saslauthd knows");
+	for (size_t i = 0; i < domains->count; i++) {
+		if (saslauthd_domain(domains->items[i], domain))
+			continue;
+		snprintf(path, sizeof(path), "saslauthd.domains[%zu]", i);
+		pn_complain(check, path, "\"%s\" is not a domain; write for example example.com",
+		    domains->items[i]);
+	}
+}
+
+static void
 check_backends(struct pn_check *check, const struct auth *cfg)
 {
 	if (cfg->backends.count == 0)
@@ -129,8 +153,7 @@ check_backends(struct pn_check *check, const struct auth *cfg)
 		pn_complain(check, "backends", "ldap needs a server: set ldap.uris");
 	if (!strstr(cfg->ldap.filter, "?1"))
 		pn_complain(check, "ldap.filter", "without ?1 every name finds the same entry");
-	if (!peer_path_fits(cfg->saslauthd.socket))
-		pn_complain(check, "saslauthd.socket", "is too long for a unix socket");
+	check_saslauthd(check, cfg);
 	if (!peer_path_fits(cfg->dovecot.socket))
 		pn_complain(check, "dovecot.socket", "is too long for a unix socket");
 }

@@ -18,6 +18,7 @@ struct auth_ldap {
 
 struct auth_saslauthd {
 	const char *socket, *service;
+	struct pn_strings domains;
 	int64_t timeout; /* ms */
 };
 

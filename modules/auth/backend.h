@@ -22,6 +22,9 @@ typedef int backend_fn(
 
 backend_fn backend_database, backend_ldap, backend_saslauthd, backend_dovecot;
 
+/* The one spelling of a domain: lower case and A-labels. False: it is none. */
+bool saslauthd_domain(const char *domain, char ret[PN_ADDRESS_SIZE]);
+
 /* A user whom no table of ours knows: the name, to be made an address by login.c. */
 int backend_yes(struct backend_answer *ret, struct pn_slice user);
 

@@ -10,6 +10,7 @@
 #include "peer.h"
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 
 #define FIELD_MOST  255 /* saslauthd hangs up on more: nobody's password there is longer */
 #define COUNT_BYTES 2
@@ -32,6 +33,38 @@ add(struct request *request, struct pn_slice field)
 		memcpy(request->bytes + request->len, field.data, field.len);
 	request->len += field.len;
 	return true;
+}
+
+bool
+saslauthd_domain(const char *domain, char ret[PN_ADDRESS_SIZE])
+{
+	char address[PN_ADDRESS_SIZE], canonical[PN_ADDRESS_SIZE];
+
+	if (strchr(domain, '@') || strlen(domain) + sizeof("x@") > sizeof(address))
+		return false;
+	snprintf(address, sizeof(address), "x@%s", domain);
+	if (!*domain || pn_address_canonical(address, canonical) < 0)
+		return false;
+	snprintf(ret, PN_ADDRESS_SIZE, "%s", canonical + 2);
+	return true;
+}
+
+/*
+ * PAM's users have no domain: without `saslauthd -r` the realm is heard by nobody there, and the
+ * user info would be info@ whatever domain somebody writes.
+ */
+static bool
+is_theirs(const struct auth_saslauthd *cfg, const char *user)
+{
+	const char *at = strrchr(user, '@');
+	char domain[PN_ADDRESS_SIZE], ours[PN_ADDRESS_SIZE];
+
+	if (!at || !saslauthd_domain(at + 1, domain))
+		return false;
+	for (size_t i = 0; i < cfg->domains.count; i++)
+		if (saslauthd_domain(cfg->domains.items[i], ours) && strcmp(ours, domain) == 0)
+			return true;
+	return false;
 }
 
 /* Name and realm apart, as libsasl sends them; `saslauthd -r` puts them together again. */
@@ -94,6 +127,9 @@ backend_saslauthd(const struct attempt *attempt, struct backend_answer *ret, str
 
 	ret->reason = "an empty password, or a name or password too long for saslauthd";
 	if (!*attempt->said->password || !compose(attempt, &request))
+		return 0;
+	ret->reason = "a name that is in none of saslauthd.domains";
+	if (!is_theirs(cfg, attempt->said->user))
 		return 0;
 	r = peer_open(&peer, cfg->socket, left < cfg->timeout ? left : cfg->timeout, err);
 	if (r == 0)

@@ -87,7 +87,7 @@ class BackendCase(RelayCase):
                 self.saslauthd = self.enter(Saslauthd(self.directory, self.builddir, {
                     "ldap_servers": self.slapd.uri, "ldap_search_base": slapd.SUFFIX,
                     "ldap_filter": "(description=%u@%r)"}))
-                auth["saslauthd"] = {"socket": self.saslauthd.socket}
+                auth["saslauthd"] = {"socket": self.saslauthd.socket, "domains": ["clinic.example"]}
             if "dovecot" in backends:
                 self.dovecot = self.enter(Dovecot(os.path.join(self.directory, "dovecot"), self.builddir,
                                                   users={DEE: ""}, passwords={DEE: "dee's"}))

@@ -95,6 +95,8 @@ stop(struct service *service)
 	close(service->fd);
 }
 
+#define SASLAUTHD_OK       pn_slice("\0\2OK", 4)
+#define SASLAUTHD_NO       pn_slice("\0\2NO", 4)
 #define DOVECOT_SAYS(line) pn_slice_of("VERSION\t1\t1\nDONE\n" line "\n")
 
 /* ---- attempts -------------------------------------------------------------------------------- */
@@ -110,7 +112,8 @@ run_with(const char *backends, const char *directory)
 	    "  recheck: 0s\n"
 	    "  failures: { per_client_and_user: 1000 }\n"
 	    "  dovecot: { socket: %s/dovecot }\n"
-	    "  saslauthd: { socket: %s/saslauthd }\n"
+	    "  saslauthd: { socket: %s/saslauthd, domains: [clinic.example, b\xc3\xbc"
+	    "cher.example] }\n"
 	    "  backends: %s\n"
 	    "%s",
 	    world.folder, world.folder, backends, directory);
@@ -208,6 +211,58 @@ START_TEST(disabled_while_it_is_down)
 }
 END_TEST
 
+/* PAM without `saslauthd -r` looks at the name alone: info@ any domain would be info. */
+static const struct {
+	const char *user;
+	int code;
+} domains[] = {
+	{ "info@clinic.example", 235 },
+	{ "info@CLINIC.example", 235 },
+	{ "info@xn--bcher-kva.example", 235 },
+	{ "info@b\xc3\xbc"
+	  "cher.example",
+	    235 },
+	{ "info@lab.clinic.example", 535 },
+	{ "info@other.example", 535 },
+	{ "info@", 535 },
+	{ "info", 535 },
+};
+
+START_TEST(saslauthd_for_its_domains)
+{
+	struct service saslauthd = { 0 };
+
+	start_unix(&saslauthd, "saslauthd", 0, SASLAUTHD_OK);
+	run_with("[saslauthd]", "");
+	ck_assert_int_eq(plain(domains[_i].user, "secret"), domains[_i].code);
+	ck_assert_uint_eq(saslauthd.asked, domains[_i].code == 235);
+	stop(&saslauthd);
+}
+END_TEST
+
+static const struct {
+	const char *settings, *said; /* NULL: nothing */
+} mistakes[] = {
+	{ "backends: [saslauthd]", "auth.saslauthd.domains: " },
+	{ "backends: [saslauthd], saslauthd: { domains: [clinic.example] }", NULL },
+	{ "backends: [saslauthd], saslauthd: { domains: [info@clinic.example] }",
+	    "auth.saslauthd.domains[0]: " },
+};
+
+START_TEST(mistakes_are_named)
+{
+	char section[300];
+
+	snprintf(section, sizeof(section), "auth: { %s }\n", mistakes[_i].settings);
+	world_build(&world, 0, "  - auth\n", section);
+	if (mistakes[_i].said)
+		ck_assert_msg(strstr(world_diags(&world), mistakes[_i].said) != NULL, "%s",
+		    world_diags(&world));
+	else
+		ck_assert_str_eq(world_diags(&world), "");
+}
+END_TEST
+
 #define ROWS(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
 int
@@ -221,6 +276,8 @@ main(void)
 	tcase_add_test(test, a_password_that_grows);
 	tcase_add_loop_test(test, whom_another_vouches_for, 0, ROWS(vouched_for));
 	tcase_add_test(test, disabled_while_it_is_down);
+	tcase_add_loop_test(test, saslauthd_for_its_domains, 0, ROWS(domains));
+	tcase_add_loop_test(test, mistakes_are_named, 0, ROWS(mistakes));
 	suite_add_tcase(suite, test);
 	return unit_run(suite);
 }
