@@ -27,6 +27,16 @@ is(struct pn_slice field, const char *text)
 	return field.len == strlen(text) && memcmp(field.data, text, field.len) == 0;
 }
 
+/*
+ * The password is right, and yet the user is not to be let in: not at all, here but not there, or
+ * as nobody in particular.
+ */
+static bool
+is_no_login(struct pn_slice field)
+{
+	return is(field, "nologin") || is(field, "proxy") || is(field, "anonymous");
+}
+
 static void
 read_answer(struct pn_slice rest, const char *id, bool ok, struct dovecot_line *ret)
 {
@@ -40,6 +50,8 @@ read_answer(struct pn_slice rest, const char *id, bool ok, struct dovecot_line *
 			ret->user = pn_slice(field.data + 5, field.len - 5);
 		if (!ok && is(field, "temp"))
 			ret->word = DOVECOT_DOWN;
+		if (ok && is_no_login(field))
+			ret->word = DOVECOT_NO;
 	}
 }
 

@@ -10,7 +10,7 @@ enum dovecot_word {
 	DOVECOT_DONE,  /* the greeting is over */
 	DOVECOT_OLD,   /* a protocol of another major version */
 	DOVECOT_OK,
-	DOVECOT_NO,
+	DOVECOT_NO,   /* also an OK to somebody who may not log in here */
 	DOVECOT_DOWN, /* it could not find out */
 };
 
