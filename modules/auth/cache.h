@@ -27,7 +27,7 @@ enum cache_answer {
 
 /* By what somebody was let in. */
 #define CACHE_BY_PASSWORD 0    /* above it: the number of an app password */
-#define CACHE_BY_OTHERS   (-1) /* a backend outside the database */
+#define CACHE_BY_OTHERS   (-1) /* this and below: a backend outside the database, by its number */
 
 struct cache_hit {
 	char user[CACHE_USER_SIZE]; /* canonical */

@@ -67,7 +67,7 @@ admit(const struct attempt *attempt, struct backend_answer *answer, struct pn_er
 	struct pn_user user = { 0 };
 	int r;
 
-	if (answer->hit.source != CACHE_BY_OTHERS)
+	if (answer->hit.source > CACHE_BY_OTHERS)
 		return 1;
 	r = is_enabled(attempt, answer->hit.user, &user, err);
 	if (r < 0)
@@ -83,6 +83,22 @@ admit(const struct attempt *attempt, struct backend_answer *answer, struct pn_er
 	return 0;
 }
 
+/* Of an answer from outside, the one of `backends` that gave it. */
+static int64_t
+source_of(size_t backend)
+{
+	return CACHE_BY_OTHERS - (int64_t)backend;
+}
+
+static bool
+came_from(const struct cache_hit *hit, const char *word)
+{
+	for (size_t i = 0; i < sizeof(backends) / sizeof(backends[0]); i++)
+		if (strcmp(backends[i].word, word) == 0)
+			return hit->source == source_of(i);
+	return false;
+}
+
 static int
 ask(const struct attempt *attempt, const char *word, struct backend_answer *ret,
     struct pn_error *err)
@@ -93,14 +109,17 @@ ask(const struct attempt *attempt, const char *word, struct backend_answer *ret,
 		if (strcmp(backends[i].word, word) != 0)
 			continue;
 		r = backends[i].ask(attempt, ret, err);
+		if (r > 0 && ret->hit.source == CACHE_BY_OTHERS)
+			ret->hit.source = source_of(i);
 		return r > 0 ? admit(attempt, ret, err) : r;
 	}
 	return pn_error_set(err, -EINVAL, "there is no such backend");
 }
 
 /*
- * Nobody says yes, and somebody does not answer: who was right lately stays so, for as long as
- * successes are remembered. Where another backend says no, that counts.
+ * Nobody says yes, and somebody does not answer: who was right lately by the word of that one
+ * (`remembered`) stays so, for as long as successes are remembered. Where another backend says no,
+ * that counts.
  */
 static struct pn_verdict
 undecided(const struct attempt *attempt, const struct cache_hit *remembered, bool refused)
@@ -123,7 +142,7 @@ ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
 	const struct pn_strings *words = &attempt->cfg->backends;
 	struct backend_answer answer;
 	const char *reason = NULL;
-	bool down = false;
+	bool down = false, voucher_down = false;
 
 	for (size_t i = 0; i < words->count; i++) {
 		struct pn_error err = { 0 };
@@ -140,10 +159,12 @@ ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
 			pn_log(attempt->call, PN_LOG_WARNING, "cannot ask backend %s: %s",
 			    words->items[i], err.text);
 		down |= r < 0;
+		voucher_down |= r < 0 && remembered && came_from(remembered, words->items[i]);
 	}
+	if (!voucher_down) /* what was right then is not any more, whoever else is down */
+		auth_cache_drop(attempt->state->cache, &attempt->key);
 	if (down)
-		return undecided(attempt, remembered, reason);
-	auth_cache_drop(attempt->state->cache, &attempt->key);
+		return undecided(attempt, voucher_down ? remembered : NULL, reason);
 	return attempt_refuse(attempt, reason);
 }
 
@@ -168,7 +189,7 @@ is_unchanged(const struct attempt *attempt, const struct cache_hit *hit, struct 
 	struct password password;
 	int r;
 
-	if (hit->source == CACHE_BY_OTHERS ||
+	if (hit->source <= CACHE_BY_OTHERS ||
 	    (hit->source == CACHE_BY_PASSWORD && attempt->cfg->app_passwords_only))
 		return 0;
 	if (hit->source != CACHE_BY_PASSWORD)
@@ -195,7 +216,7 @@ ask_again(const struct attempt *attempt, const struct cache_hit *hit)
 		auth_cache_touch(cache, &attempt->key, attempt->now);
 		return let_in(attempt, hit);
 	}
-	if (hit->source == CACHE_BY_OTHERS)
+	if (hit->source <= CACHE_BY_OTHERS)
 		return ask_all(attempt, hit);
 	auth_cache_drop(cache, &attempt->key);
 	return ask_all(attempt, NULL);

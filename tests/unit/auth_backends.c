@@ -240,6 +240,24 @@ START_TEST(saslauthd_for_its_domains)
 }
 END_TEST
 
+/* An old password is good while the one that vouched for it is down, not while another is. */
+START_TEST(only_the_one_that_vouched)
+{
+	struct service saslauthd = { 0 };
+
+	start_unix(&saslauthd, "saslauthd", 0, SASLAUTHD_OK);
+	run_with("[saslauthd, dovecot]", "");
+	ck_assert_int_eq(plain("lea@clinic.example", "secret"), 235);
+	answer(&saslauthd, pn_slice("\0\2??", 4));
+	ck_assert_int_eq(plain("lea@clinic.example", "secret"), 235);
+	answer(&saslauthd, SASLAUTHD_NO);
+	ck_assert_int_eq(plain("lea@clinic.example", "secret"), 454);
+	stop(&saslauthd);
+	/* nor again once it is down as well */
+	ck_assert_int_eq(plain("lea@clinic.example", "secret"), 454);
+}
+END_TEST
+
 static const struct {
 	const char *settings, *said; /* NULL: nothing */
 } mistakes[] = {
@@ -277,6 +295,7 @@ main(void)
 	tcase_add_loop_test(test, whom_another_vouches_for, 0, ROWS(vouched_for));
 	tcase_add_test(test, disabled_while_it_is_down);
 	tcase_add_loop_test(test, saslauthd_for_its_domains, 0, ROWS(domains));
+	tcase_add_test(test, only_the_one_that_vouched);
 	tcase_add_loop_test(test, mistakes_are_named, 0, ROWS(mistakes));
 	suite_add_tcase(suite, test);
 	return unit_run(suite);
