@@ -210,15 +210,26 @@ open_one(struct lookup *lookup, const char *uri)
 	return code == LDAP_SUCCESS ? log_in(lookup) : fail(lookup, code, doing);
 }
 
+static void
+be_patient(struct lookup *lookup, const struct ldap_patience *patience)
+{
+	lookup->patience = lookup->connection->patience = *patience;
+}
+
 /* The next server where one does not answer; a wrong password is wrong for all of them. */
 static int
 open_any(struct lookup *lookup)
 {
 	const struct pn_strings *uris = &lookup->order->search->server->uris;
+	const struct ldap_patience whole = lookup->patience;
 	int r = -EINVAL;
 
 	for (size_t i = 0; i < uris->count; i++) {
+		struct ldap_patience share = ldap_patience_share(&whole, uris->count - i);
+
+		be_patient(lookup, &share);
 		r = open_one(lookup, uris->items[i]);
+		be_patient(lookup, &whole);
 		if (r == 0 || r == -EACCES || r == -ECANCELED)
 			return r;
 		ldap_connection_close(lookup->connection);
@@ -283,7 +294,6 @@ open_new(struct lookup *lookup)
 	lookup->connection = calloc(1, sizeof(*lookup->connection));
 	if (!lookup->connection)
 		return pn_error_set(lookup->err, -ENOMEM, "out of memory");
-	lookup->connection->patience = lookup->patience;
 	settings_of(lookup->client, lookup->order->search->server, lookup->connection->settings);
 	return open_any(lookup);
 }

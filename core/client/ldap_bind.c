@@ -92,7 +92,9 @@ ldap_client_bind(
 	if (server->uris.count == 0)
 		return pn_error_set(err, r, "no directory server is set");
 	for (size_t i = 0; i < server->uris.count; i++) {
-		r = ask_one(server, server->uris.items[i], &patience, dn, password, err);
+		struct ldap_patience share = ldap_patience_share(&patience, server->uris.count - i);
+
+		r = ask_one(server, server->uris.items[i], &share, dn, password, err);
 		if (r == 0 || r == -EACCES || r == -ECANCELED)
 			return r;
 	}

@@ -35,6 +35,17 @@ ldap_patience_left(const struct ldap_patience *patience)
 	return left > 0 ? left : -ETIMEDOUT;
 }
 
+struct ldap_patience
+ldap_patience_share(const struct ldap_patience *patience, size_t count)
+{
+	struct ldap_patience share = *patience;
+	int64_t now = clock_monotonic_ms();
+
+	if (share.due_ms > now)
+		share.due_ms = now + (share.due_ms - now) / (int64_t)count;
+	return share;
+}
+
 int
 ldap_patience_wait(const struct ldap_patience *patience, int fd, short events)
 {

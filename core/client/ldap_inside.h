@@ -16,6 +16,9 @@ struct ldap_patience {
 
 /* Milliseconds that are left; -ETIMEDOUT, -ECANCELED. */
 int64_t ldap_patience_left(const struct ldap_patience *patience);
+/* An equal part of it for the next of `count` servers: one that is silent leaves the others theirs.
+ */
+struct ldap_patience ldap_patience_share(const struct ldap_patience *patience, size_t count);
 /* Until the socket is ready for poll's `events`. 0, -ETIMEDOUT, -ECANCELED. */
 int ldap_patience_wait(const struct ldap_patience *patience, int fd, short events);
 

@@ -134,6 +134,79 @@ START_TEST(test_silence)
 }
 END_TEST
 
+static int
+listen_tcp(char *ret_uri, size_t size)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, len), 0);
+	ck_assert_int_eq(listen(fd, 16), 0);
+	getsockname(fd, (struct sockaddr *)&sa, &len);
+	snprintf(ret_uri, size, "ldap://127.0.0.1:%u", ntohs(sa.sin_port));
+	return fd;
+}
+
+/* Says the same to each question, and then waits for the other end. */
+struct speaker {
+	int fd;
+	struct pn_slice words;
+};
+
+static void *
+speak_once(void *arg)
+{
+	const struct speaker *speaker = arg;
+	int fd = accept(speaker->fd, NULL, NULL);
+	char question[500];
+
+	while (recv(fd, question, sizeof(question), 0) > 0)
+		send(fd, speaker->words.data, speaker->words.len, MSG_NOSIGNAL);
+	close(fd);
+	return NULL;
+}
+
+/* "success" of bindResponse and searchResDone (RFC 4511) */
+static const struct {
+	const char *words;
+	bool bind;
+} second_answers[] = {
+	{ "\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04", true },
+	{ "\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x00\x04\x00\x04", false },
+};
+
+/* The first server says nothing, over TLS: there is time left for the second. */
+START_TEST(test_first_is_silent)
+{
+	struct speaker speaker = { .words = pn_slice(second_answers[_i].words, 14) };
+	char silent[40], tls[41], good[40];
+	const char *const uris[] = { tls, good };
+	const struct pn_ldap_server server = { .uris = { 2, uris }, .base = "" };
+	const struct pn_ldap_search search = { PN_LDAP_HEAD, .server = &server,
+		.filter = "(cn=*)" };
+	const struct ldap_order order = { &search, 1000, NULL, NULL };
+	int fd = listen_tcp(silent, sizeof(silent)), r;
+	struct ldap_client *client;
+	struct pn_error err = { 0 };
+	pthread_t thread;
+
+	snprintf(tls, sizeof(tls), "ldaps%s", silent + 4);
+	speaker.fd = listen_tcp(good, sizeof(good));
+	ck_assert_int_eq(pthread_create(&thread, NULL, speak_once, &speaker), 0);
+	ck_assert_int_eq(ldap_client_new(&client), 0);
+	r = second_answers[_i].bind ? ldap_client_bind(&order, "cn=x", pn_slice_of("secret"), &err)
+				    : ldap_client_search(client, &order, never, NULL, &err);
+	ldap_client_free(&client);
+	shutdown(speaker.fd, SHUT_RDWR);
+	pthread_join(thread, NULL);
+	close(fd);
+	close(speaker.fd);
+	ck_assert_msg(r == 0, "%s", err.text);
+}
+END_TEST
+
 struct asker {
 	bool gone, asked_when_gone;
 };
@@ -229,6 +302,7 @@ policy_ldap(void)
 	tcase_add_test(test, test_filter);
 	tcase_add_test(test, test_uris);
 	tcase_add_test(test, test_silence);
+	tcase_add_loop_test(test, test_first_is_silent, 0, 2);
 	tcase_add_test(test, test_who_asked_last);
 	tcase_add_test(test, test_check);
 	suite_add_tcase(suite, test);
