@@ -119,6 +119,28 @@ has(const struct pn_strings *words, const char *word)
 }
 
 static void
+check_ldap(struct pn_check *check, const struct auth *cfg)
+{
+	const struct pn_strings *uris = &cfg->ldap.server.uris;
+	char path[64];
+
+	if (uris->count > 0)
+		pn_ldap_check(check, "ldap", &cfg->ldap.server);
+	else if (has(&cfg->backends, "ldap"))
+		pn_complain(check, "backends", "ldap needs a server: set ldap.uris");
+	if (!strstr(cfg->ldap.filter, "?1"))
+		pn_complain(check, "ldap.filter", "without ?1 every name finds the same entry");
+	for (size_t i = 0; i < uris->count && has(&cfg->backends, "ldap"); i++) {
+		if (cfg->ldap.server.starttls || strncmp(uris->items[i], "ldap://", 7) != 0)
+			continue;
+		snprintf(path, sizeof(path), "ldap.uris[%zu]", i);
+		pn_warn(check, path,
+		    "passwords of users go there in clear; starttls or ldaps:// would protect "
+		    "them");
+	}
+}
+
+static void
 check_saslauthd(struct pn_check *check, const struct auth *cfg)
 {
 	const struct pn_strings *domains = &cfg->saslauthd.domains;
@@ -147,12 +169,7 @@ check_backends(struct pn_check *check, const struct auth *cfg)
 	    (cfg->backends.count != 1 || strcmp(cfg->backends.items[0], "database") != 0))
 		pn_complain(check, "app_passwords_only",
 		    "app passwords are in the database; set backends to database alone");
-	if (cfg->ldap.server.uris.count > 0)
-		pn_ldap_check(check, "ldap", &cfg->ldap.server);
-	else if (has(&cfg->backends, "ldap"))
-		pn_complain(check, "backends", "ldap needs a server: set ldap.uris");
-	if (!strstr(cfg->ldap.filter, "?1"))
-		pn_complain(check, "ldap.filter", "without ?1 every name finds the same entry");
+	check_ldap(check, cfg);
 	check_saslauthd(check, cfg);
 	if (!peer_path_fits(cfg->dovecot.socket))
 		pn_complain(check, "dovecot.socket", "is too long for a unix socket");

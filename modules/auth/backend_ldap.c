@@ -54,7 +54,8 @@ find(const struct attempt *attempt, struct found *found, struct pn_error *err)
 	};
 	int r = pn_ldap_search(attempt->call, &search, read_entry, found, err);
 
-	if (r != -E2BIG)
+	/* The server's own limits also end so, before it has found anybody. */
+	if (r != -E2BIG || !found->dn)
 		return r;
 	pn_log(attempt->call, PN_LOG_WARNING,
 	    "more than one entry in the directory server has the name that somebody logs in with");

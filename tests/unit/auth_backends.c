@@ -5,6 +5,7 @@
  */
 #include "policy_world.h"
 #include "run.h"
+#include <arpa/inet.h>
 #include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -258,6 +259,32 @@ START_TEST(only_the_one_that_vouched)
 }
 END_TEST
 
+/*
+ * RFC 4511: "searchResDone, adminLimitExceeded" says nothing of the user, and so is no "no"; the
+ * server would also say "bindResponse, invalidCredentials".
+ */
+START_TEST(a_server_that_gives_up)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	struct service ldap = { .later = pn_slice("\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x31"
+						  "\x04\x00\x04\x00",
+				    14) };
+	char settings[200];
+
+	answer(&ldap, pn_slice("\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x0b\x04\x00\x04\x00", 14));
+	start(&ldap, (struct sockaddr *)&sa, len);
+	getsockname(ldap.fd, (struct sockaddr *)&sa, &len);
+	snprintf(settings, sizeof(settings),
+	    "[ldap]\n  ldap: { uris: \"ldap://127.0.0.1:%u\", starttls: no, base: \"\" }",
+	    ntohs(sa.sin_port));
+	run_with(settings, "");
+	ck_assert_int_eq(plain("lea@clinic.example", "secret"), 454);
+	stop(&ldap);
+}
+END_TEST
+
 static const struct {
 	const char *settings, *said; /* NULL: nothing */
 } mistakes[] = {
@@ -265,6 +292,11 @@ static const struct {
 	{ "backends: [saslauthd], saslauthd: { domains: [clinic.example] }", NULL },
 	{ "backends: [saslauthd], saslauthd: { domains: [info@clinic.example] }",
 	    "auth.saslauthd.domains[0]: " },
+	{ "backends: [ldap], ldap: { uris: [\"ldaps://a\", \"ldap://b\"], starttls: no }",
+	    "auth.ldap.uris[1]: passwords of users go" },
+	{ "backends: [ldap], ldap: { uris: [\"ldap://a\"] }", NULL },
+	{ "backends: [ldap], ldap: { uris: [\"ldapi://%2Frun%2Fx\"], starttls: no }", NULL },
+	{ "ldap: { uris: [\"ldap://a\"], starttls: no }", NULL },
 };
 
 START_TEST(mistakes_are_named)
@@ -296,6 +328,7 @@ main(void)
 	tcase_add_test(test, disabled_while_it_is_down);
 	tcase_add_loop_test(test, saslauthd_for_its_domains, 0, ROWS(domains));
 	tcase_add_test(test, only_the_one_that_vouched);
+	tcase_add_test(test, a_server_that_gives_up);
 	tcase_add_loop_test(test, mistakes_are_named, 0, ROWS(mistakes));
 	suite_add_tcase(suite, test);
 	return unit_run(suite);
