@@ -44,12 +44,18 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+static bool
+is_control(char c)
+{
+	return ((unsigned char)c < ' ' && !is_blank(c)) || c == '\x7f';
+}
+
 static void
 add(struct scan *scan, char c)
 {
 	struct mailbox *mailbox = &scan->mailbox;
 
-	if (((unsigned char)c < ' ' && !is_blank(c)) || c == '\x7f')
+	if (is_control(c))
 		scan->doubtful = true;
 	if (!is_blank(c)) {
 		mailbox->any = true;
@@ -90,6 +96,9 @@ finish(struct scan *scan)
 	if (!mailbox->inside && read_address(mailbox, canonical)) {
 		scan->each(scan->arg, canonical);
 		if (*mailbox->shown && strcmp(mailbox->shown, canonical))
+			scan->doubtful = true;
+		/* Some readers decode it, against RFC 2047 section 5. */
+		if (strstr(canonical, "=?"))
 			scan->doubtful = true;
 	} else if (mailbox->any || mailbox->angle) {
 		scan->doubtful = true;
@@ -142,12 +151,14 @@ skip_comment(struct scan *scan)
 	for (; scan->next < value.len; scan->next++) {
 		char c = value.data[scan->next];
 
-		if (c == '\\')
-			scan->next++;
+		if (c == '\\' && scan->next + 1 < value.len)
+			c = value.data[++scan->next];
 		else if (c == '(')
 			depth++;
 		else if (c == ')' && --depth == 0)
 			break;
+		if (is_control(c))
+			scan->doubtful = true; /* some readers end the field there */
 	}
 	if (scan->next >= value.len || scan->mailbox.inside)
 		scan->doubtful = true;
@@ -155,16 +166,22 @@ skip_comment(struct scan *scan)
 	add(scan, ' ');
 }
 
-/* Copies up to and with `end`, quoted pairs whole. */
+/*
+ * Copies up to and with `end`, quoted pairs whole. Brackets are a domain's; anywhere else they
+ * quote for some readers only, who then differ on an address within.
+ */
 static void
 copy_until(struct scan *scan, char end)
 {
 	struct pn_slice value = scan->value;
+	bool words = end == ']' && !scan->mailbox.at;
 
 	add(scan, value.data[scan->next++]);
 	while (scan->next < value.len) {
 		char c = value.data[scan->next++];
 
+		if (words && c != '\0' && strchr("<>@,;:\"(", c))
+			scan->doubtful = true;
 		add(scan, c);
 		if (c == end)
 			return;

@@ -26,9 +26,13 @@ belongs(const struct origin *origin, enum treatment treatment, const char *addre
 	return (!origin->user || treatment == AS_ALLOWED) && origin_allows(origin, address);
 }
 
-/* Some programs end a display name, or more, at a control character that was encoded. */
+/*
+ * Some programs end a display name, or more, at a control character that was encoded. Where a
+ * mailbox cannot be taken apart what is encoded there is unknown.
+ */
 static bool
-has_strange_name(const struct origin *origin, const char *name)
+has_strange_name(
+    const struct origin *origin, const char *name, struct pn_slice value, size_t addresses)
 {
 	const struct pn_mailbox *boxes;
 	size_t count = pn_header_mailboxes(origin->call, name, 0, &boxes);
@@ -37,7 +41,7 @@ has_strange_name(const struct origin *origin, const char *name)
 		for (const char *p = boxes[i].name; *p; p++)
 			if ((unsigned char)*p < ' ' || *p == 0x7f)
 				return true;
-	return false;
+	return count != addresses && memmem(value.data, value.len, "=?", 2) != NULL;
 }
 
 static enum finding
@@ -52,7 +56,7 @@ look_at(const struct origin *origin, enum treatment treatment, const char *name,
 		return REPEATED;
 	if (field.value.len > FIELD_MOST ||
 	    pn_header_addresses(origin->call, name, 0, &addresses) < 0 || addresses.count == 0 ||
-	    addresses.count > most || has_strange_name(origin, name))
+	    addresses.count > most || has_strange_name(origin, name, field.value, addresses.count))
 		return UNCLEAR;
 	for (size_t i = 0; i < addresses.count; i++)
 		if (!belongs(origin, treatment, addresses.items[i]))

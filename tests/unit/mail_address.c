@@ -376,7 +376,25 @@ static const struct {
 	{ "G: a@example.org; <b@example.org>", "a@example.org b@example.org", false },
 	{ "a@example.org: b@example.org;", "b@example.org", false },
 	{ "<a@example.org>: b@example.org;", "b@example.org", false },
+	{ "[Team] A [b] <a@example.org>", "a@example.org", true },
+	{ "A [ <b@example.org> ] <a@example.org>", "a@example.org", false },
+	{ "A [b@example.org] <a@example.org>", "a@example.org", false },
+	{ "[ \\] <b@example.org> ] <a@example.org>", "a@example.org", false },
+	{ "[b, c] <a@example.org>", "a@example.org", false },
+	{ "[b; c] <a@example.org>", "a@example.org", false },
+	{ "[b: c] <a@example.org>", "a@example.org", false },
+	{ "[\"b] <a@example.org>", "a@example.org", false },
+	{ "[(b] <a@example.org>", "a@example.org", false },
+	{ "[b> <a@example.org>] <a@example.org>", "a@example.org", false },
+	{ "<a@example.org>, [b@example.org] C <c@example.org>", "a@example.org c@example.org",
+	    false },
+	{ "=?utf-8?q?b=40bank.example=00?=@example.org",
+	    "=?utf-8?q?b=40bank.example=00?=@example.org", false },
+	{ "A <\"=?utf-8?q?b?=\"@example.org>", "=?utf-8?q?b?=@example.org", false },
 	{ "A\001 <a@example.org>", "a@example.org", false },
+	{ "(A\001) <a@example.org>", "a@example.org", false },
+	{ "(A\\\001) <a@example.org>", "a@example.org", false },
+	{ "a@example.org (\177)", "a@example.org", false },
 	{ "\"A\177\" <a@example.org>", "a@example.org", false },
 };
 
@@ -403,8 +421,8 @@ END_TEST
 START_TEST(address_list_with_nul)
 {
 	static const char *const values[] = { "a@example.org\0", "A\0 <a@example.org>",
-		"\"A\0\" <a@example.org>", "\0" };
-	static const size_t sizes[] = { 14, 19, 21, 1 };
+		"\"A\0\" <a@example.org>", "\0", "a@example.org (\0)" };
+	static const size_t sizes[] = { 14, 19, 21, 1, 17 };
 	char text[400] = "";
 
 	ck_assert_int_eq(mail_address_list(pn_slice(values[_i], sizes[_i]), join, text), -EBADMSG);
@@ -419,7 +437,7 @@ main(void)
 
 	suite_add_tcase(suite, tcase);
 	tcase_add_loop_test(tcase, address_lists, 0, (int)(sizeof(lists) / sizeof(*lists)));
-	tcase_add_loop_test(tcase, address_list_with_nul, 0, 4);
+	tcase_add_loop_test(tcase, address_list_with_nul, 0, 5);
 	tcase_add_loop_test(tcase, address_check, 0, COUNT(checked));
 	tcase_add_loop_test(tcase, address_any_byte, 0, 256);
 	tcase_add_loop_test(tcase, address_canonical, 0, COUNT(canonical));
