@@ -90,7 +90,8 @@ enum pn_stage {
 	PN_STAGE_MESSAGE,   /* the whole message in hand, before its reply: also edit, tag, discard,
 			     * hold */
 	PN_STAGE_COMMITTED, /* the message is durable; the client need not wait */
-	PN_STAGE_ABORTED,   /* a transaction that began at MAIL will never be accepted */
+	PN_STAGE_ABORTED,   /* a transaction that began at MAIL will never be accepted;
+			     * `when` is not asked: what it matched on may be undone */
 	PN_STAGE_SELECT,    /* a recipient for whom protection is wanted: pn_choose, pass, reject,
 			     * defer, pn_demand_tls */
 	PN_STAGE_PROTECT,   /* no hooks: a provider's render runs at it */

@@ -52,6 +52,9 @@ takes_part(const struct chain_entry *entry, const struct pn_txn *txn, int32_t st
 		return entry == plan_group_entry(txn);
 	if (!when->given || stage_is(stage, STAGE_ALWAYS))
 		return true;
+	/* What it matched on may be undone by now, and what was reserved is to be given back. */
+	if (stage == PN_STAGE_ABORTED)
+		return true;
 	if (hook_hears_of_end(entry, txn, stage))
 		return true;
 	if (stage_is(stage, STAGE_RECIPIENT) && txn->recipient >= 0)
