@@ -35,27 +35,38 @@ make_room(struct tally *tally)
 	tally->rows = g_renew(struct tally_row, tally->rows, tally->capacity);
 }
 
+/* The row that `at` counts as one with, where `behind` rows are later; NULL: none. */
+static struct tally_row *
+near(const struct tally *tally, size_t behind, int64_t at, int64_t grain)
+{
+	size_t place = tally->end - behind;
+
+	if (place > tally->first && at - tally->rows[place - 1].at <= grain)
+		return &tally->rows[place - 1];
+	/* The next one's count then lasts a grain too long, never too short. */
+	return behind > 0 && tally->rows[place].at - at <= grain ? &tally->rows[place] : NULL;
+}
+
 void
 tally_add(struct tally *tally, const struct span *span, int64_t at, int64_t count)
 {
-	size_t rows = tally->end - tally->first, place;
+	size_t rows = tally->end - tally->first, behind = 0;
 	int64_t grain = rows < EXACT_ROWS ? 0 : span->ms / COARSE_PART;
+	struct tally_row *row;
 
 	tally->sum += count;
-	if (rows > 0) {
-		struct tally_row *last = &tally->rows[tally->end - 1];
-
-		if (at >= last->at && at - last->at <= grain) {
-			last->count += count;
-			return;
-		}
+	/* Messages of long sessions, another process's, a clock that was set back: not far. */
+	while (behind < rows && tally->rows[tally->end - 1 - behind].at > at)
+		behind++;
+	row = near(tally, behind, at, grain);
+	if (row) {
+		row->count += count;
+		return;
 	}
 	make_room(tally);
-	/* Another process's, or of a clock that was set back: rarely, and not far. */
-	for (place = tally->end; place > tally->first && tally->rows[place - 1].at > at; place--)
-		tally->rows[place] = tally->rows[place - 1];
-	tally->rows[place] = (struct tally_row){ at, count };
-	tally->end++;
+	row = &tally->rows[tally->end++ - behind];
+	memmove(row + 1, row, behind * sizeof(*row));
+	*row = (struct tally_row){ at, count };
 }
 
 int64_t

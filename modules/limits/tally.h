@@ -33,8 +33,8 @@ struct tally {
 
 /*
  * 16 bytes for each moment that something happened at, for 200,000 of them; from then on what
- * happens within a hundred-thousandth of the span counts from the first of it, so there are never
- * more than 300,001 rows.
+ * happens within a hundred-thousandth of the span, in whatever order, counts from one moment of it,
+ * so there are never more than 300,001 rows.
  */
 void tally_add(struct tally *tally, const struct span *span, int64_t at, int64_t count);
 /* What counts at `now`; forgets the rest. */
