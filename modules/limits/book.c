@@ -6,7 +6,6 @@
  */
 #include "book_inner.h"
 
-#define SEEN_BYTES  48
 #define PARTY_BYTES 100 /* of tables and names, beside its struct */
 
 const struct place book_places[COUNTERS] = {
@@ -184,8 +183,7 @@ new_hold(
 size_t
 book_weight(const struct book *book)
 {
-	return book->bytes + (book->journal ? book->journal->len : 0) +
-	       (g_hash_table_size(book->seen) + g_hash_table_size(book->seen_before)) * SEEN_BYTES;
+	return book->bytes + (book->journal ? book->journal->len : 0);
 }
 
 /* ---- MAIL and RCPT --------------------------------------------------------------------------- */
@@ -203,28 +201,39 @@ judge_message(const struct hold *hold, const struct rules *rules, int64_t now)
 	return is_full(hold, rules, ACCOUNT_PEAK, now) ? ACCOUNT_PEAK : USER_MESSAGES;
 }
 
+/* Where it is refused there is no hold. */
+static enum counter
+begin_message(struct book *book, const struct rules *rules, const struct who *who, uint64_t id,
+    int64_t now, struct hold **ret)
+{
+	enum counter limit;
+
+	if (book_weight(book) >= (size_t)rules->memory)
+		return LIMIT_MEMORY;
+	*ret = new_hold(book, rules, who, id, now);
+	limit = judge_message(*ret, rules, now);
+	if (limit == LIMIT_NONE) {
+		(*ret)->message = true;
+		hold_counter(*ret, ACCOUNT_MESSAGES, 1);
+		hold_counter(*ret, USER_MESSAGES, 1);
+	} else {
+		book_let_go(book, *ret);
+	}
+	return limit;
+}
+
 enum counter
 book_message(
     struct book *book, const struct rules *rules, const struct who *who, uint64_t id, int64_t now)
 {
-	enum counter limit = LIMIT_MEMORY;
+	enum counter limit;
 	struct hold *hold;
 
 	pthread_mutex_lock(&book->lock);
 	hold = book_find_hold(book, id);
 	if (hold)
 		book_let_go(book, hold);
-	if (book_weight(book) < (size_t)rules->memory) {
-		hold = new_hold(book, rules, who, id, now);
-		limit = judge_message(hold, rules, now);
-		if (limit == LIMIT_NONE) {
-			hold->message = true;
-			hold_counter(hold, ACCOUNT_MESSAGES, 1);
-			hold_counter(hold, USER_MESSAGES, 1);
-		} else {
-			book_let_go(book, hold);
-		}
-	}
+	limit = begin_message(book, rules, who, id, now, &hold);
 	pthread_mutex_unlock(&book->lock);
 	return limit;
 }
@@ -242,17 +251,12 @@ judge_recipient(const struct hold *hold, const struct rules *rules, uint64_t rec
 	return LIMIT_NONE;
 }
 
-enum counter
-book_recipient(struct book *book, const struct rules *rules, const struct who *who, uint64_t id,
-    uint64_t recipient, size_t position, int64_t now, bool *ret_late)
+static enum counter
+add_recipient(struct book *book, const struct rules *rules, struct hold *hold, uint64_t recipient,
+    size_t position, int64_t now)
 {
 	enum counter limit;
-	struct hold *hold;
 
-	pthread_mutex_lock(&book->lock);
-	hold = book_find_hold(book, id);
-	if (!hold)
-		hold = new_hold(book, rules, who, id, now);
 	/* Another entry refused the one before: its place is this one's. */
 	if (position == hold->position && hold->recipients->len > 0)
 		drop_last(hold);
@@ -260,8 +264,28 @@ book_recipient(struct book *book, const struct rules *rules, const struct who *w
 	hold->position = limit == LIMIT_NONE ? position : 0;
 	if (limit == LIMIT_NONE)
 		hold_recipient(hold, recipient);
-	*ret_late = !hold->message;
 	book_weigh(book, hold->user);
+	return limit;
+}
+
+enum counter
+book_recipient(struct book *book, const struct rules *rules, const struct who *who, uint64_t id,
+    uint64_t recipient, size_t position, int64_t now, bool *ret_late)
+{
+	enum counter limit = LIMIT_NONE;
+	struct hold *hold;
+	bool late;
+
+	pthread_mutex_lock(&book->lock);
+	hold = book_find_hold(book, id);
+	late = !hold;
+	if (late)
+		limit = begin_message(book, rules, who, id, now, &hold);
+	if (limit == LIMIT_NONE) {
+		hold->late |= late;
+		*ret_late = hold->late;
+		limit = add_recipient(book, rules, hold, recipient, position, now);
+	}
 	pthread_mutex_unlock(&book->lock);
 	return limit;
 }

@@ -51,7 +51,8 @@ enum counter book_message(
     struct book *book, const struct rules *rules, const struct who *who, uint64_t id, int64_t now);
 /*
  * RCPT: the same. `position`: how many recipients the envelope has with this one; that tells
- * whether the one before was taken in the end. `*ret_late`: MAIL was not asked about.
+ * whether the one before was taken in the end. `*ret_late`: MAIL was not asked about, so what
+ * holds for messages is asked with the first recipient.
  */
 enum counter book_recipient(struct book *book, const struct rules *rules, const struct who *who,
     uint64_t id, uint64_t recipient, size_t position, int64_t now, bool *ret_late);
@@ -88,6 +89,7 @@ void book_apply(struct book *book, const struct rules *rules, const struct recor
  * minute or more apart.
  */
 void book_sweep(struct book *book, const struct rules *rules, int64_t now);
+/* All of it; what is held against `memory` leaves out the ids of what was counted lately. */
 size_t book_bytes(struct book *book);
 
 struct figure {

@@ -31,7 +31,8 @@ extern const struct place book_places[COUNTERS];
 struct hold {
 	gint64 id;                    /* the key: first, for g_int64_hash() */
 	struct party *user, *account; /* NULL: nobody */
-	bool message;                 /* reserved at MAIL */
+	bool message;                 /* reserved: at MAIL, or with the first recipient */
+	bool late;                    /* MAIL was not asked about */
 	bool unique;                  /* its recipients are held in user->unique */
 	size_t position;              /* of the recipient asked about last */
 	GArray *recipients;           /* uint64_t */
@@ -60,6 +61,7 @@ struct hold *book_find_hold(struct book *book, uint64_t id);
 void book_free_hold(void *data);
 /* All of it is given back. */
 void book_let_go(struct book *book, struct hold *hold);
+/* Against `memory`. Not the ids that were seen: after a restart, those of a whole journal. */
 size_t book_weight(const struct book *book);
 
 /* book_count.c: a set of hashed ids. */

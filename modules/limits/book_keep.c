@@ -6,7 +6,8 @@
  */
 #include "book_inner.h"
 
-#define HOLD_MS (2 * 3600 * INT64_C(1000)) /* longer than any transaction takes */
+#define SEEN_BYTES 48
+#define HOLD_MS    (2 * 3600 * INT64_C(1000)) /* longer than any transaction takes */
 
 struct book *
 book_new(void)
@@ -132,7 +133,8 @@ book_bytes(struct book *book)
 	size_t bytes;
 
 	pthread_mutex_lock(&book->lock);
-	bytes = book_weight(book);
+	bytes = book_weight(book) +
+		(g_hash_table_size(book->seen) + g_hash_table_size(book->seen_before)) * SEEN_BYTES;
 	pthread_mutex_unlock(&book->lock);
 	return bytes;
 }

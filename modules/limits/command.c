@@ -33,7 +33,7 @@ party_find(struct pn_call *call, const char *name, struct party_found *ret, stru
 	const struct limits *cfg;
 
 	*ret = (struct party_found){ .is_user = strchr(name, '@') != NULL };
-	if (ret->is_user && pn_address_canonical(name, ret->user) < 0)
+	if (ret->is_user && limits_user_name(name, ret->user) < 0)
 		return pn_error_set(err, -EINVAL, "\"%.100s\" is not an address", name);
 	if (!ret->is_user && !pn_account_find(call, name, &ret->account))
 		return pn_error_set(err, -ENOENT, "no account is called \"%.100s\"", name);

@@ -89,7 +89,8 @@ static const struct pn_choice windows[] = {
 
 static const struct pn_option limits_options[] = {
 	PN_OPT_GROUP("user", struct limits, user, struct limits_user, user_options, 0,
-	    "Limits of each user: who logged in, else the sender; the null sender is nobody."),
+	    "Limits of each user: who logged in, else the sender, in any case; the null "
+	    "sender is nobody."),
 	PN_OPT_GROUP("account", struct limits, account, struct limits_account, account_options, 0,
 	    "Limits of each account; they speak before those of its users."),
 	PN_OPT_GROUP("peak", struct limits, peak, struct limits_account, peak_options, 0,
@@ -98,7 +99,8 @@ static const struct pn_option limits_options[] = {
 	    "Recipients of an account that has not paid yet."),
 	PN_OPT_MAP("plans", struct limits, plans, struct limits_plan, plan_options, 0,
 	    "What holds for accounts by the name of their plan."),
-	PN_OPT_CHOICE("window", struct limits, window, "sliding", windows, 0, "How windows move."),
+	PN_OPT_CHOICE("window", struct limits, window, "sliding", windows, 0,
+	    "How windows move. What counts in one is the time of MAIL."),
 	PN_OPT_GROUP("warn", struct limits, warn, struct limits_warn, warn_options, 0,
 	    "Warnings in the log before a limit is reached."),
 	PN_OPT_SIZE("memory", struct limits, memory, "256m", 1024 * 1024, INT64_MAX, 0,
@@ -204,6 +206,36 @@ limits_hash_address(const struct limits_state *state, const char *address)
 	    state, pn_address_canonical(address, canonical) == 0 ? canonical : address);
 }
 
+/* As the directory compares names (Unicode section 3.13, D145); what is none any more stays. */
+static void
+fold(char address[PN_ADDRESS_SIZE])
+{
+	char *plain = g_utf8_normalize(address, -1, G_NORMALIZE_NFD);
+	char *folded = plain ? g_utf8_casefold(plain, -1) : NULL;
+	char *composed = folded ? g_utf8_normalize(folded, -1, G_NORMALIZE_NFC) : NULL;
+	char checked[PN_ADDRESS_SIZE];
+
+	if (composed && pn_address_canonical(composed, checked) == 0)
+		strcpy(address, checked);
+	g_free(plain);
+	g_free(folded);
+	g_free(composed);
+}
+
+int
+limits_user_name(const char *address, char ret[PN_ADDRESS_SIZE])
+{
+	int r = pn_address_canonical(address, ret);
+
+	if (r < 0)
+		snprintf(ret, PN_ADDRESS_SIZE, "%s", address);
+	for (char *p = ret; *p; p++)
+		*p = g_ascii_tolower(*p);
+	if (!g_str_is_ascii(ret))
+		fold(ret);
+	return r;
+}
+
 /* A message, and whom it is counted for. */
 struct subject {
 	const struct limits *cfg;
@@ -212,26 +244,26 @@ struct subject {
 	struct pn_account account;
 	bool has_account;
 	struct who who;
-	char sender[PN_ADDRESS_SIZE];
+	char user[PN_ADDRESS_SIZE];
 	uint64_t id;
 };
 
 static void
 identify(struct pn_call *call, const struct pn_txn *txn, struct subject *ret)
 {
-	const char *sender = pn_txn_original_sender(txn);
+	const char *user = pn_txn_user(txn);
 
 	*ret = (struct subject){ .cfg = pn_settings(call), .state = pn_state(call) };
 	ret->has_account = pn_txn_account(txn, &ret->account);
 	rules_make(ret->cfg, ret->has_account ? &ret->account : NULL, &ret->rules);
 	ret->id = limits_hash(ret->state, pn_txn_id(txn));
 	ret->who.account = ret->has_account ? ret->account.name : NULL;
-	ret->who.user = pn_txn_user(txn);
-	if (ret->who.user || !*sender)
+	if (!user)
+		user = pn_txn_original_sender(txn);
+	if (!*user)
 		return;
-	if (pn_address_canonical(sender, ret->sender) < 0)
-		snprintf(ret->sender, sizeof(ret->sender), "%s", sender);
-	ret->who.user = ret->sender;
+	limits_user_name(user, ret->user);
+	ret->who.user = ret->user;
 }
 
 /* ---- MAIL and RCPT --------------------------------------------------------------------------- */
@@ -290,18 +322,31 @@ pass(struct pn_call *call, const struct subject *subject, int64_t now)
 	return r < 0 ? pn_fault(call, r, "cannot note whom to count it for") : pn_pass();
 }
 
+static bool
+may_relay(const struct subject *subject)
+{
+	const struct limits_plan *plan = rules_plan(
+	    subject->cfg, subject->has_account ? &subject->account : NULL);
+
+	return !plan || plan->relay;
+}
+
+static struct pn_verdict
+refuse_relaying(struct pn_call *call)
+{
+	return pn_reject(call, 550, "5.7.1", "Relaying is not part of this account's plan");
+}
+
 static struct pn_verdict
 limits_on_sender(struct pn_call *call, struct pn_txn *txn)
 {
 	int64_t now = now_ms();
-	const struct limits_plan *plan;
 	struct subject subject;
 	enum counter limit;
 
 	identify(call, txn, &subject);
-	plan = rules_plan(subject.cfg, subject.has_account ? &subject.account : NULL);
-	if (plan && !plan->relay)
-		return pn_reject(call, 550, "5.7.1", "Relaying is not part of this account's plan");
+	if (!may_relay(&subject))
+		return refuse_relaying(call);
 	limit = book_message(subject.state->book, &subject.rules, &subject.who, subject.id, now);
 	return limit == LIMIT_NONE ? pass(call, &subject, now) : refuse(call, limit);
 }
@@ -327,6 +372,8 @@ limits_on_recipient(struct pn_call *call, struct pn_txn *txn)
 	bool late;
 
 	identify(call, txn, &subject);
+	if (!may_relay(&subject))
+		return refuse_relaying(call);
 	limit = book_recipient(subject.state->book, &subject.rules, &subject.who, subject.id,
 	    limits_hash_address(subject.state, recipient_as_given(txn)),
 	    pn_txn_recipient_count(txn), now, &late);

@@ -57,6 +57,11 @@ struct limits_state {
 
 int64_t now_ms(void);
 uint64_t limits_hash(const struct limits_state *state, const char *text);
+/*
+ * Whose counters: canonical and without regard to case, as the directory knows users; as it stands
+ * where it has no such form, which is < 0.
+ */
+int limits_user_name(const char *address, char ret[PN_ADDRESS_SIZE]);
 /* Of an address in its canonical form, or as it stands where it has none. */
 uint64_t limits_hash_address(const struct limits_state *state, const char *address);
 

@@ -63,12 +63,13 @@ class Client:
 
 
 class LimitsCase(RelayCase):
-    def start(self, clinic=None, by=("user", "network"), **limits):
+    def start(self, clinic=None, by=("user", "network"), pipeline=("limits",), deny=(), **limits):
         clinic = dict({"domains": ["clinic.example", "clinic.test"], "networks": [{"range": "127.0.0.0/24"}]},
                       **(clinic or {}))
         directory = {"accounts": {"clinic": clinic}, "attribute_by": list(by)}
-        self.server = self.relay({"plain": PLAIN}, [{"to": "discard"}], pipeline=["limits"],
-                                 sections={"directory": directory, "limits": limits})
+        self.server = self.relay({"plain": PLAIN}, [{"to": "discard"}], pipeline=list(pipeline),
+                                 sections={"directory": directory, "limits": limits,
+                                           **({"recipient-restrictions": {"deny": list(deny)}} if deny else {})})
         return self.server.start()
 
     def client(self, **more):
@@ -112,6 +113,21 @@ class Users(LimitsCase):
             self.assertEqual(client.message(ADA, "to@partner.example"), USER)
             self.accepted(client.message(BO, "to@partner.example"))
         self.wait_used(ADA, messages=3, unique_recipients=1)
+
+    def test_case(self):
+        """S2-01: a user is the same in any spelling of the name, on the wire and in commands."""
+        self.start(user={"messages": 1})
+        with self.client() as client:
+            self.accepted(client.message(ADA, "to@partner.example"))
+            for spelling in ("ADA@clinic.example", "aDa@Clinic.Example"):
+                self.assertEqual(client.message(spelling, "to@partner.example"), USER)
+            client.ask("MAIL FROM:<jürg@clinic.example> SMTPUTF8", "RCPT TO:<to@partner.example>", "DATA")
+            self.accepted(client.text())
+            self.assertEqual(client.ask("MAIL FROM:<JÜRG@clinic.example> SMTPUTF8"), USER)
+        self.wait_used(ADA, messages=1)
+        self.assertEqual([row["used"] for row in json.loads(
+            self.server.ctl("--json", "limits", "show", "Ada@clinic.example").stdout) if row.get("user") == ADA],
+            ["1", "1"])
 
     def test_unique_recipients(self):
         """S2-02, S2-03, D2: at RCPT; repeats are free, in any spelling of the domain."""
@@ -247,6 +263,45 @@ class Plans(LimitsCase):
             self.server.ctl("reload")
             self.assertEqual(client.ask("MAIL FROM:<ada@clinic.example>"),
                              b"550 5.7.1 Relaying is not part of this account's plan\r\n")
+
+
+class Conditions(LimitsCase):
+    """Of an entry that is asked about some recipients only."""
+
+    PIPELINE = [{"limits": {"when": {"recipient_domain": ["x.example"]}}}, "recipient-restrictions"]
+
+    def test_what_is_refused_is_given_back(self):
+        self.start({"licences": 1}, pipeline=self.PIPELINE, deny=["spy@x.example"],
+                   account={"recipients_per_licence": 4}, user={"unique_recipients": 4})
+        for _ in range(6):
+            with self.client() as client:
+                self.assertEqual(client.message(ADA, "spy@x.example")[:9], b"550 5.7.1")
+                client.ask("QUIT")
+        with self.client() as client:
+            self.accepted(client.message(ADA, *[f"to{i}@x.example" for i in range(4)]))
+            self.assertEqual(client.message(ADA, "to1@x.example"), CUSTOMER)
+            self.accepted(client.message(ADA, "to@partner.example"))
+        self.wait_used("clinic", recipients=4)
+
+    def test_messages(self):
+        """MAIL is not asked about: with the first recipient."""
+        self.start({"licences": 1}, pipeline=self.PIPELINE, deny=["spy@x.example"], user={"messages": 1},
+                   plans={"free": {"relay": False}})
+        with self.client() as client:
+            client.ask("MAIL FROM:<ada@clinic.example>", "RCPT TO:<spy@x.example>")
+            self.accepted(client.ask("RCPT TO:<to@x.example>"))
+            client.ask("DATA")
+            self.accepted(client.text())
+            self.assertEqual(client.message(ADA, "to@x.example"), USER)
+            self.accepted(client.message(ADA, "to@partner.example"))
+        self.wait_used(ADA, messages=1)
+        self.server.sections["directory"]["accounts"]["clinic"]["plan"] = "free"
+        self.server.write()
+        self.server.ctl("reload")
+        with self.client() as client:
+            self.assertEqual(client.message(BO, "to@x.example"),
+                             b"550 5.7.1 Relaying is not part of this account's plan\r\n")
+            self.accepted(client.message(BO, "to@partner.example"))
 
 
 class Lasting(LimitsCase):

@@ -75,6 +75,27 @@ START_TEST(a_tally_is_bounded)
 }
 END_TEST
 
+START_TEST(a_tally_is_bounded_in_any_order)
+{
+	struct tally tally = { NULL };
+
+	for (int i = 0; i < 100000; i++) {
+		tally_add(&tally, &sliding, NOON + 1000, 1);
+		tally_add(&tally, &sliding, NOON, 1);
+	}
+	ck_assert_uint_eq(tally.end - tally.first, 2);
+	tally_clear(&tally);
+	/* of two processes, the second always half a grain behind */
+	for (int64_t i = 0; i < 400000; i++)
+		tally_add(&tally, &sliding, NOON + i * 100 - (i % 2) * 500, 1);
+	ck_assert_uint_le(tally.end - tally.first, 300001);
+	for (size_t i = tally.first + 1; i < tally.end; i++)
+		ck_assert_int_lt(tally.rows[i - 1].at, tally.rows[i].at);
+	ck_assert_int_eq(tally_count(&tally, &sliding, NOON + 40000000), 400000);
+	tally_clear(&tally);
+}
+END_TEST
+
 /* ---- unique recipients ----------------------------------------------------------------------- */
 
 START_TEST(repeats_are_free)
@@ -375,6 +396,36 @@ START_TEST(what_another_entry_refuses_is_given_back)
 }
 END_TEST
 
+/* MAIL was not asked about, for a condition on recipients: the first of them is. */
+START_TEST(a_late_message_has_its_limits)
+{
+	uint64_t one = 1;
+	bool late = false;
+
+	rules.most[USER_MESSAGES] = 1;
+	rules.most[ACCOUNT_MESSAGES] = 2;
+	ck_assert_int_eq(book_recipient(book, &rules, &ada, 1, 1, 1, NOON, &late), LIMIT_NONE);
+	ck_assert(late);
+	/* also where the first was refused by another entry in the end */
+	late = false;
+	ck_assert_int_eq(book_recipient(book, &rules, &ada, 1, 1, 1, NOON, &late), LIMIT_NONE);
+	ck_assert(late);
+	ck_assert_int_eq(rcpt(2, &ada, 1, 1, NOON), USER_MESSAGES);
+	ck_assert_int_eq(rcpt(3, &bo, 1, 1, NOON), LIMIT_NONE);
+	ck_assert_int_eq(rcpt(3, &bo, 2, 2, NOON), LIMIT_NONE);
+	rules.most[USER_MESSAGES] = NO_LIMIT;
+	ck_assert_int_eq(rcpt(2, &ada, 1, 1, NOON), ACCOUNT_MESSAGES);
+	commit(1, &ada, &one, 1, NOON);
+	book_abort(book, 2);
+	book_abort(book, 3);
+	ck_assert_int_eq(counted("ada@clinic.example", USER_MESSAGES, NOON), 1);
+	ck_assert_int_eq(counted("clinic", ACCOUNT_MESSAGES, NOON), 1);
+	ck_assert_int_eq(counted("clinic", ACCOUNT_DAY, NOON), 1);
+	rules.memory = 0;
+	ck_assert_int_eq(rcpt(4, &bo, 1, 1, NOON), LIMIT_MEMORY);
+}
+END_TEST
+
 START_TEST(nothing_counts_twice)
 {
 	uint64_t one = 1;
@@ -422,6 +473,20 @@ START_TEST(memory_has_an_end)
 	while (limit == LIMIT_NONE && i < 100000)
 		limit = send(&ada, i++, NOON);
 	ck_assert_int_eq(limit, LIMIT_MEMORY);
+}
+END_TEST
+
+/* Which it has all of after a restart; they go within minutes. */
+START_TEST(memory_is_not_of_what_was_seen)
+{
+	struct record record = { .type = RECORD_MESSAGE, .at = NOON };
+
+	record.user = pn_slice_of(ada.user);
+	rules.memory = 1024 * 1024;
+	for (; record.id < 100000; record.id++)
+		book_apply(book, &rules, &record);
+	ck_assert_uint_gt(book_bytes(book), (size_t)rules.memory);
+	ck_assert_int_eq(send(&bo, 1, NOON), LIMIT_NONE);
 }
 END_TEST
 
@@ -601,6 +666,7 @@ main(void)
 	tcase_add_test(tc, a_fixed_window_ends_at_midnight);
 	tcase_add_test(tc, order_of_arrival_does_not_matter);
 	tcase_add_test(tc, a_tally_is_bounded);
+	tcase_add_test(tc, a_tally_is_bounded_in_any_order);
 	tcase_add_test(tc, repeats_are_free);
 	tcase_add_test(tc, what_is_held_stays);
 	tcase_add_test(tc, when_recipients_free);
@@ -616,9 +682,11 @@ main(void)
 	tcase_add_test(tc, the_customer_speaks_first);
 	tcase_add_test(tc, parallel_sessions_do_not_overshoot);
 	tcase_add_test(tc, what_another_entry_refuses_is_given_back);
+	tcase_add_test(tc, a_late_message_has_its_limits);
 	tcase_add_test(tc, nothing_counts_twice);
 	tcase_add_test(tc, idle_parties_are_forgotten);
 	tcase_add_test(tc, memory_has_an_end);
+	tcase_add_test(tc, memory_is_not_of_what_was_seen);
 	tcase_add_test(tc, a_million_unique_recipients);
 	tcase_add_test(tc, one_warning_a_window);
 	tcase_add_test(tc, the_journal_makes_the_counters_again);
