@@ -27,7 +27,7 @@ TESTS = pathlib.Path(__file__).resolve().parent
 TREE = TESTS.parent
 sys.path.insert(0, str(TREE))
 
-UNIT_SECONDS = 600
+UNIT_SECONDS = 900
 MODULE_SECONDS = 900
 AT_A_TIME = (os.cpu_count() or 1) + 1
 

@@ -47,6 +47,7 @@ server(struct tls_tickets *tickets)
 static bool
 resumes(SSL_CTX *ctx, const char *name, int version, SSL_SESSION **session)
 {
+	char host[64]; /* the macro wants it to be changeable */
 	SSL_CTX *client_ctx = SSL_CTX_new(TLS_client_method());
 	SSL *client = SSL_new(client_ctx), *peer = SSL_new(ctx);
 	BIO *near, *far;
@@ -57,7 +58,8 @@ resumes(SSL_CTX *ctx, const char *name, int version, SSL_SESSION **session)
 	SSL_set_bio(client, near, near);
 	SSL_set_bio(peer, far, far);
 	SSL_set_max_proto_version(client, version);
-	SSL_set_tlsext_host_name(client, name);
+	g_strlcpy(host, name, sizeof(host));
+	SSL_set_tlsext_host_name(client, host);
 	if (*session)
 		ck_assert_int_eq(SSL_set_session(client, *session), 1);
 	SSL_set_connect_state(client);
