@@ -4,6 +4,7 @@
 #include <core/net/tls.h>
 #include <core/net/tls_tickets.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "certs.h"
 #include "run.h"
@@ -58,7 +59,7 @@ resumes(SSL_CTX *ctx, const char *name, int version, SSL_SESSION **session)
 	SSL_set_bio(client, near, near);
 	SSL_set_bio(peer, far, far);
 	SSL_set_max_proto_version(client, version);
-	g_strlcpy(host, name, sizeof(host));
+	snprintf(host, sizeof(host), "%s", name);
 	SSL_set_tlsext_host_name(client, host);
 	if (*session)
 		ck_assert_int_eq(SSL_set_session(client, *session), 1);
