@@ -7,6 +7,7 @@
  * EIO; read: so is what is read of a segment of the spool, all of it or from one offset up to
  * another; clock: seconds, as text, that the wall clock is ahead of the true one.
  */
+#undef _FORTIFY_SOURCE /* it makes pread() an inline function, which is defined here */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
