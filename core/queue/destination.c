@@ -322,8 +322,6 @@ destination_push(struct destination *destination, struct delivery *delivery)
 		return;
 	}
 	if (destination_is_blocked(destination) && connections_established(destination) == 0) {
-		/* What was held until it is too old is not given up before it was tried once. */
-		delivery->unasked = owner->item->recipients[delivery->indices[0]].attempts == 0;
 		settle(delivery, COURIER_DEFERRED, destination->reason);
 		return;
 	}

@@ -53,6 +53,8 @@ read_answer(struct pn_slice rest, const char *id, bool ok, struct dovecot_line *
 		if (ok && is_no_login(field))
 			ret->word = DOVECOT_NO;
 	}
+	if (ret->word != DOVECOT_OK)
+		ret->user = (struct pn_slice){ 0 };
 }
 
 void
