@@ -206,9 +206,7 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 	case COURIER_DEFERRED:
 		break;
 	}
-	/* Mail that was held for long has its attempt all the same. */
-	if (outcome_is_too_old(queued, attempt->now) && !recipient->hold &&
-		    (!delivery->unasked || recipient->attempts > 0)
+	if (outcome_is_too_old(queued, attempt->now) && !recipient->hold
 		? outcome_fail(attempt, index, result->reply, "4.4.7")
 		: outcome_defer(attempt, index, result->reply, previous, blocked))
 		return NEXT_MARK;
