@@ -54,7 +54,7 @@ read_answer(struct pn_slice rest, const char *id, bool ok, struct dovecot_line *
 			ret->word = DOVECOT_NO;
 	}
 	if (ret->word != DOVECOT_OK)
-		ret->user = (struct pn_slice){ 0 };
+		ret->user = pn_slice("", 0);
 }
 
 void

@@ -242,6 +242,7 @@ class SmallDisk(RelayCase):
         self.assertEqual(self.sink.wait(accepted, 60)["messages"], accepted)
         os.unlink(other)
         proc.wait_until(lambda: self.send() == 250, 30, "mail is taken again")
+        proc.wait_until(self.server.queue_is_empty, 30, "what is delivered is noted")
         self.server.kill_relay()
         proc.wait_until(lambda: self.send() == 250, 30, "the next relay takes mail")
         self.assertEqual(self.sink.wait(accepted + 2, 30)["messages"], accepted + 2)
