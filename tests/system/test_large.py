@@ -205,6 +205,7 @@ class Large(RelayCase):
             client.send()
             self.assertIn("250", client.end())
         hop.wait(1, 60)
+        proc.wait_until(lambda: relay.status()["waiting"] + relay.status()["sending"] == 1, 60, "the first is noted")
         self.assert_no_canary(self.spool().glob("*.seg"))
         relay.kill_relay()
         relay.wait_ready()
