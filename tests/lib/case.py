@@ -61,3 +61,15 @@ class RelayCase(unittest.TestCase):
         proc.wait_until(lambda: new.is_dir() and len(list(new.iterdir())) >= count, seconds,
                         f"{count} messages are delivered")
         return [path.read_bytes() for path in sorted(new.iterdir(), key=lambda p: p.stat().st_mtime_ns)]
+
+    def arrived(self, count, seconds=20):
+        """Waits until so many different ones are there; each of them once. A relay that is killed
+        between a delivery and the note of it rightly sends the message again."""
+        new = self.mail / "new"
+
+        def found():
+            mails = [path.read_bytes() for path in new.iterdir()] if new.is_dir() else []
+            different = {re.search(rb"\sid (\w+)", mail)[1] + re.search(rb"Delivered-To: (.*)\r", mail)[1]: mail
+                         for mail in mails}
+            return list(different.values()) if len(different) >= count else None
+        return proc.wait_until(found, seconds, f"{count} messages are delivered")

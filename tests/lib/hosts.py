@@ -39,7 +39,8 @@ class Hosts:
         ready = threading.Event()
         self.thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self.thread.start()
-        ready.wait(10)
+        if not ready.wait(proc.PATIENCE_SECONDS):
+            raise proc.Failed("the hosts are not ready")
         return self
 
     def __exit__(self, *exception):

@@ -122,8 +122,7 @@ class NameServer:
 
     def stop(self):
         if self.process:
-            self.process.terminate()
-            self.process.wait(20)
+            proc.end(self.process)
             self.process = None
 
     def __exit__(self, *exception):

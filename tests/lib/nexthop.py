@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 
-from .proc import Failed
+from .proc import PATIENCE_SECONDS, Failed
 
 
 class _Session(socketserver.StreamRequestHandler):
@@ -59,7 +59,8 @@ class _Session(socketserver.StreamRequestHandler):
         return reply
 
     def handle(self):
-        self.server.connections += 1
+        with self.server.lock:
+            self.server.connections += 1
         self.known = False
         if self.server.implicit:
             self.secure()
@@ -161,7 +162,7 @@ class NextHop(socketserver.ThreadingTCPServer):
         """A relay that is killed breaks its connections: nothing to report."""
 
     def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *exception):
@@ -169,6 +170,7 @@ class NextHop(socketserver.ThreadingTCPServer):
         self.server_close()
 
     def wait(self, count, seconds=30):
+        seconds = max(seconds, PATIENCE_SECONDS)
         end = time.monotonic() + seconds
         while len(self.messages) < count:
             if time.monotonic() > end:

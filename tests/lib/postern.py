@@ -160,10 +160,21 @@ class Relay:
         said = self.ctl("--json", "status", check=False)
         return json.loads(said.stdout)[0] if said.returncode == 0 else None
 
+    def unsent(self):
+        """How many messages wait or are under way, at one moment; None where that cannot be told yet."""
+        status = self.status()
+        return None if status is None or status["spool_loading"] else status["waiting"] + status["sending"]
+
     def queue_is_empty(self):
         """All of the spool is read, and nothing of it waits or is under way."""
+        return self.unsent() == 0
+
+    def all_is_noted(self):
+        """The queue is empty, and the spool knows of it as well: of what is killed now nothing comes
+        again. The notes of deliveries are written behind the queue's back, which on a slow disk is late."""
         status = self.status()
-        return status is not None and not (status["spool_loading"] or status["waiting"] or status["sending"])
+        return status is not None and not (status["spool_loading"] or status["waiting"] or status["sending"]
+                                           or status["spool_live_bytes"])
 
     def add_user(self, address, password):
         self.ctl("user", "add", address)
@@ -187,9 +198,9 @@ class Relay:
 
     def wait_ready(self, seconds=20):
         """Every listener answers, those that greet in clear text have greeted, posternctl is heard."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + max(seconds, proc.PATIENCE_SECONDS)
         for name, port in self.ports.items():
-            proc.wait_listening(port, self.process, max(end - time.monotonic(), 0.1))
+            proc.wait_listening(port, self.process)
             if self.listeners[name].get("tls") != "implicit":
                 self._wait_greeting(port, end, "proxy" in self.listeners[name])
         proc.wait_until(self._control_answers, max(end - time.monotonic(), 0.1), "the control socket answers")

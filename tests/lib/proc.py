@@ -14,6 +14,8 @@ import time
 TICK = os.sysconf("SC_CLK_TCK")
 # Nobody waits less before he says that something does not happen: a busy machine is no failure.
 PATIENCE_SECONDS = 60
+# Sockets without a file, one for each port that this process has asked for; they end with it.
+RESERVED = []
 
 
 class CannotRun(Exception):
@@ -24,21 +26,37 @@ class Failed(Exception):
     """It should have worked and did not."""
 
 
+def _reserve(port):
+    """False where another process of tests has the port for itself, listening already or not."""
+    mine = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        mine.bind(f"\0postern-test-port-{port}")
+    except OSError:
+        mine.close()
+        return False
+    RESERVED.append(mine)
+    return True
+
+
 def free_port():
-    """A TCP port of 127.0.0.1, below the range from which outgoing connections take theirs."""
+    """A TCP port of 127.0.0.1, below the range from which outgoing connections take theirs. It stays
+    the caller's until this process ends: several modules of tests run side by side, and some count
+    on a port at which nobody listens yet, or any more."""
     for _ in range(200):
         port = random.randrange(10240, 32000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
             except OSError:
                 continue
+        if _reserve(port):
+            return port
     raise Failed("no free port between 10240 and 32000")
 
 
 def wait_listening(port, process=None, seconds=20, host="127.0.0.1"):
     """Connects until someone answers; fails at once if `process` (a Popen) has ended."""
+    seconds = max(seconds, PATIENCE_SECONDS)
     end = time.monotonic() + seconds
     while True:
         try:
@@ -58,12 +76,14 @@ def wait_until(condition, seconds, what):
     seconds = max(seconds, PATIENCE_SECONDS)
     end = time.monotonic() + seconds
     while True:
+        asked = time.monotonic()
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
             raise Failed(f"not within {seconds} s: {what}")
-        time.sleep(0.01)
+        # Who asks by a program of its own does not keep a processor from whom it waits for.
+        time.sleep(min(max(time.monotonic() - asked, 0.01), 0.2))
 
 
 def _stat(pid):

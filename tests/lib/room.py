@@ -26,7 +26,7 @@ def _try(who, command):
         # leaves a helper behind that waits for ever and keeps our pipe open.
         for attempt in ([["unshare", "--user"]] if "--map-auto" in command else []) + [command]:
             tried = subprocess.run(attempt + ["true"], stdin=subprocess.DEVNULL, capture_output=True,
-                                   text=True, timeout=10)
+                                   text=True, timeout=60)
             if tried.returncode != 0:
                 raise CannotRun(f"{who} needs several user ids or places of its own; run as root, or allow "
                                 f"user namespaces and install uidmap: {tried.stderr.strip()}")

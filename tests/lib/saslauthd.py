@@ -7,6 +7,7 @@
 PAM would ask the machine's own files; a directory server belongs to the test.
 """
 import os
+import socket
 import subprocess
 import tempfile
 
@@ -33,8 +34,13 @@ class Saslauthd:
                  "-m", self.folder], env=dict(os.environ, LD_LIBRARY_PATH=libraries(self.root)),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True)  # at its end it sends SIGTERM to its whole process group
-        proc.wait_until(lambda: os.path.exists(self.socket), 20, "saslauthd's unix socket is there")
+        proc.wait_until(self._answers, 20, "saslauthd takes connections")
         return self
+
+    def _answers(self):
+        """Its socket is there before it listens."""
+        with socket.socket(socket.AF_UNIX) as peer:
+            return peer.connect_ex(self.socket) == 0
 
     def stop(self):
         if self.process:
