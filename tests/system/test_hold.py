@@ -26,7 +26,7 @@ class Hold(RelayCase):
         self.server.start()
 
     def send(self, *recipients):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.ehlo("client.example")
             client.mail(ADA)
             for recipient in recipients or ("b@partner.example",):
@@ -64,7 +64,7 @@ class Hold(RelayCase):
         seen = [line for line in data.split(b"\r\n") if line.startswith(b"X-Seen-By")]
         self.assertEqual(seen, [b"X-Seen-By: rest", b"X-Seen-By: moderator"])
         self.assertEqual(data.count(f"id {identity}".encode()), 1)  # one trace header
-        self.wait_rows()
+        proc.wait_until(self.server.all_is_noted, 60, "its delivery is noted")
         self.kill()
         self.wait_rows()
         self.assertEqual(len(self.hop.messages), 1)

@@ -16,7 +16,8 @@ try:
 except ImportError:
     yaml = None
 
-SLOW = TORTURE = True
+SLOW = True
+TORTURE = True
 MESSAGES = 8
 RELAY = "relay.clinic.example"  # in the recipes, and in sendmail's room
 

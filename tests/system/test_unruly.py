@@ -15,6 +15,7 @@ from tests.lib.case import PASSWORD, TREE, USER, RelayCase
 
 # What a module cannot run without, and what it is to stand behind.
 SECTIONS = {}
+SLOW = True
 BEHIND = {"committed", "aborted", "outcome", "tick", "flush"}     # the client's reply does not wait for them
 
 
@@ -38,7 +39,7 @@ class Unruly(RelayCase):
         os.chmod(self.folder, 0o755)
         os.chmod(self.orders, 0o777)
         self.order = os.path.join(self.orders, "now")
-        self.number = 0
+        self.number, self.subjects = 0, {}
 
     def shipped(self):
         """Names and files of all modules of the tree."""
@@ -86,8 +87,17 @@ class Unruly(RelayCase):
         return 250
 
     def arrived(self):
+        """How many different messages: what is delivered when the relay is killed, and not yet noted, is
+        rightly delivered again."""
         new = self.mail / "new"
-        return len(list(new.iterdir())) if new.is_dir() else 0
+        for path in new.iterdir() if new.is_dir() else ():
+            if path.name not in self.subjects:
+                self.subjects[path.name] = re.search(rb"^Subject: (\d+)", path.read_bytes(), re.M)[1]
+        return len(set(self.subjects.values()))
+
+    def copies(self):
+        """How many came a second time."""
+        return len(self.subjects) - self.arrived()
 
     def expect_arrived(self, count):
         proc.wait_until(lambda: self.arrived() >= count, 20, f"{count} messages arrive")
@@ -96,7 +106,7 @@ class Unruly(RelayCase):
     # -- one order ----------------------------------------------------------------------------
     def give_order(self, server, stage, what, on_fault):
         """What the client heard; how many messages have arrived is checked."""
-        before, pid = self.arrived(), server.child("relay")
+        before, copies, pid = self.arrived(), self.copies(), server.child("relay")
         with open(self.order, "w") as file:
             file.write(f"{stages()[stage]} {what}\n")
         os.chmod(self.order, 0o666)
@@ -124,6 +134,10 @@ class Unruly(RelayCase):
         self.expect_arrived(before)
         self.assertEqual(self.talk(server), 250, "afterwards all is as before")
         self.expect_arrived(before + 1)
+        if what == "kill":
+            proc.wait_until(server.all_is_noted, 60, "nothing comes a second time any more")
+        else:
+            self.assertEqual(self.copies(), copies, "came twice without a kill")
 
     def settled(self):
         """The connection broke behind the acceptance: the message may have been taken or not."""

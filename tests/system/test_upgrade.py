@@ -15,6 +15,7 @@ from tests.lib.case import TREE, RelayCase
 from tests.lib.certificates import certificate
 from tests.lib.talk_tests import Peer
 
+SLOW = True
 OPEN = {"tls": "none", "auth": "off", "networks": ["127.0.0.0/8"]}
 DEADLINE_SECONDS = 30   # so long a relay that leaves waits for a client; what does not wait ends before
 MAIL = b"MAIL FROM:<a@example.com>\r\n", b"RCPT TO:<b@example.org>\r\n", b"DATA\r\n"
@@ -130,8 +131,8 @@ class Upgrade(RelayCase):
     def test_a_silent_session_is_told_in_the_end(self):
         self.start()
         fresh = self.greeted()
-        self.upgrade()
         began = time.monotonic()
+        self.upgrade()
         self.says(fresh, "421")
         self.assertGreater(time.monotonic() - began, 2)
         fresh.closed()
@@ -266,7 +267,7 @@ class Upgrade(RelayCase):
         os.kill(old, signal.SIGKILL)
         self.send_one("again")
         self.one_relay()
-        self.assertEqual(len(self.delivered(2)), 2)
+        self.assertEqual(len(self.arrived(2)), 2)
         with self.assertRaises((AssertionError, OSError)):
             slow.reply()                # it has no 250
         proc.wait_until(lambda: not self.server.status()["spool_loading"], 20, "the old one's spool is read")
@@ -282,7 +283,7 @@ class Upgrade(RelayCase):
         slow.send(b"\r\n.\r\n")
         self.says(slow, "250")
         self.one_relay()
-        self.assertEqual(len(self.delivered(3)), 3)
+        self.assertEqual(len(self.arrived(3)), 3)
 
     def test_the_master_is_killed_while_a_relay_leaves(self):
         server = self.start()
@@ -292,7 +293,7 @@ class Upgrade(RelayCase):
         server.kill_master()
         server.start()
         self.send_one("two")
-        self.assertEqual(len(self.delivered(2)), 2)
+        self.assertEqual(len(self.arrived(2)), 2)
         slow.socket.close()
 
     # -- changed code -------------------------------------------------------------------------
