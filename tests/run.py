@@ -64,7 +64,9 @@ def environment(build):
     env.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
     env.setdefault("LSAN_OPTIONS", f"suppressions={TESTS}/lsan.supp:print_suppressions=0")
     env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    env.setdefault("CK_DEFAULT_TIMEOUT", "240" if env["SANITIZERS"] else "60")
+    env.setdefault("CK_DEFAULT_TIMEOUT", "60")
+    # Also of those that a program sets itself, which know neither sanitizers nor busy machines.
+    env.setdefault("CK_TIMEOUT_MULTIPLIER", "5" if env["SANITIZERS"] else "3")
     return env
 
 

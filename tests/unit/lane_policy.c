@@ -397,7 +397,7 @@ main(void)
 	Suite *suite = suite_create("lane policy");
 	TCase *tc = tcase_create("ticks and outcomes");
 
-	tcase_set_timeout(tc, 30);
+	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_tick_at_its_interval_with_its_settings);
 	tcase_add_test(tc, the_section_speaks);

@@ -95,7 +95,7 @@ scene_run(struct scene *scene, bool (*until)(struct scene *scene))
 	if (until(scene))
 		return;
 	scene->until = until;
-	loop_timer_set(scene->loop, &scene->guard, 30000);
+	loop_timer_set(scene->loop, &scene->guard, 60000);
 	loop_run(scene->loop);
 	loop_timer_cancel(scene->loop, &scene->guard);
 	scene->until = NULL;

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GIVE_UP_S 10
+#define GIVE_UP_S 60
 
 struct next_hop {
 	pthread_t thread;

@@ -127,7 +127,7 @@ START_TEST(test_silence)
 	ck_assert_int_eq(look_up(uri[0], false, 60000, at_once, &err), -ECANCELED);
 	ck_assert_int_eq(look_up(uri[0], true, 100, NULL, &err), -ETIMEDOUT);
 	ck_assert_int_eq(look_up(uri[1], true, 100, NULL, &err), -ETIMEDOUT);
-	ck_assert_int_lt(clock_monotonic_ms() - began, 10000);
+	ck_assert_int_lt(clock_monotonic_ms() - began, 50000);
 	close(fd);
 	ck_assert_int_eq(look_up(uri[0], false, 5000, NULL, &err), -ECONNREFUSED);
 	ck_assert_ptr_nonnull(strstr(err.text, uri[0]));
@@ -298,7 +298,7 @@ policy_ldap(void)
 	TCase *test = tcase_create("policy_ldap");
 
 	tcase_add_checked_fixture(test, setup, teardown);
-	tcase_set_timeout(test, 30);
+	tcase_set_timeout(test, 60);
 	tcase_add_test(test, test_filter);
 	tcase_add_test(test, test_uris);
 	tcase_add_test(test, test_silence);

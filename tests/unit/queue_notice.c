@@ -98,7 +98,7 @@ START_TEST(failure_without_notice_is_not_final)
 			"S 503 none", BYE, HELLO, PIPED, "C MAIL", "C RCPT", "C DATA", OK,
 			"S 550 5.1.1 no", "S 503 none", BYE, HELLO, PIPED, "C MAIL", "C RCPT",
 			"C DATA", OK, "S 550 5.1.1 no", "S 503 none", BYE));
-	scene.settings.retry_first_ms = 300;
+	scene.settings.retry_first_ms = 1000;
 	queue_configure(scene.queue, &scene.settings, scene.routes);
 	scene_send(&scene, "a@s.example", "a@r.example");
 	scene_run(&scene, has_deferred);
@@ -180,7 +180,7 @@ START_TEST(damaged_in_the_spool)
 
 	scene_begin(&scene, LIST(HELLO, PIPED, "C MAIL", "C RCPT", "C DATA", OK,
 				"S 451 4.2.1 later", "S 503 none", BYE));
-	scene.settings.retry_first_ms = 300;
+	scene.settings.retry_first_ms = 1000;
 	queue_configure(scene.queue, &scene.settings, scene.routes);
 	scene_send(&scene, "a@s.example", "a@r.example");
 	scene_run(&scene, has_deferred);
@@ -200,7 +200,7 @@ START_TEST(gives_up)
 	char *text;
 
 	scene_begin(&scene, NULL);
-	scene.settings.give_up_ms = 250;
+	scene.settings.give_up_ms = 1500;
 	queue_configure(scene.queue, &scene.settings, scene.routes);
 	scene_send(&scene, "a@s.example", "b@x.example");
 	scene_run(&scene, scene_is_empty);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define GIVE_UP_MS 30000
+#define GIVE_UP_MS 60000
 
 /* ---- routes -----------------------------------------------------------------------------------
  */

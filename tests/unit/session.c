@@ -564,7 +564,7 @@ END_TEST
 START_TEST(idle_timeout)
 {
 	static const char yaml[] = RELAY
-	    "  limits: { idle_timeout: 100ms, data_timeout: 100ms }\n" ROUTES "pipeline: [slow]\n";
+	    "  limits: { idle_timeout: 500ms, data_timeout: 500ms }\n" ROUTES "pipeline: [slow]\n";
 	const char *idle[] = { HELLO, MAIL, "S 421 4.4.2", "X", NULL };
 	const char *data[] = { HELLO, MAIL, RCPT, "C DATA", "S 354", "R a", "S 421 4.4.2", "X",
 		NULL };

@@ -178,11 +178,11 @@ static const struct {
 	int before; /* connections that others have */
 	const char *script[12];
 } waits[] = {
-	{ YAML("idle_timeout: 1h, session_timeout: 200ms"), LOCAL, 0,
+	{ YAML("idle_timeout: 1h, session_timeout: 1s"), LOCAL, 0,
 	    { HELLO, "S 421 4.4.2 Timeout, closing", "X" } },
-	{ YAML("idle_timeout: 1h, session_timeout: 200ms"), LOCAL, 0,
+	{ YAML("idle_timeout: 1h, session_timeout: 1s"), LOCAL, 0,
 	    { HELLO, MAIL, "R RCPT TO", "S 421 4.4.2 Timeout, closing", "X" } },
-	{ YAML("idle_timeout: 1h, busy_timeout: 200ms, connections: 4, "
+	{ YAML("idle_timeout: 1h, busy_timeout: 1s, connections: 4, "
 	       "connections_per_address: 2"),
 	    "192.0.2.7:1", 2, { HELLO, "S 421 4.4.2 Timeout, closing", "X" } },
 };

@@ -17,7 +17,7 @@
 	"    - { name: lan, address: \"*:0\", tls: none, networks: [10.0.0.0/8], " \
 	"proxy: [192.0.2.0/24] }\n" \
 	"    - { name: tls, address: \"127.0.0.1:0\", tls: implicit, proxy: [192.0.2.5] }\n" \
-	"  limits: { connections: 4, connections_per_address: 2, tls_timeout: 150ms }\n" \
+	"  limits: { connections: 4, connections_per_address: 2, tls_timeout: 1s }\n" \
 	"routes: [ { to: discard } ]\n" \
 	"pipeline: [quick]\n"
 

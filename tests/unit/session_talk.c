@@ -22,7 +22,7 @@
 
 #include "session_talk.h"
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 60000
 #define LEFT_MOST   256
 
 struct talk {
