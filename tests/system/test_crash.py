@@ -100,7 +100,7 @@ class Crash(RelayCase):
         self.addCleanup(proc.end, load.process)
         got = self.run_rounds(load)
         try:
-            proc.wait_until(self.server.queue_is_empty, 60, "the queue is empty")
+            proc.wait_until(self.server.queue_is_empty, 240, "the queue is empty")
         except proc.Failed as problem:
             self.fail(f"{problem}, seed {SEED}\n{self.server.ctl('status', check=False).stdout}"
                       f"{self.server.log()[-3000:]}")

@@ -38,16 +38,21 @@ class Faults(RelayCase):
         self.faults.preload(self.server)
         self.server.start()
 
-    def suffer(self, name, begin, finish, **options):
-        """Load, and the fault again and again; then all that was acknowledged has arrived, once."""
+    def counted(self, name):
+        return (self.server.status() or {name: 0})[name] > 0
+
+    def suffer(self, name, begin, finish, met=lambda: True, **options):
+        """Load, and the fault again and again, until it was `met`; then all that was acknowledged has
+        arrived, once."""
         load = Load(self.builddir, self.server.port("plain"), messages=100000000, tag="fault", acked=self.acked,
                     reconnect=30, **dict({"sessions": 10, "size": 4096, "per_connection": 20}, **options))
         self.addCleanup(proc.end, load.process)
         for number in range(ROUNDS):
             enough = self.sink.report()["messages"] + 200
-            self.assertGreaterEqual(self.sink.wait(enough, 30)["messages"], enough, "mail flows between faults")
+            self.assertGreaterEqual(self.sink.wait(enough, 60)["messages"], enough, "mail flows between faults")
             begin(number)
             time.sleep(FAULT_SECONDS)  # how long the fault lasts, not a wait for anything
+            proc.wait_until(met, 60, f"{name}: the relay meets it")
             finish(number)
         load.stop()
         got = load.finish(60)
@@ -62,18 +67,20 @@ class Faults(RelayCase):
 
     def test_the_disk_does_not_sync(self):
         self.serve()
-        got = self.suffer("sync fails (EIO)", lambda _: self.faults.put("sync"), lambda _: self.faults.end("sync"))
+        got = self.suffer("sync fails (EIO)", lambda _: self.faults.put("sync"), lambda _: self.faults.end("sync"),
+                          lambda: self.counted("spool_sync_failures"))
         self.assertTrue(any("451 4.3.0" in reason for reason in got["reasons"]), got)
 
     def test_the_disk_cannot_be_read(self):
         """Of what is tried again, every third at first: it stays, is named, and goes when it can be read."""
         self.serve(refused=("--fault", "dot:3:451"))
-        self.suffer("reads fail (EIO)", lambda _: self.faults.put("read"), lambda _: self.faults.end("read"))
-        self.assertIn("451 4.3.0 the message could not be read back", self.server.log())
+        self.suffer("reads fail (EIO)", lambda _: self.faults.put("read"), lambda _: self.faults.end("read"),
+                    lambda: "451 4.3.0 the message could not be read back" in self.server.log())
 
     def test_the_disk_is_full(self):
         self.serve()
-        got = self.suffer("disk full (ENOSPC)", lambda _: self.faults.put("full"), lambda _: self.faults.end("full"))
+        got = self.suffer("disk full (ENOSPC)", lambda _: self.faults.put("full"), lambda _: self.faults.end("full"),
+                          lambda: self.counted("messages_refused"))
         self.assertTrue(any("452 4.3.1" in reason for reason in got["reasons"]), got)
 
     def test_the_clock_jumps(self):
@@ -85,8 +92,7 @@ class Faults(RelayCase):
     def test_no_descriptors(self):
         self.serve()
         self.suffer("out of descriptors", lambda _: self.faults.put("descriptors"), lambda _: self.faults.end("descriptors"),
-                    sessions=30, per_connection=3)
-        self.assertIn("accept-paused", self.server.log())
+                    lambda: "accept-paused" in self.server.log(), sessions=30, per_connection=3)
 
     def test_no_memory(self):
         """The budget of messages in hand holds five of them, and thirty clients send."""
