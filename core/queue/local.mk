@@ -40,6 +40,7 @@ core_libcore_a_SOURCES += \
 	core/queue/replan.c \
 	core/queue/rate.c core/queue/rate.h \
 	core/queue/route.c core/queue/route.h core/queue/route_host.c core/queue/route_host.h \
+	core/queue/route_index.c core/queue/route_index.h \
 	core/queue/schedule.c core/queue/schedule.h \
 	core/queue/shaping.c core/queue/shaping.h \
 	core/queue/steady.c \
@@ -49,9 +50,10 @@ core_libcore_a_SOURCES += \
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice tests/unit/queue_plan \
 	tests/unit/queue_clock tests/unit/queue_convert \
-	tests/unit/queue_hops tests/unit/shaping
+	tests/unit/queue_hops tests/unit/route_index tests/unit/shaping
 queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
+tests_unit_route_index_SOURCES = tests/unit/route_index.c
 tests_unit_shaping_SOURCES = tests/unit/shaping.c
 tests_unit_queue_SOURCES = tests/unit/queue.c $(queue_scene)
 tests_unit_queue_clock_SOURCES = tests/unit/queue_clock.c $(queue_scene)

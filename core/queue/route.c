@@ -6,6 +6,7 @@
  * copy, so that a generation may go while connections made with its routes are still open.
  */
 #include <core/queue/route_host.h>
+#include <core/queue/route_index.h>
 #include <errno.h>
 #include <glib.h>
 #include <stdatomic.h>
@@ -17,6 +18,7 @@ struct routes {
 	struct capability *capability;
 	size_t count;
 	struct config_when *when;
+	struct route_index *index; /* of these */
 	struct route *routes;
 	struct roster *roster; /* held; NULL: nobody's */
 	struct routes *root;   /* held: whose all but the roster is; NULL: its own */
@@ -185,11 +187,13 @@ routes_new(const struct config_core *config, const struct roster *roster,
 			pn_error_in(err, "routes[%zu]", i);
 	}
 	g_hash_table_destroy(g_steal_pointer(&routes->making.contexts));
-	if (r < 0)
+	if (r < 0) {
 		routes_release(&routes);
-	else
-		*ret = routes;
-	return r;
+		return r;
+	}
+	routes->index = route_index_new(routes->when, routes->count);
+	*ret = routes;
+	return 0;
 }
 
 struct routes *
@@ -208,6 +212,7 @@ routes_again(struct routes *routes, const struct roster *roster)
 	again->capability = root->capability;
 	again->count = root->count;
 	again->when = root->when;
+	again->index = root->index;
 	again->routes = root->routes;
 	again->destinations = root->destinations;
 	again->own_name = root->own_name;
@@ -239,6 +244,7 @@ routes_release(struct routes **routes_at)
 	}
 	for (size_t i = 0; i < routes->count; i++)
 		route_hosts_drop(&routes->routes[i]);
+	route_index_free(&routes->index);
 	capability_release(&routes->capability);
 	arena_wipe(&routes->making.secrets);
 	arena_free(&routes->making.arena);
@@ -263,10 +269,7 @@ routes_find(const struct routes *routes, const struct config_subject *subject)
 	struct config_subject own = *subject;
 
 	own.roster = routes->roster;
-	for (size_t i = 0; i < routes->count; i++)
-		if (config_when_matches(&routes->when[i], &own))
-			return &routes->routes[i];
-	return NULL;
+	return routes_at(routes, route_index_match(routes->index, &own));
 }
 
 struct mx_policy
