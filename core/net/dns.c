@@ -3,7 +3,8 @@
  * dns.c - the thread that asks the DNS, one libunbound context for each setting of it.
  *
  * Called by mx.c from any loop. libunbound works on a thread of its own, which this one waits for;
- * so nothing here is slow. Must never let a question go without an answer: each has a deadline.
+ * only setting a context up takes a while, and no loop waits for that. Must never let a question go
+ * without an answer: each has a deadline.
  *
  * A context with a trust anchor asks for the anchor's own keys before its first question. Where
  * they do not come validated, everything signed would be bogus and no mail would move (a forwarder
@@ -13,8 +14,7 @@
 #include <core/base/arena.h>
 #include <core/base/clock.h>
 #include <core/base/log.h>
-#include <core/net/address.h>
-#include <core/net/dns.h>
+#include <core/net/dns_unbound.h>
 #include <errno.h>
 #include <glib.h>
 #include <poll.h>
@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <unbound.h>
 #include <unistd.h>
 
 #define OPEN_MOST     500u /* questions that libunbound has at one time */
@@ -33,7 +32,7 @@
 #define RCODE_OK      0
 #define RCODE_NO_NAME 3
 
-/* libunbound under one setting. Lives until its last question is answered. */
+/* libunbound under one setting. Lives until its last question is answered. The thread's. */
 struct dns_context {
 	struct dns *dns;
 	struct ub_ctx *ub;
@@ -51,18 +50,35 @@ struct dns_context {
 
 enum dns_stage { DNS_WAITING, DNS_OPEN, DNS_ANSWERED };
 
+/* What libunbound has been asked. The thread's, but for `request`. */
+struct dns_question {
+	struct dns_request *request; /* by the lock; NULL: nobody wants to know any more */
+	struct dns_context *context;
+	GList link; /* in dns->open */
+	int id;
+	int64_t deadline; /* monotonic, ms */
+	enum dns_type type;
+	char name[DNS_NAME_SIZE];
+};
+
 struct dns {
 	pthread_t thread;
 	int wake; /* eventfd */
-	/* Of all that follows; the thread lets go of it only to wait, and nothing under it is slow.
+	/*
+	 * Of what follows, and of what requests and questions say of each other. Loops take it, so
+	 * libunbound is never called under it: its first question reads files and starts a thread.
 	 */
 	pthread_mutex_t lock;
 	struct dns_context *fresh; /* to be used from now on */
 	bool ending;
+	GQueue waiting;               /* requests that are not asked yet */
+	struct dns_settings settings; /* the last that were configured, where `configured` */
+	struct arena arena;           /* of these */
+	bool configured;
+	/* The thread's. */
 	struct dns_context *current;
 	GQueue contexts; /* all */
-	GQueue waiting;  /* questions that are not asked yet */
-	GQueue open;     /* that are, oldest first */
+	GQueue open;     /* questions, oldest first */
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -139,38 +155,62 @@ read_result(struct dns_request *request, int error, const struct ub_result *resu
 }
 
 static void
-release_question(struct dns_request *request)
+free_question(struct dns_question *question)
 {
-	request->context->open--;
-	g_queue_remove(&request->context->dns->open, request);
+	question->context->open--;
+	g_queue_unlink(&question->context->dns->open, &question->link);
+	g_free(question);
 }
 
 static void
 on_answer(void *arg, int error, struct ub_result *result)
 {
-	struct dns_request *request = arg;
+	struct dns_question *question = arg;
+	struct dns *dns = question->context->dns;
 
-	read_result(request, error, result);
+	pthread_mutex_lock(&dns->lock);
+	if (question->request) {
+		read_result(question->request, error, result);
+		answer(question->request);
+	}
+	pthread_mutex_unlock(&dns->lock);
 	ub_resolve_free(result);
-	release_question(request);
-	answer(request);
+	free_question(question);
 }
 
 static void
+fail_question(struct dns_question *question, const char *why)
+{
+	struct dns *dns = question->context->dns;
+
+	pthread_mutex_lock(&dns->lock);
+	if (question->request)
+		fail(question->request, -EAGAIN, why);
+	pthread_mutex_unlock(&dns->lock);
+	free_question(question);
+}
+
+/* Also what nobody wants to know any more. */
+static void
 give_up_late(struct dns *dns, int64_t now)
 {
-	GList *next;
+	GSList *late = NULL;
 
-	for (GList *link = dns->open.head; link; link = next) {
-		struct dns_request *request = link->data;
+	pthread_mutex_lock(&dns->lock);
+	for (GList *link = dns->open.head; link; link = link->next) {
+		struct dns_question *question = link->data;
 
-		next = link->next;
-		if (request->deadline > now)
-			continue;
-		(void)ub_cancel(request->context->ub, request->id);
-		release_question(request);
-		fail(request, -EAGAIN, "no answer in time");
+		if (!question->request || question->deadline <= now)
+			late = g_slist_prepend(late, question);
 	}
+	pthread_mutex_unlock(&dns->lock);
+	for (GSList *link = late; link; link = link->next) {
+		struct dns_question *question = link->data;
+
+		(void)ub_cancel(question->context->ub, question->id);
+		fail_question(question, "no answer in time");
+	}
+	g_slist_free(late);
 }
 
 /* ---- contexts -------------------------------------------------------------------------------- */
@@ -183,87 +223,31 @@ free_context(struct dns_context *context)
 	g_free(context);
 }
 
-static void
-set_option(struct ub_ctx *ub, const char *name, const char *value)
+static struct dns_settings
+copy_settings(struct arena *arena, const struct dns_settings *settings)
 {
-	int r = ub_ctx_set_option(ub, name, value);
+	struct dns_settings copy = *settings;
+	const char **servers = arena_alloc(arena, (settings->servers.count + 1) * sizeof(*servers));
 
-	if (r != 0)
-		log_text(PN_LOG_ERROR, "libunbound: %s %s: %s", name, value, ub_strerror(r));
-}
-
-/* "192.0.2.1@53", as libunbound spells it. */
-static void
-add_server(struct ub_ctx *ub, const char *text)
-{
-	struct address address;
-	char host[ADDRESS_TEXT], server[ADDRESS_TEXT + 8];
-	int r;
-
-	if (address_parse(text, 53, &address, NULL) < 0)
-		return; /* the configuration's check said so */
-	address_host(&address, host);
-	snprintf(server, sizeof(server), "%s@%u", host, (unsigned)address_port(&address));
-	r = ub_ctx_set_fwd(ub, server);
-	if (r != 0)
-		log_text(PN_LOG_ERROR, "libunbound: %s: %s", server, ub_strerror(r));
-}
-
-static void
-choose_servers(struct ub_ctx *ub, const struct dns_settings *settings)
-{
-	if (settings->recursive)
-		return;
-	/* A server on this machine, systemd-resolved's for one, is as good as any. */
-	set_option(ub, "do-not-query-localhost:", "no");
 	for (size_t i = 0; i < settings->servers.count; i++)
-		add_server(ub, settings->servers.items[i]);
-	if (settings->servers.count == 0 && ub_ctx_resolvconf(ub, NULL) != 0)
-		log_text(PN_LOG_ERROR, "/etc/resolv.conf could not be read");
-}
-
-/* libunbound's own defaults are for programs that look up a name or two. */
-static struct ub_ctx *
-new_unbound(const struct dns_settings *settings, bool validates)
-{
-	struct ub_ctx *ub = ub_ctx_create();
-
-	if (!ub)
-		return NULL;
-	(void)ub_ctx_debugout(ub, NULL);
-	(void)ub_ctx_async(ub, 1);
-	set_option(ub, "num-queries-per-thread:", "1024");
-	set_option(ub, "outgoing-range:", "256");
-	set_option(ub, "outgoing-num-tcp:", "32");
-	set_option(ub, "msg-cache-size:", "8m");
-	set_option(ub, "rrset-cache-size:", "16m");
-	set_option(ub, "infra-keep-probing:", "yes");
-	choose_servers(ub, settings);
-	if (validates && ub_ctx_add_ta_file(ub, settings->trust_anchor) != 0)
-		log_event(PN_LOG_ERROR, "dns-not-validating", "reason", "cannot read it", "file",
-		    settings->trust_anchor, NULL);
-	return ub;
+		servers[i] = arena_text(arena, settings->servers.items[i]);
+	copy.servers.items = servers;
+	if (settings->trust_anchor)
+		copy.trust_anchor = arena_text(arena, settings->trust_anchor);
+	return copy;
 }
 
 static struct dns_context *
 new_context(struct dns *dns, const struct dns_settings *settings, bool validates)
 {
 	struct dns_context *context = g_new0(struct dns_context, 1);
-	const char **servers = arena_alloc(
-	    &context->arena, (settings->servers.count + 1) * sizeof(*servers));
 
-	for (size_t i = 0; i < settings->servers.count; i++)
-		servers[i] = arena_text(&context->arena, settings->servers.items[i]);
 	context->dns = dns;
 	context->link.data = context;
-	context->settings = *settings;
-	context->settings.servers.items = servers;
-	if (settings->trust_anchor)
-		context->settings.trust_anchor = arena_text(
-		    &context->arena, settings->trust_anchor);
+	context->settings = copy_settings(&context->arena, settings);
 	context->timeout = settings->timeout;
 	context->validates = validates;
-	context->ub = new_unbound(&context->settings, validates);
+	context->ub = dns_unbound_new(&context->settings, validates);
 	if (!context->ub) {
 		log_text(PN_LOG_ERROR, "out of memory");
 		abort();
@@ -273,21 +257,6 @@ new_context(struct dns *dns, const struct dns_settings *settings, bool validates
 
 /* ---- does validation work from here? ----------------------------------------------------------
  */
-
-/* The owner of the file's first record, "." for most. */
-static bool
-read_owner(const char *path, char ret[DNS_NAME_SIZE])
-{
-	char line[4096];
-	FILE *file = fopen(path, "re");
-	bool found = false;
-
-	while (file && !found && fgets(line, sizeof(line), file))
-		found = *line != ';' && sscanf(line, "%255s", ret) == 1;
-	if (file)
-		fclose(file);
-	return found;
-}
 
 static void
 take_up(struct dns *dns, struct dns_context *context)
@@ -322,7 +291,7 @@ probe(struct dns_context *context)
 	if (!context->validates || context->probed)
 		return;
 	context->probed = true;
-	if (!read_owner(context->settings.trust_anchor, owner))
+	if (!dns_anchor_owner(context->settings.trust_anchor, owner))
 		return;
 	context->probe_deadline = clock_monotonic_ms() + MIN(PROBE_MOST_MS, context->timeout);
 	context->probing = ub_resolve_async(context->ub, owner, TYPE_DNSKEY, CLASS_IN, context,
@@ -331,45 +300,85 @@ probe(struct dns_context *context)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
-static void
-ask(struct dns *dns, struct dns_request *request)
+/* The first that waits, as it is asked now; NULL: none does. */
+static struct dns_question *
+take_question(struct dns *dns)
 {
 	struct dns_context *context = dns->current;
-	int r;
+	struct dns_question *question = NULL;
+	struct dns_request *request;
 
-	request->context = context;
-	request->stage = DNS_OPEN;
-	request->deadline = clock_monotonic_ms() + context->timeout;
-	g_queue_push_tail(&dns->open, request);
+	pthread_mutex_lock(&dns->lock);
+	request = g_queue_pop_head(&dns->waiting);
+	if (request) {
+		question = g_new0(struct dns_question, 1);
+		question->request = request;
+		question->type = request->type;
+		g_strlcpy(question->name, request->name, sizeof(question->name));
+		request->question = question;
+		request->stage = DNS_OPEN;
+	}
+	pthread_mutex_unlock(&dns->lock);
+	if (!question)
+		return NULL;
+	question->context = context;
+	question->link.data = question;
+	question->deadline = clock_monotonic_ms() + context->timeout;
+	g_queue_push_tail_link(&dns->open, &question->link);
 	context->open++;
-	r = ub_resolve_async(context->ub, request->name, (int)request->type, CLASS_IN, request,
-	    on_answer, &request->id);
-	if (r == 0)
-		return;
-	release_question(request);
-	fail(request, -EAGAIN, ub_strerror(r));
+	return question;
+}
+
+static void
+ask(struct dns_question *question)
+{
+	int r = ub_resolve_async(question->context->ub, question->name, (int)question->type,
+	    CLASS_IN, question, on_answer, &question->id);
+
+	if (r != 0)
+		fail_question(question, ub_strerror(r));
+}
+
+static bool
+has_waiting(struct dns *dns)
+{
+	bool waiting;
+
+	pthread_mutex_lock(&dns->lock);
+	waiting = dns->waiting.length > 0;
+	pthread_mutex_unlock(&dns->lock);
+	return waiting;
 }
 
 static void
 ask_waiting(struct dns *dns)
 {
-	if (dns->current && dns->waiting.length > 0)
+	struct dns_question *question;
+
+	if (dns->current && has_waiting(dns))
 		probe(dns->current);
 	while (dns->current && !dns->current->probing && dns->open.length < OPEN_MOST &&
-	       dns->waiting.length > 0)
-		ask(dns, g_queue_pop_head(&dns->waiting));
+	       (question = take_question(dns)))
+		ask(question);
 }
 
-static void
+/* False: it is to end. */
+static bool
 take_in(struct dns *dns)
 {
-	struct dns_context *fresh = g_steal_pointer(&dns->fresh);
+	struct dns_context *fresh;
+	bool ending;
 
+	pthread_mutex_lock(&dns->lock);
+	fresh = g_steal_pointer(&dns->fresh);
+	ending = dns->ending;
+	pthread_mutex_unlock(&dns->lock);
 	if (fresh)
 		take_up(dns, fresh);
+	return !ending;
 }
 
-/* Those that nobody needs any more; to be freed without the lock, which takes a while. */
+/* Those that nobody needs any more. */
 static GSList *
 take_out(struct dns *dns)
 {
@@ -409,7 +418,6 @@ end_late_probes(struct dns *dns, int64_t now)
 	}
 }
 
-/* With the lock, which it gives back while it waits. */
 static void
 wait_for_something(struct dns *dns)
 {
@@ -426,13 +434,11 @@ wait_for_something(struct dns *dns)
 		busy |= context->probing;
 	}
 	fds[at] = (struct pollfd){ .fd = dns->wake, .events = POLLIN };
-	pthread_mutex_unlock(&dns->lock);
 	free_all(old);
 	(void)poll(fds, at + 1, busy ? TICK_MS : -1);
 	if (fds[at].revents)
 		(void)!read(dns->wake, &ticks, sizeof(ticks));
 	g_free(fds);
-	pthread_mutex_lock(&dns->lock);
 }
 
 static void *
@@ -440,9 +446,7 @@ run(void *arg)
 {
 	struct dns *dns = arg;
 
-	pthread_mutex_lock(&dns->lock);
-	while (!dns->ending) {
-		take_in(dns);
+	while (take_in(dns)) {
 		ask_waiting(dns);
 		wait_for_something(dns);
 		/* An answer may add a context behind this one; never takes one away. */
@@ -451,7 +455,6 @@ run(void *arg)
 		give_up_late(dns, clock_monotonic_ms());
 		end_late_probes(dns, clock_monotonic_ms());
 	}
-	pthread_mutex_unlock(&dns->lock);
 	return NULL;
 }
 
@@ -492,12 +495,10 @@ dns_cancel(struct dns *dns, struct dns_request *request)
 
 	pthread_mutex_lock(&dns->lock);
 	cancelled = request->stage != DNS_ANSWERED;
-	if (request->stage == DNS_WAITING) {
+	if (request->stage == DNS_WAITING)
 		g_queue_remove(&dns->waiting, request);
-	} else if (cancelled) {
-		(void)ub_cancel(request->context->ub, request->id);
-		release_question(request);
-	}
+	else if (cancelled)
+		request->question->request = NULL;
 	pthread_mutex_unlock(&dns->lock);
 	return cancelled;
 }
@@ -530,13 +531,15 @@ dns_configure(struct dns *dns, const struct dns_settings *settings)
 	bool same;
 
 	pthread_mutex_lock(&dns->lock);
-	old = dns->fresh ? dns->fresh : dns->current;
-	same = old && is_same(&old->settings, settings);
+	same = dns->configured && is_same(&dns->settings, settings);
 	pthread_mutex_unlock(&dns->lock);
 	if (same)
 		return;
 	fresh = new_context(dns, settings, settings->trust_anchor != NULL);
 	pthread_mutex_lock(&dns->lock);
+	arena_free(&dns->arena);
+	dns->settings = copy_settings(&dns->arena, settings);
+	dns->configured = true;
 	old = dns->fresh; /* never taken up */
 	dns->fresh = fresh;
 	pthread_mutex_unlock(&dns->lock);
@@ -584,7 +587,9 @@ dns_free(struct dns **dns_at)
 	if (dns->fresh)
 		free_context(dns->fresh);
 	g_queue_clear(&dns->waiting);
-	g_queue_clear(&dns->open);
+	while ((link = g_queue_pop_head_link(&dns->open)))
+		g_free(link->data);
+	arena_free(&dns->arena);
 	pthread_mutex_destroy(&dns->lock);
 	close(dns->wake);
 	g_free(dns);

@@ -32,11 +32,9 @@ struct dns_settings {
 
 /* One question. Belongs to the asker, who keeps it until `done`. */
 struct dns_request {
-	struct loop_task task; /* first; dns.c's own, as the next four are */
-	struct dns_context *context;
-	int id;
+	struct loop_task task; /* first; dns.c's own, as the next two are */
+	struct dns_question *question;
 	int stage;
-	int64_t deadline; /* monotonic, ms */
 
 	struct loop *loop;
 	char name[DNS_NAME_SIZE];
