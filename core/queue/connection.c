@@ -84,33 +84,25 @@ make_room(struct connection *connection)
 		connection_quit(connection);
 }
 
-/* NULL: it is not in this list, a newer one, any more. */
-static void
-was_reached(struct hops *hops, struct hop *hop)
-{
-	if (!hop)
-		return;
-	hop->failures = 0;
-	hop->unprotected = false;
-	hop->blocked_until_ms = 0;
-	hops_begin_round(hops);
-}
-
 static void
 on_ready(struct courier *courier)
 {
 	struct connection *connection = courier_arg(courier);
 	struct destination *destination = connection->destination;
+	bool wants_tls = connection->hop->target.level != TLS_LEVEL_NONE;
+	int bits = wants_tls ? courier_tls(courier)->bits : -1;
+	struct hop *newer = NULL; /* in a list that is newer, where it still is in it */
 
 	connection->ready = true;
+	connection->hop->meeting->established++;
 	connection_set_turns(connection, NULL);
-	was_reached(connection->hops, connection->hop);
+	hop_reached(connection->hops, connection->hop, bits);
 	if (destination->hops && destination->hops != connection->hops)
-		was_reached(
-		    destination->hops, hops_find(destination->hops, connection->hop->meeting));
-	if (connection->hop->target.level != TLS_LEVEL_NONE)
-		capability_note(routes_capability(destination->routes), destination->key,
-		    courier_tls(courier)->bits);
+		newer = hops_find(destination->hops, connection->hop->meeting);
+	if (newer)
+		hop_reached(destination->hops, newer, bits);
+	if (wants_tls)
+		capability_note(routes_capability(destination->routes), destination->key, bits);
 	destination->connecting--;
 	destination->shortages = 0;
 	if (!destination->slowed) {
@@ -205,6 +197,8 @@ free_connection(struct connection *connection)
 
 	connection_set_idle(connection, false);
 	connection_set_turns(connection, NULL);
+	if (connection->ready)
+		connection->hop->meeting->established--;
 	courier_free(&connection->courier);
 	shape_give(shape);
 	hops_release(&connection->hops);
@@ -238,7 +232,9 @@ give_up_hop(struct destination *destination, struct connection *connection, cons
 	bool unprotected = courier_is_unprotected(connection->courier);
 	struct hops *hops = connection->hops;
 
-	hop_block(hops, connection->hop, unprotected);
+	hop_block(hops, connection->hop, unprotected, reason);
+	if (courier_is_unheard(connection->courier))
+		hop_is_silent(hops, connection->hop, reason);
 	if (destination->hops && destination->hops != hops) {
 		/* The list is a newer one: what was learnt of the host holds there, too. */
 		struct hop *same = hops_find(destination->hops, connection->hop->meeting);
@@ -246,7 +242,7 @@ give_up_hop(struct destination *destination, struct connection *connection, cons
 		hops = destination->hops;
 		if (!same) /* it is none of the domain's any more, and says nothing of those */
 			return;
-		hop_block(hops, same, unprotected);
+		hop_block(hops, same, unprotected, reason);
 	}
 	if (hops->count > 1 && hops_have_untried(hops))
 		log_event(PN_LOG_NOTICE, "next-host", "route", destination->name, "host",

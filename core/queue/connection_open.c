@@ -76,9 +76,22 @@ choose(const struct destination *destination)
 		return best;
 	same = hops_find(destination->hops, destination->waits);
 	return same && same->rank == best->rank &&
-		       same->blocked_until_ms <= loop_now(destination->queue->parts.loop)
+		       hop_blocked_until(destination->hops, same, NULL) == 0
 		   ? same
 		   : best;
+}
+
+/* All its hosts are left alone, and nothing else would come back to it. */
+static void
+wait_for_hops(struct destination *destination)
+{
+	char reason[COURIER_TEXT];
+	int64_t until = hops_silent_until(destination->hops, reason);
+
+	if (until > 0)
+		destination_leave_alone(destination, until, reason);
+	else
+		destination_pump_in(destination, hops_wait_ms(destination->hops));
 }
 
 void
@@ -96,9 +109,8 @@ connections_open(struct destination *destination)
 		}
 	}
 	connections_stop_waiting(destination);
-	/* All its hosts are left alone, and nothing else would come back to it. */
 	if (!hop && destination->lineup.count > 0 && destination->connections->len == 0)
-		destination_pump_in(destination, hops_wait_ms(destination->hops));
+		wait_for_hops(destination);
 }
 
 /* ---- from one destination to another -----------------------------------------------------------

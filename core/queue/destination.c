@@ -29,7 +29,7 @@ destination_unblock(struct destination *destination)
 {
 	destination->blocked_until_ms = 0;
 	if (destination->hops)
-		hops_unblock(destination->hops);
+		hops_unblock_silent(destination->hops);
 }
 
 int64_t
@@ -101,6 +101,18 @@ destination_back_off(struct destination *destination, const char *reason)
 		hops_unblock(destination->hops);
 	if (connections_established(destination) == 0)
 		defer_all(destination);
+}
+
+void
+destination_leave_alone(struct destination *destination, int64_t until_ms, const char *reason)
+{
+	destination->blocked_until_ms = until_ms;
+	destination->failures = MAX(destination->failures, 1); /* then one alone tries */
+	destination->window = WINDOW_FIRST;
+	destination->slowed = false;
+	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
+	hops_begin_round(destination->hops);
+	defer_all(destination);
 }
 
 void

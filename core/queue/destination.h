@@ -75,6 +75,8 @@ void destination_pump_in(struct destination *destination, int64_t ms);
 bool destination_is_blocked(const struct destination *destination);
 /* It is left alone for a while. */
 void destination_back_off(struct destination *destination, const char *reason);
+/* The same, because others have found that nothing answers at any of its hosts. */
+void destination_leave_alone(struct destination *destination, int64_t until_ms, const char *reason);
 /* Its bytes could not be read, for now or because the spool's copy is damaged: its end. */
 void destination_cannot_load(struct delivery *delivery, int r);
 /* None of its hosts gives the TLS that its letters need: they have failed. */

@@ -119,6 +119,7 @@ add(struct hops *hops, const struct route_host *host, enum route_need need, unsi
 	hop->shape = shape_get(hops->queue->shaping, host->name);
 	shape_configure(hop->shape, &hop->limits.shape);
 	hop->meeting = hold_meeting(hops->queue, host->ways[need].key);
+	hop->bits = -1;
 	return hop;
 }
 
@@ -193,6 +194,7 @@ hops_release(struct hops **hops_at)
 	if (!hops || --hops->references > 0)
 		return;
 	for (size_t i = 0; i < hops->count; i++) {
+		g_free(hops->hops[i].reason);
 		shape_release(&hops->hops[i].shape);
 		release_meeting(hops->queue, hops->hops[i].meeting);
 	}
@@ -203,6 +205,27 @@ hops_release(struct hops **hops_at)
 }
 
 /* ---- choosing -------------------------------------------------------------------------------- */
+
+static struct silence *
+silence_of(const struct hops *hops)
+{
+	return shaping_silence(hops->queue->shaping);
+}
+
+int64_t
+hop_blocked_until(const struct hops *hops, const struct hop *hop, char *ret_reason)
+{
+	int64_t now = loop_now(hops->queue->parts.loop), silent = 0;
+
+	if (hop->target.address_count > 0)
+		silent = silence_until(silence_of(hops), hop->target.addresses,
+		    hop->target.address_count, now, ret_reason);
+	if (hop->blocked_until_ms <= MAX(now, silent))
+		return silent;
+	if (ret_reason)
+		g_strlcpy(ret_reason, hop->reason ? hop->reason : "", COURIER_TEXT);
+	return hop->blocked_until_ms;
+}
 
 struct hop *
 hops_find(const struct hops *hops, const struct meeting *meeting)
@@ -225,20 +248,22 @@ hops_inherit(struct hops *hops, const struct hops *old)
 		hops->hops[i].blocked_until_ms = same->blocked_until_ms;
 		hops->hops[i].tried = same->tried;
 		hops->hops[i].unprotected = same->unprotected;
+		hops->hops[i].bits = same->bits;
+		g_free(hops->hops[i].reason);
+		hops->hops[i].reason = g_strdup(same->reason);
 	}
 }
 
 struct hop *
 hops_choose(const struct hops *hops)
 {
-	int64_t now = loop_now(hops->queue->parts.loop);
 	struct hop *chosen = NULL;
 	int equals = 0;
 
 	for (size_t i = 0; i < hops->count; i++) {
 		struct hop *hop = &hops->hops[i];
 
-		if (hop->blocked_until_ms > now || (chosen && hop->rank > chosen->rank))
+		if ((chosen && hop->rank > chosen->rank) || hop_blocked_until(hops, hop, NULL) > 0)
 			continue;
 		equals = chosen && hop->rank == chosen->rank ? equals + 1 : 1;
 		if (equals == 1 || g_random_int_range(0, equals) == 0)
@@ -253,19 +278,40 @@ hops_wait_ms(const struct hops *hops)
 	int64_t now = loop_now(hops->queue->parts.loop), least = INT64_MAX;
 
 	for (size_t i = 0; i < hops->count; i++)
-		least = MIN(least, hops->hops[i].blocked_until_ms);
+		least = MIN(least, hop_blocked_until(hops, &hops->hops[i], NULL));
 	return MAX(least - now, 1);
 }
 
 bool
 hops_have_untried(const struct hops *hops)
 {
-	int64_t now = loop_now(hops->queue->parts.loop);
-
 	for (size_t i = 0; i < hops->count; i++)
-		if (!hops->hops[i].tried && hops->hops[i].blocked_until_ms <= now)
+		if (!hops->hops[i].tried && hop_blocked_until(hops, &hops->hops[i], NULL) == 0)
 			return true;
 	return false;
+}
+
+int64_t
+hops_silent_until(const struct hops *hops, char *ret_reason)
+{
+	int64_t now = loop_now(hops->queue->parts.loop), least = INT64_MAX;
+	char reason[COURIER_TEXT];
+
+	for (size_t i = 0; i < hops->count; i++) {
+		const struct hop *hop = &hops->hops[i];
+		int64_t until = 0;
+
+		if (hop->target.address_count > 0)
+			until = silence_until(silence_of(hops), hop->target.addresses,
+			    hop->target.address_count, now, reason);
+		if (until == 0 && !hop->tried)
+			return 0;
+		if (until == 0 || until >= least)
+			continue;
+		least = until;
+		g_strlcpy(ret_reason, reason, COURIER_TEXT);
+	}
+	return least == INT64_MAX ? 0 : least;
 }
 
 void
@@ -276,7 +322,7 @@ hops_begin_round(struct hops *hops)
 }
 
 void
-hop_block(struct hops *hops, struct hop *hop, bool unprotected)
+hop_block(struct hops *hops, struct hop *hop, bool unprotected, const char *reason)
 {
 	int64_t now = loop_now(hops->queue->parts.loop);
 
@@ -287,6 +333,33 @@ hop_block(struct hops *hops, struct hop *hop, bool unprotected)
 		return;
 	hop->blocked_until_ms = now + schedule_delay_ms(
 					  hop->limits.first, hop->limits.most, ++hop->failures);
+	g_free(hop->reason);
+	hop->reason = g_strdup(reason);
+}
+
+void
+hop_is_silent(struct hops *hops, const struct hop *hop, const char *reason)
+{
+	struct silence_delays delays = { hop->limits.first, hop->limits.most };
+
+	/* It answers others: perhaps it has enough of us. */
+	if (hop->meeting->established > 0 || hop->target.address_count == 0)
+		return;
+	silence_note(silence_of(hops), hop->target.addresses, hop->target.address_count,
+	    loop_now(hops->queue->parts.loop), &delays, reason);
+}
+
+void
+hop_reached(struct hops *hops, struct hop *hop, int bits)
+{
+	hop->failures = 0;
+	hop->unprotected = false;
+	hop->blocked_until_ms = 0;
+	hop->bits = bits;
+	g_clear_pointer(&hop->reason, g_free);
+	if (hop->target.address_count > 0)
+		silence_end(silence_of(hops), hop->target.addresses, hop->target.address_count);
+	hops_begin_round(hops);
 }
 
 bool
@@ -317,4 +390,14 @@ hops_unblock(struct hops *hops)
 	hops_begin_round(hops);
 	for (size_t i = 0; i < hops->count; i++)
 		hops->hops[i].blocked_until_ms = 0;
+}
+
+void
+hops_unblock_silent(struct hops *hops)
+{
+	hops_unblock(hops);
+	for (size_t i = 0; i < hops->count; i++)
+		if (hops->hops[i].target.address_count > 0)
+			silence_end(silence_of(hops), hops->hops[i].target.addresses,
+			    hops->hops[i].target.address_count);
 }

@@ -27,8 +27,9 @@ struct destination_limits {
 struct meeting {
 	char *key;
 	unsigned references;
-	GQueue idle;    /* connections */
-	GQueue waiting; /* destinations without a place for a connection */
+	uint32_t established; /* connections */
+	GQueue idle;          /* of these */
+	GQueue waiting;       /* destinations without a place for a connection */
 };
 
 struct hop {
@@ -41,6 +42,8 @@ struct hop {
 	/* Since it was last reached. */
 	uint32_t failures;
 	int64_t blocked_until_ms;
+	char *reason;     /* of the last failure; NULL: none */
+	int bits;         /* of TLS in the last session; -1: there was none yet */
 	bool tried;       /* in vain, in this round through the list */
 	bool unprotected; /* that was why: TLS that is not verified, or REQUIRETLS not offered */
 };
@@ -79,13 +82,26 @@ bool hops_have_untried(const struct hops *hops);
 /* One was reached: the next round begins with all. */
 void hops_begin_round(struct hops *hops);
 /* It could not be reached, or not by the TLS that is needed. */
-void hop_block(struct hops *hops, struct hop *hop, bool unprotected);
+void hop_block(struct hops *hops, struct hop *hop, bool unprotected, const char *reason);
+/* Its addresses did not answer at all, whoever asked: no domain has to find that out again. */
+void hop_is_silent(struct hops *hops, const struct hop *hop, const char *reason);
+/* A connection to it is fit for letters. */
+void hop_reached(struct hops *hops, struct hop *hop, int bits);
+/* Until when it is left alone, by this list or because nothing answers there; 0: it is not. */
+int64_t hop_blocked_until(const struct hops *hops, const struct hop *hop, char *ret_reason);
+/*
+ * Nobody of the list is left who was neither tried in this round nor is known to be silent: until
+ * when, and why (COURIER_TEXT). 0: there is one, or none is silent.
+ */
+int64_t hops_silent_until(const struct hops *hops, char *ret_reason);
 /* None was left out for another reason. */
 bool hops_are_unprotected(const struct hops *hops);
 /* Their rates have forgotten what went there. */
 bool hops_are_rested(const struct hops *hops);
-/* All may be tried again. */
+/* All may be tried again; but for those who do not answer. */
 void hops_unblock(struct hops *hops);
+/* Those, too. */
+void hops_unblock_silent(struct hops *hops);
 struct destination_limits limits_of(
     const struct config_destination *own, const struct queue_settings *settings);
 

@@ -13,6 +13,7 @@
  *	destination_search.c which hosts that is, by the route or by the DNS
  *	hops.c               lists of such hosts, their limits, and which one is tried
  *	connection.c         connections to next hops; _open.c: to which; _turns.c: who has to wait
+ *	silence.c            which addresses do not answer, for all of them
  *	lineup.c             the order of deliveries to one next hop
  *	convert.c            letters made fit for a next hop of seven bits, few at a time
  *	transport_maildir.c  deliveries into maildirs, on the job threads

@@ -42,7 +42,7 @@ core_libcore_a_SOURCES += \
 	core/queue/route.c core/queue/route.h core/queue/route_host.c core/queue/route_host.h \
 	core/queue/route_index.c core/queue/route_index.h \
 	core/queue/schedule.c core/queue/schedule.h \
-	core/queue/shaping.c core/queue/shaping.h \
+	core/queue/shaping.c core/queue/shaping.h core/queue/silence.c core/queue/silence.h \
 	core/queue/steady.c \
 	core/queue/transport_maildir.c \
 	core/queue/walk.c

@@ -24,6 +24,7 @@ struct shaping {
 	atomic_uint references;
 	pthread_mutex_t lock;
 	GHashTable *shapes; /* by key */
+	struct silence *silence;
 	struct shaping_member *members;
 	struct shaping_waiter *first, **last;
 	uint32_t most, open;
@@ -41,6 +42,7 @@ shaping_new(void)
 	atomic_init(&shaping->waiting, 0);
 	pthread_mutex_init(&shaping->lock, NULL);
 	shaping->shapes = g_hash_table_new(g_str_hash, g_str_equal);
+	shaping->silence = silence_new();
 	shaping->last = &shaping->first;
 	shaping->most = UINT32_MAX;
 	return shaping;
@@ -62,8 +64,15 @@ shaping_release(struct shaping **shaping_at)
 	if (!shaping || atomic_fetch_sub(&shaping->references, 1) > 1)
 		return;
 	g_hash_table_destroy(shaping->shapes);
+	silence_release(&shaping->silence);
 	pthread_mutex_destroy(&shaping->lock);
 	g_free(shaping);
+}
+
+struct silence *
+shaping_silence(struct shaping *shaping)
+{
+	return shaping->silence;
 }
 
 struct shape *

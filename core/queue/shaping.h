@@ -13,6 +13,7 @@
 
 #include <core/net/loop.h>
 #include <core/queue/rate.h>
+#include <core/queue/silence.h>
 
 struct shaping;
 struct shape; /* of one next hop */
@@ -44,6 +45,8 @@ struct shaping_member {
 struct shaping *shaping_new(void);
 struct shaping *shaping_hold(struct shaping *shaping);
 void shaping_release(struct shaping **shaping);
+/* What all of them know of addresses that did not answer; lives as long. */
+struct silence *shaping_silence(struct shaping *shaping);
 /* Connections of all next hops together. */
 void shaping_configure(struct shaping *shaping, uint32_t connections);
 

@@ -273,6 +273,7 @@ on_input(struct stream *stream)
 	size_t used;
 	int r;
 
+	courier->heard = true;
 	connected(courier);
 	while (handlers[courier->state] && stream_peek(stream).len > 0) {
 		r = reply_parser_feed(&courier->parser, stream_peek(stream), &used);
@@ -388,6 +389,7 @@ connect_next(struct courier *courier)
 	courier->ahead = courier->unprotected = false;
 	courier->offers = 0;
 	courier->state = COURIER_CONNECTING;
+	courier->tried = true;
 	r = stream_connect(&courier->stream, courier->parts.loop, address,
 	    courier_source(courier->parts.target, address), &stream_events);
 	courier->local_fault = courier_is_local(r);
@@ -527,6 +529,12 @@ bool
 courier_is_unprotected(const struct courier *courier)
 {
 	return courier->unprotected;
+}
+
+bool
+courier_is_unheard(const struct courier *courier)
+{
+	return courier->tried && !courier->heard && !courier->local_fault;
 }
 
 void

@@ -86,11 +86,12 @@ struct courier {
 	bool quitting;    /* QUIT as soon as no letter is under way */
 	bool needs_reset; /* the last transaction was left open */
 	bool was_ready;
-	bool spoke;       /* something was said since the last reply */
-	bool ahead;       /* then the next reply was there already: it answers nothing */
-	bool unprotected; /* the last connection was not what `requiretls` wants */
-	bool local_fault; /* the last connection came to nothing through no fault of the host's */
-	size_t unsent;    /* at the last deadline: what has gone since is progress */
+	bool spoke;        /* something was said since the last reply */
+	bool ahead;        /* then the next reply was there already: it answers nothing */
+	bool unprotected;  /* the last connection was not what `requiretls` wants */
+	bool tried, heard; /* an address; of one of them a byte */
+	bool local_fault;  /* the last connection came to nothing through no fault of the host's */
+	size_t unsent;     /* at the last deadline: what has gone since is progress */
 	char remote[ADDRESS_TEXT + 280];
 	char reason[COURIER_TEXT]; /* why it ends, or why the last address did not do */
 

@@ -282,6 +282,38 @@ class Many(MxCase):
         self.ends(count)
         self.assertEqual(len(self.sink.messages), count)
 
+    def test_a_dead_host_is_found_once(self):
+        """A hundred domains whose exchangers, by as many names, are one address that says nothing: one of
+        them waits for it, the others are told; and when it speaks again, all go."""
+        count = 100
+        names = "".join(f"mx{i} A 127.0.0.50\nd{i} MX 10 mx{i}\n" for i in range(count))
+        self.prepare({"net.example": names}, silent={"127.0.0.50"})
+        silent = {"host": ["*.net.example"], "timeouts": {"greeting": "1s"},
+                  "back_off": {"first": "1h", "most": "1h"}}
+        self.start(destinations=[silent], loops=2)
+        self.send("b@d0.net.example")
+        self.ends(1)
+        self.send(*(f"b@d{i}.net.example" for i in range(1, count)))
+        ends = self.ends(count)
+        self.assertEqual({end["event"] for end in ends.values()}, {"deferred"})
+        self.assertEqual({end["reply"] for end in ends.values()}, {ends["b@d0.net.example"]["reply"]})
+        self.assertEqual(self.sink.opened["127.0.0.50"], 1)
+        self.sink.speak()
+        self.server.ctl("queue", "retry", "--all")
+        self.wait(lambda: len(self.sink.messages) == count, "all of it goes")
+
+    def test_a_dead_host_is_no_reason_to_wait_for_the_next(self):
+        """The second exchanger is tried at once where the first is known to be dead."""
+        self.prepare({"net.example": HOSTS + "one MX 10 h50\ntwo MX 10 h51\ntwo MX 20 h2\n"
+                                             "h50 A 127.0.0.50\nh51 A 127.0.0.50\n"}, silent={"127.0.0.50"})
+        self.start(destinations=[{"host": ["h50.net.example", "h51.net.example"],
+                                  "timeouts": {"greeting": "1s"}, "back_off": {"first": "1h", "most": "1h"}}])
+        self.send("b@one.net.example")
+        self.ends(1)
+        self.send("b@two.net.example")
+        self.assertEqual(self.ends(2)["b@two.net.example"]["event"], "delivered")
+        self.assertEqual(self.sink.opened["127.0.0.50"], 1)
+
 
 class Lists(MxCase):
     def test_smarthosts_in_turn(self):

@@ -56,7 +56,7 @@ START_TEST(round_ends)
 {
 	for (unsigned i = 0; i < list.count; i++) {
 		ck_assert(hops_have_untried(&list));
-		hop_block(&list, &of_list[i], false);
+		hop_block(&list, &of_list[i], false, "451 4.4.1 down");
 		pass_time_of(&of_list[i]);
 		/* The first could be tried again: the round goes on with those it has not had. */
 		ck_assert_ptr_eq(hops_choose(&list), &of_list[0]);
@@ -76,7 +76,7 @@ START_TEST(round_goes_on_in_a_new_list)
 	memset(fresh, 0, sizeof(fresh));
 	for (unsigned i = 0; i < 3; i++)
 		of_list[i].meeting = fresh[2 - i].meeting = &meetings[i];
-	hop_block(&list, &of_list[0], false);
+	hop_block(&list, &of_list[0], false, "451 4.4.1 down");
 	hops_inherit(&other, &list);
 	ck_assert(fresh[2].tried);
 	ck_assert(!fresh[0].tried && !fresh[1].tried);
