@@ -278,9 +278,14 @@ show_routes(struct ctl *ctl, const struct routes *routes, const struct config_su
 		show_route(ctl, route, i, route == taken ? "taken" : "passed",
 		    config_when_explain(&config[i].when, subject, arena), arena);
 		if (route == taken)
-			return route->kind == ROUTE_MX ? explain_exchangers(ctl, routes, route,
-							     subject->recipient, arena, err)
-						       : 0;
+			break;
+	}
+	if (taken && taken->kind == ROUTE_MX &&
+	    explain_exchangers(ctl, routes, taken, subject->recipient, arena, err) < 0)
+		return -EINVAL;
+	if (taken) {
+		explain_known(ctl, taken, subject->recipient, arena);
+		return 0;
 	}
 	show_route(ctl, NULL, 0, "refused", "550 5.4.4: no route fits", arena);
 	return 0;
@@ -345,7 +350,9 @@ const struct ctl_command ctl_explain_commands[] = {
 	    "[--user ADDRESS] [--listener NAME] [--client IP] [--tag TAG ...] [--size SIZE] "
 	    "SENDER RECIPIENT",
 	    "Show which route a recipient's mail would take, by which condition, and why those "
-	    "before it were passed; of an mx route each mail exchanger, as the DNS has them now.",
+	    "before it were passed; of an mx route each mail exchanger, as the DNS has them now. "
+	    "Where a relay runs, also how the hosts fare: what TLS the last session showed, and "
+	    "who is left alone until when, since which reply.",
 	    2, 1000, run_route },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

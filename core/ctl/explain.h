@@ -39,5 +39,8 @@ int explain_show(
 /* A row for each mail exchanger of the recipient's domain, as `route` would go through them. */
 int explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct route *route,
     const char *recipient, struct arena *arena, struct pn_error *err);
+/* What the running relay knows of the route's next hop, and of each of its hosts. */
+void explain_known(
+    struct ctl *ctl, const struct route *route, const char *recipient, struct arena *arena);
 
 #endif

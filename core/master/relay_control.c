@@ -8,98 +8,18 @@
 #include <core/ctl/recent.h>
 #include <core/master/child.h>
 #include <core/master/relay_metrics.h>
-#include <core/master/relay_state.h>
+#include <core/master/relay_ways.h>
+#include <core/master/survey.h>
 #include <core/policy/crash.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- a question to every lane ---- */
-
-struct survey {
-	struct relay *relay;
-	void *request; /* whom it answers, by `reply` */
-	void (*reply)(void *request, json_t *answer);
-	json_t *answer;
-	size_t due;
-	void (*finish)(struct survey *survey);
-	bool loading; /* when it began: a lane that had answered may have got more since */
-};
-
-struct survey_task {
-	struct loop_task task;
-	struct survey *survey;
-	struct lane *lane;
-	void (*ask)(struct lane *lane, json_t *ret);
-	void (*merge)(json_t *into, json_t *part);
-	json_t *part;
-};
-
-static void
-survey_back(struct loop_task *task)
-{
-	struct survey_task *question = (struct survey_task *)task;
-	struct survey *survey = question->survey;
-
-	question->merge(survey->answer, question->part);
-	json_decref(question->part);
-	free(question);
-	if (--survey->due > 0)
-		return;
-	survey->finish(survey);
-	survey->reply(survey->request, survey->answer);
-	free(survey);
-}
-
-static void
-survey_ask(struct loop_task *task)
-{
-	struct survey_task *question = (struct survey_task *)task;
-
-	question->ask(question->lane, question->part);
-	question->task.run = survey_back;
-	loop_post(question->survey->relay->loop, &question->task);
-}
-
 static void
 reply_control(void *request, json_t *answer)
 {
 	control_reply(request, answer);
-}
-
-static struct survey *
-survey_new(
-    struct relay *relay, struct control_request *request, void (*finish)(struct survey *survey))
-{
-	struct survey *survey = calloc(1, sizeof(*survey));
-
-	if (!survey)
-		abort();
-	*survey = (struct survey){ relay, request, reply_control, json_object(), relay->lane_count,
-		finish, atomic_load(&relay->loading) > 0 };
-	return survey;
-}
-
-static void
-survey_start(struct survey *survey, void (*ask)(struct lane *lane, json_t *ret),
-    void (*merge)(json_t *into, json_t *part))
-{
-	struct relay *relay = survey->relay;
-
-	for (size_t i = 0; i < relay->lane_count; i++) {
-		struct survey_task *question = calloc(1, sizeof(*question));
-
-		if (!question)
-			abort();
-		question->task.run = survey_ask;
-		question->survey = survey;
-		question->lane = relay->lanes[i];
-		question->ask = ask;
-		question->merge = merge;
-		question->part = json_object();
-		loop_post(lane_loop(relay->lanes[i]), &question->task);
-	}
 }
 
 static void
@@ -126,7 +46,7 @@ set(json_t *object, const char *name, uint64_t value)
 /* ---- status ---- */
 
 static void
-ask_status(struct lane *lane, json_t *ret)
+ask_status(struct lane *lane, const json_t *question, json_t *ret)
 {
 	struct queue_figures queue;
 	struct server_figures server;
@@ -202,9 +122,19 @@ finish_status(struct survey *survey)
 }
 
 static void
+ask_all(struct relay *relay, void (*reply)(void *request, json_t *answer), void *request,
+    void (*finish)(struct survey *survey))
+{
+	struct survey *survey = survey_new(relay, reply, request);
+
+	survey->finish = finish;
+	survey_start(survey, ask_status, add_numbers);
+}
+
+static void
 run_status(void *arg, struct control_request *request, json_t *body)
 {
-	survey_start(survey_new(arg, request, finish_status), ask_status, add_numbers);
+	ask_all(arg, reply_control, request, finish_status);
 }
 
 /* ---- metrics ---- */
@@ -222,17 +152,13 @@ finish_metrics(struct survey *survey)
 static void
 run_metrics(void *arg, struct control_request *request, json_t *body)
 {
-	survey_start(survey_new(arg, request, finish_metrics), ask_status, add_numbers);
+	ask_all(arg, reply_control, request, finish_metrics);
 }
 
 void
 relay_ask_metrics(struct relay *relay, void (*reply)(void *request, json_t *answer), void *request)
 {
-	struct survey *survey = survey_new(relay, NULL, finish_metrics);
-
-	survey->request = request;
-	survey->reply = reply;
-	survey_start(survey, ask_status, add_numbers);
+	ask_all(relay, reply, request, finish_metrics);
 }
 
 static void
@@ -248,7 +174,7 @@ finish_samples(struct survey *survey)
 static void
 run_samples(void *arg, struct control_request *request, json_t *body)
 {
-	survey_start(survey_new(arg, request, finish_samples), ask_status, add_numbers);
+	ask_all(arg, reply_control, request, finish_samples);
 }
 
 /* ---- trace ---- */
@@ -335,6 +261,7 @@ const struct control_command relay_commands[] = {
 	{ "queue delete", relay_queue_run },
 	{ "drain", relay_drain_run },
 	{ "resume", relay_drain_run },
+	{ "route", relay_ways_run },
 	{ "trace", run_trace },
 	{ "reload", run_reload },
 	{ "upgrade", run_upgrade },

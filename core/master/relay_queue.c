@@ -9,7 +9,7 @@
 #include <core/base/clock.h>
 #include <core/base/log.h>
 #include <core/ctl/recent.h>
-#include <core/master/relay_state.h>
+#include <core/master/relay_ways.h>
 #include <core/master/sweep.h>
 #include <core/store/audit.h>
 #include <errno.h>
@@ -166,6 +166,65 @@ audit_written(struct job *job)
 	finish(errand);
 }
 
+/* ---- the next hops ---- */
+
+/* Each once, of all rows. */
+static json_t *
+way_keys(json_t *answer)
+{
+	json_t *seen = json_object(), *keys = json_array(), *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(answer, "recipients"), i, row)
+	{
+		json_t *key = json_object_get(row, SWEEP_WAY);
+
+		if (!json_is_string(key) || json_object_get(seen, json_string_value(key)))
+			continue;
+		json_object_set_new(seen, json_string_value(key), json_true());
+		json_array_append(keys, key);
+	}
+	json_decref(seen);
+	return keys;
+}
+
+/* What the next hop is doing, and what it may be asked for. */
+static void
+tell_way(json_t *row, json_t *way)
+{
+	static const char *const dates[] = { "blocked_until", "next_turn" };
+	json_t *told;
+
+	if (!way) {
+		json_object_set_new(row, "destination", json_null());
+		return;
+	}
+	told = json_copy(way);
+	json_object_del(told, "hosts");
+	for (size_t i = 0; i < sizeof(dates) / sizeof(*dates); i++)
+		json_object_set_new(
+		    told, dates[i], relay_ways_date(json_object_get(way, dates[i])));
+	json_object_update_new(row, told);
+}
+
+static void
+on_ways(void *arg, json_t *ways)
+{
+	struct errand *errand = arg;
+	json_t *row;
+	size_t i;
+
+	json_array_foreach(json_object_get(errand->answer, "recipients"), i, row)
+	{
+		const char *key = json_string_value(json_object_get(row, SWEEP_WAY));
+
+		tell_way(row, key ? json_object_get(ways, key) : NULL);
+		json_object_del(row, SWEEP_WAY);
+	}
+	json_decref(ways);
+	finish(errand);
+}
+
 static void
 on_swept(struct sweep *sweep)
 {
@@ -174,6 +233,10 @@ on_swept(struct sweep *sweep)
 
 	loop_timer_cancel(errand->relay->loop, &errand->progress);
 	errand->answer = make_answer(errand);
+	if (sweep->order.verb == SWEEP_SHOW) {
+		relay_ways_ask(errand->relay, way_keys(errand->answer), on_ways, errand);
+		return;
+	}
 	if (!sweep_changes(sweep)) {
 		finish(errand);
 		return;

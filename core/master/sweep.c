@@ -199,29 +199,6 @@ tell_hold(json_t *row, const struct item_hold *hold)
 		     "then", ends ? name_of_end(hold->end) : NULL));
 }
 
-/* What the next hop is doing, and what it may be asked for. */
-static void
-tell_way(json_t *row, const struct sweep_lane *part, const struct item *item, uint32_t index)
-{
-	struct queue_way way = { 0 };
-	char rate[64];
-
-	if (!queue_way(lane_queue(part->lane), item, index, &way)) {
-		json_object_set_new(row, "destination", json_null());
-		return;
-	}
-	snprintf(rate, sizeof(rate), "%" PRId64 " messages in %" PRId64 " s", way.rate,
-	    way.rate_per_us / 1000000);
-	json_object_update_new(
-	    row, json_pack("{s:o, s:o, s:o, s:i, s:i, s:o, s:i, s:s?, s:o}", "destination",
-		     console_text(way.name), "blocked_until", date(way.blocked_until_us),
-		     "blocked_because", console_text(way.reason), "failures_in_a_row",
-		     (int)way.failures, "connections", (int)way.connections, "connections_most",
-		     way.connections_most > 0 ? json_integer(way.connections_most) : json_null(),
-		     "in_line", (int)way.in_line, "rate", way.rate > 0 ? rate : NULL, "next_turn",
-		     date(way.turn_us)));
-}
-
 static void
 tell_more(json_t *row, const struct item *item, const struct item_recipient *recipient)
 {
@@ -249,6 +226,7 @@ tell(const struct sweep_lane *part, const struct item *item, uint32_t index)
 {
 	const struct item_recipient *recipient = &item->recipients[index];
 	json_t *row;
+	char *key;
 
 	row = json_pack("{s:s, s:s, s:o, s:o, s:s, s:o, s:I, s:o, s:o, s:s, s:i, s:o, s:o}", "id",
 	    item_log_id(item), "item", item->id, "from", console_text(item->envelope.sender), "to",
@@ -263,7 +241,9 @@ tell(const struct sweep_lane *part, const struct item *item, uint32_t index)
 	if (part->sweep->order.verb != SWEEP_SHOW)
 		return row;
 	tell_more(row, item, recipient);
-	tell_way(row, part, item, index);
+	key = queue_way_key(lane_queue(part->lane), item, index);
+	json_object_set_new(row, SWEEP_WAY, console_text(key));
+	g_free(key);
 	return row;
 }
 

@@ -14,6 +14,9 @@
 #include <glib.h>
 #include <jansson.h>
 
+/* Of each row of SHOW: what queue_way() is asked by, or null. Nobody is shown it. */
+#define SWEEP_WAY "way"
+
 enum sweep_verb {
 	SWEEP_LIST,
 	SWEEP_SHOW, /* the same, and more of each */

@@ -250,29 +250,17 @@ queue_release(struct queue *queue, struct item *item, uint32_t index)
 	return QUEUE_CHANGED;
 }
 
-/* Where he goes to, if anything has gone there. */
-static struct destination *
-find_destination(struct queue *queue, const struct item *item, uint32_t index)
-{
-	const struct mail_plan *plan = &item->recipients[index].plan;
-	const struct route *route = plan->unserved ? NULL : queue_route(queue, item, index);
-	char domain[MAIL_DOMAIN_MOST + 1];
-	bool by_domain = route && route->kind == ROUTE_MX;
-
-	if (!route ||
-	    (by_domain && routes_domain(item->recipients[index].envelope->address, domain) < 0))
-		return NULL;
-	return destination_find(queue, route, queue_need(item, index), by_domain ? domain : NULL);
-}
-
 /* The next hop may be up again, whatever its last connections came to. */
 static void
 unblock(struct queue *queue, const struct item *item, uint32_t index)
 {
-	struct destination *destination = find_destination(queue, item, index);
+	char *key = queue_way_key(queue, item, index);
+	struct destination *destination = key ? g_hash_table_lookup(queue->destinations, key)
+					      : NULL;
 
 	if (destination)
 		destination_unblock(destination);
+	g_free(key);
 }
 
 enum queue_change
@@ -327,16 +315,6 @@ queue_changed(struct queue *queue, struct item *item)
 
 /* ---- for people ------------------------------------------------------------------------------
  */
-
-bool
-queue_way(struct queue *queue, const struct item *item, uint32_t index, struct queue_way *ret)
-{
-	const struct destination *destination = find_destination(queue, item, index);
-
-	if (destination)
-		destination_tell(destination, ret);
-	return destination != NULL;
-}
 
 const char *
 queue_state_name(const struct item_recipient *recipient)

@@ -404,30 +404,11 @@ take_route(struct destination *destination, const struct route *route)
 	destination_forget_hops(destination);
 }
 
-static char *
-make_key(const struct route *route, enum route_need need, const char *domain)
-{
-	const char *key = route->keys[need] ? route->keys[need] : route->keys[ROUTE_AS_SET];
-
-	return domain ? g_strdup_printf("%s %s", key, domain) : g_strdup(key);
-}
-
-struct destination *
-destination_find(
-    struct queue *queue, const struct route *route, enum route_need need, const char *domain)
-{
-	char *key = make_key(route, need, domain);
-	struct destination *destination = g_hash_table_lookup(queue->destinations, key);
-
-	g_free(key);
-	return destination;
-}
-
 struct destination *
 destination_get(
     struct queue *queue, const struct route *route, enum route_need need, const char *domain)
 {
-	char *key = make_key(route, need, domain);
+	char *key = routes_way_key(route, need, domain);
 	struct destination *destination = g_hash_table_lookup(queue->destinations, key);
 
 	if (!destination) {
@@ -438,27 +419,6 @@ destination_get(
 		take_route(destination, route);
 	g_free(key);
 	return destination;
-}
-
-void
-destination_tell(const struct destination *destination, struct queue_way *ret)
-{
-	const struct shape_limits *shape = &destination->limits.shape;
-	int64_t wait = destination->turn_us - clock_monotonic_us();
-	bool blocked = destination_is_blocked(destination);
-
-	*ret = (struct queue_way){
-		.name = destination->name,
-		.blocked_until_us = destination_blocked_us(destination),
-		.reason = blocked ? destination->reason : NULL,
-		.failures = destination->failures,
-		.connections = connections_established(destination),
-		.connections_most = shape->connections,
-		.in_line = destination->lineup.count + destination->unfit.count,
-		.rate = shape->messages.most,
-		.rate_per_us = shape->messages.per_us,
-		.turn_us = wait > 0 ? clock_wall_us() + wait : 0,
-	};
 }
 
 void

@@ -249,6 +249,7 @@ hops_inherit(struct hops *hops, const struct hops *old)
 		hops->hops[i].tried = same->tried;
 		hops->hops[i].unprotected = same->unprotected;
 		hops->hops[i].bits = same->bits;
+		hops->hops[i].reached_ms = same->reached_ms;
 		g_free(hops->hops[i].reason);
 		hops->hops[i].reason = g_strdup(same->reason);
 	}
@@ -356,6 +357,7 @@ hop_reached(struct hops *hops, struct hop *hop, int bits)
 	hop->unprotected = false;
 	hop->blocked_until_ms = 0;
 	hop->bits = bits;
+	hop->reached_ms = loop_now(hops->queue->parts.loop);
 	g_clear_pointer(&hop->reason, g_free);
 	if (hop->target.address_count > 0)
 		silence_end(silence_of(hops), hop->target.addresses, hop->target.address_count);

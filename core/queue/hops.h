@@ -42,10 +42,11 @@ struct hop {
 	/* Since it was last reached. */
 	uint32_t failures;
 	int64_t blocked_until_ms;
-	char *reason;     /* of the last failure; NULL: none */
-	int bits;         /* of TLS in the last session; -1: there was none yet */
-	bool tried;       /* in vain, in this round through the list */
-	bool unprotected; /* that was why: TLS that is not verified, or REQUIRETLS not offered */
+	char *reason;       /* of the last failure; NULL: none */
+	int64_t reached_ms; /* fit for letters, last; 0: never */
+	int bits;           /* of TLS then; -1: not known, or not looked for */
+	bool tried;         /* in vain, in this round through the list */
+	bool unprotected;   /* that was why: TLS that is not verified, or REQUIRETLS not offered */
 };
 
 struct hops {

@@ -17,6 +17,7 @@
  *	lineup.c             the order of deliveries to one next hop
  *	convert.c            letters made fit for a next hop of seven bits, few at a time
  *	transport_maildir.c  deliveries into maildirs, on the job threads
+ *	way.c                how next hops fare, for people
  *	walk.c               all items in steps, for who asks
  *	steady.c             what time it is, though the clock be set
  *	schedule.c           the order in which items are due
@@ -226,10 +227,6 @@ void load_cancel_waiting(struct queue *queue);
 /* `domain`: with MX, whose; else NULL. */
 struct destination *destination_get(
     struct queue *queue, const struct route *route, enum route_need need, const char *domain);
-/* The same where there is one; NULL. */
-struct destination *destination_find(
-    struct queue *queue, const struct route *route, enum route_need need, const char *domain);
-void destination_tell(const struct destination *destination, struct queue_way *ret);
 /* Takes the delivery; its end is outcome_note() or outcome_take_back(), possibly at once. */
 void destination_push(struct destination *destination, struct delivery *delivery);
 void destination_drain(struct destination *destination);

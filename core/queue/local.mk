@@ -45,7 +45,7 @@ core_libcore_a_SOURCES += \
 	core/queue/shaping.c core/queue/shaping.h core/queue/silence.c core/queue/silence.h \
 	core/queue/steady.c \
 	core/queue/transport_maildir.c \
-	core/queue/walk.c
+	core/queue/walk.c core/queue/way.c
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice tests/unit/queue_plan \

@@ -158,9 +158,14 @@ void queue_changed(struct queue *queue, struct item *item);
 const char *queue_state_name(const struct item_recipient *recipient);
 /* Name of the route that he takes by the settings of now; NULL: none. */
 const char *queue_route_name(const struct queue *queue, const struct item *item, uint32_t index);
-/* How the next hop fares that he goes to, as this queue sees it. */
+/*
+ * By what all queues of the relay find the next hop that he goes to; to be freed. NULL: he has
+ * none.
+ */
+char *queue_way_key(const struct queue *queue, const struct item *item, uint32_t index);
+/* How a next hop fares, as this queue sees it. Texts are good until its next turn. */
 struct queue_way {
-	const char *name;          /* as in the log; until the queue's next turn */
+	const char *name;          /* as in the log */
 	int64_t blocked_until_us;  /* left alone until then, wall time; 0: it is not */
 	const char *reason;        /* its last failure, where it is blocked */
 	uint32_t failures;         /* in a row */
@@ -171,7 +176,19 @@ struct queue_way {
 	int64_t turn_us;           /* the rate lets the next one go then, wall time; 0: now */
 };
 /* False: nothing has gone there since the start, or for a minute. */
-bool queue_way(struct queue *queue, const struct item *item, uint32_t index, struct queue_way *ret);
+bool queue_way(struct queue *queue, const char *key, struct queue_way *ret);
+/* One of the hosts that it is. */
+struct queue_host {
+	const char *name;          /* with port */
+	char reason[COURIER_TEXT]; /* why it is left alone; "": it is not */
+	int64_t blocked_until_us;  /* wall time; 0: it may be tried */
+	int64_t reached_us;        /* its last session that came as far as letters; 0: none */
+	int bits;                  /* of TLS there; -1: not known, or not looked for */
+	uint32_t failures;         /* since then, in a row */
+	uint32_t connections;      /* of this queue */
+};
+/* The first that are tried first. False: there are not so many. */
+bool queue_way_host(struct queue *queue, const char *key, size_t index, struct queue_host *ret);
 
 /*
  * Messages that wait and that are being sent; recipients that are held; recipients' results and

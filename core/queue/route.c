@@ -300,6 +300,14 @@ routes_domain(const char *recipient, char ret[MAIL_DOMAIN_MOST + 1])
 	return domain && *domain ? mail_domain_canonical(domain, ret) : -EINVAL;
 }
 
+char *
+routes_way_key(const struct route *route, enum route_need need, const char *domain)
+{
+	const char *key = route->keys[need] ? route->keys[need] : route->keys[ROUTE_AS_SET];
+
+	return domain ? g_strdup_printf("%s %s", key, domain) : g_strdup(key);
+}
+
 int
 routes_tls_bits(const struct routes *routes, const struct config_subject *subject)
 {

@@ -82,6 +82,12 @@ int routes_mx_host(const struct routes *routes, const struct route *route, const
 int routes_domain(const char *recipient, char ret[MAIL_DOMAIN_MOST + 1]);
 
 /*
+ * By what queues and `capability` know the next hop for letters of that need, to be freed.
+ * `domain`: with MX, whose; else NULL.
+ */
+char *routes_way_key(const struct route *route, enum route_need need, const char *domain);
+
+/*
  * Bits of TLS that the last session with the next hop of this subject's recipient showed; 0: it
  * offered none; -ENOENT: none yet, or no next hop (maildir). Any thread.
  */

@@ -203,6 +203,34 @@ class Clauses(MxCase):
         self.assertEqual(rows("null"), [("null.net.example", None, "refused",
                                          "556 5.1.10 null.net.example takes no mail (null MX)")])
 
+    def test_route_shows_how_the_hosts_fare(self):
+        """Of the running relay: who is left alone, until when and since which reply, and what TLS was last."""
+        self.prepare({"net.example": HOSTS + "some MX 10 h50\nsome MX 20 h2\nh50 A 127.0.0.50\n"},
+                     silent={"127.0.0.50"})
+        self.start(route={"to": "mx", "port": self.sink.port, "tls": "may", "refused_networks": ["127.9.0.0/16"]},
+                   destinations=[{"host": ["h50.net.example"], "timeouts": {"greeting": "1s"},
+                                  "back_off": {"first": "1h", "most": "1h"}}])
+        words = ("--json", "route", "a@clinic.example", "b@some.net.example")
+
+        def known():
+            return [row for row in json.loads(self.server.ctl(*words).stdout) if row["place"] == "relay"]
+        self.assertEqual(known(), [])
+        self.send("b@some.net.example")
+        self.assertEqual(self.ends(1)["b@some.net.example"]["event"], "delivered")
+        way, dead, alive = known()
+        self.assertEqual((way["route"], way["verdict"], way["tls_bits"]), ("mx:some.net.example", "may be tried", 0))
+        self.assertEqual((dead["route"], dead["verdict"], dead["failures_in_a_row"], dead["reached"]),
+                         (f"h50.net.example:{self.sink.port}", "left alone", 1, None))
+        self.assertIn("timed out waiting for the greeting", dead["blocked_because"])
+        self.assertGreater(dead["blocked_until"], alive["reached"])
+        self.assertEqual((alive["route"], alive["verdict"], alive["tls_bits"], alive["blocked_until"]),
+                         (f"h2.net.example:{self.sink.port}", "reached", 0, None))
+        self.assertIn("no TLS", self.server.ctl(*words[1:]).stdout)
+        self.server.stop()
+        done = self.server.ctl(*words)
+        self.assertEqual(len(json.loads(done.stdout)), 4)
+        self.assertIn("no relay is running", done.stderr)
+
     def test_our_own_address_is_ourselves(self):
         """RFC 5321 section 5.1: also under another name; and no mail goes round."""
         self.prepare({"net.example": "loop MX 10 other\nother A 127.0.0.1\n"})

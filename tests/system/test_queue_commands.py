@@ -5,6 +5,7 @@ import smtplib
 
 from tests.lib import proc
 from tests.lib.case import RelayCase
+from tests.lib.hosts import Hosts
 from tests.lib.nexthop import NextHop, _Session
 
 TEXT = "From: ada@clinic.example\r\nSubject: x\r\n\r\nhello\r\n"
@@ -201,6 +202,21 @@ class Changes(QueueCase):
         row, = self.queue("show", "--domain", "partner.example")[0]["recipients"]
         self.assertEqual({name: row[name] for name in before}, before)
         self.assertIsNone(row["destination"])   # nothing has gone there since
+
+    def test_show_tells_what_all_loops_know(self):
+        """Each loop has mail in line for the same next hop, which never greets: all of it is counted."""
+        count = 12
+        hosts = self.enterContext(Hosts(silent={"127.0.0.1"}))
+        self.server.stop()
+        self.server.relay["loops"] = 4
+        self.server.routes[1]["host"] = f"127.0.0.1:{hosts.port}"
+        self.server.write()
+        self.server.start()
+        for _ in range(count):
+            self.send("b@partner.example")
+        rows = self.queue("show", "--domain", "partner.example")[0]["recipients"]
+        self.assertEqual(len(rows), count)
+        self.assertEqual({row["in_line"] for row in rows}, {count})
 
     def test_replies_that_are_not_utf_8(self):
         with NextHop(answers={"RCPT TO:<b@partner.example>": ["450 4.2.0 sp\xe4ter"] * 9}) as hop:
