@@ -88,6 +88,8 @@ release(struct queued *queued, uint32_t index, int64_t now)
 	log_change(queued, index, "released", NULL);
 	set_hold(queued, index, NULL);
 	queued->item->recipients[index].due_us = now;
+	queued->item->recipients[index].owed_until_us = now +
+							queued->queue->settings.give_up_ms * 1000;
 	mark(queued, index);
 }
 

@@ -105,6 +105,7 @@ on_ready(struct courier *courier)
 		capability_note(routes_capability(destination->routes), destination->key, bits);
 	destination->connecting--;
 	destination->shortages = 0;
+	destination->silent = false;
 	if (!destination->slowed) {
 		destination->failures = 0;
 		destination->blocked_until_ms = 0;

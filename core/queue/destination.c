@@ -52,6 +52,7 @@ destination_pump_in(struct destination *destination, int64_t ms)
 static void
 settle(struct delivery *delivery, enum courier_outcome outcome, const char *reply)
 {
+	delivery->spared |= delivery->destination->silent;
 	outcome_settle(delivery, outcome, reply);
 	outcome_note(delivery);
 }
@@ -88,6 +89,7 @@ destination_back_off(struct destination *destination, const char *reason)
 	const struct destination_limits *limits = &destination->limits;
 
 	/* Connections that were begun together come to nothing together: that counts once. */
+	destination->silent = false;
 	if (!destination_is_blocked(destination))
 		destination->blocked_until_ms = loop_now(destination->queue->parts.loop) +
 						schedule_delay_ms(limits->first, limits->most,
@@ -110,6 +112,7 @@ destination_leave_alone(struct destination *destination, int64_t until_ms, const
 	destination->failures = MAX(destination->failures, 1); /* then one alone tries */
 	destination->window = WINDOW_FIRST;
 	destination->slowed = false;
+	destination->silent = true;
 	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
 	hops_begin_round(destination->hops);
 	defer_all(destination);
@@ -334,11 +337,12 @@ destination_push(struct destination *destination, struct delivery *delivery)
 		return;
 	}
 	if (destination_is_blocked(destination) && connections_established(destination) == 0) {
+		delivery->spared = true;
 		settle(delivery, COURIER_DEFERRED, destination->reason);
 		return;
 	}
 	if (is_over_rate(destination)) {
-		delivery->unasked = true;
+		delivery->spared = delivery->unasked = true;
 		settle(delivery, COURIER_DEFERRED,
 		    "451 4.7.0 more messages wait here than the rate lets through");
 		return;

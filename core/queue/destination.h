@@ -45,6 +45,7 @@ struct destination {
 	/* Back-off. */
 	uint32_t failures;  /* in a row */
 	uint32_t shortages; /* of this machine, in a row */
+	bool silent;        /* it was not asked: others have found that it does not answer */
 	bool slowed;        /* the next hop answers, and asks for less */
 	int64_t blocked_until_ms;
 	int64_t turn_us;         /* no message before: the rate; monotonic */

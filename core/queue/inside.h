@@ -107,7 +107,8 @@ struct delivery {
 	int priority;
 	enum route_need need;
 	bool pinned, retried;
-	bool unasked;       /* the next hop was not tried: no attempt */
+	bool unasked;       /* no attempt: there was no turn for it */
+	bool spared;        /* nor was the next hop troubled for it where it is left alone */
 	uint32_t rendering; /* of its recipients' plans */
 	uint32_t count;
 	uint32_t *indices;

@@ -60,6 +60,11 @@ struct item_recipient {
 	int64_t last_attempt_us;
 	const char *last_reply; /* of the last attempt: "550 5.1.1 No such user", NULL: none */
 	const char *last_remote;
+	/*
+	 * Released: until then he has an attempt coming, however old the message is. 0: he had it.
+	 * Memory only.
+	 */
+	int64_t owed_until_us;
 	/* Not to be sent while it is there; a letter that has begun ends first. NULL: none. */
 	const struct item_hold *hold;
 };

@@ -179,6 +179,16 @@ note_weak(struct attempt *attempt, uint32_t index, const char *reply)
 	return NEXT_REPLAN;
 }
 
+/*
+ * Mail that was held for longer than its age is tried once, though its next hop be left alone or
+ * over its rate when it is released; but that, too, has an end.
+ */
+static bool
+has_one_coming(const struct delivery *delivery, const struct item_recipient *recipient, int64_t now)
+{
+	return delivery->spared && now < recipient->owed_until_us;
+}
+
 static enum next
 note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t index,
     const struct courier_result *result)
@@ -191,6 +201,8 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 
 	if (!delivery->unasked)
 		recipient->attempts++;
+	if (!delivery->spared)
+		recipient->owed_until_us = 0;
 	recipient->last_attempt_us = attempt->now;
 	recipient->last_reply = keep(queued, recipient->last_reply, result->reply);
 	recipient->last_remote = keep(queued, recipient->last_remote, attempt->remote);
@@ -206,7 +218,8 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 	case COURIER_DEFERRED:
 		break;
 	}
-	if (outcome_is_too_old(queued, attempt->now) && !recipient->hold
+	if (outcome_is_too_old(queued, attempt->now) && !recipient->hold &&
+		    !has_one_coming(delivery, recipient, attempt->now)
 		? outcome_fail(attempt, index, result->reply, "4.4.7")
 		: outcome_defer(attempt, index, result->reply, previous, blocked))
 		return NEXT_MARK;

@@ -3,7 +3,7 @@
 #include "tests/unit/queue_scene.h"
 #include "tests/unit/run.h"
 #include <core/base/clock.h>
-#include <core/queue/inside.h>
+#include <core/queue/destination.h>
 
 static const char *const no_talk[] = { NULL };
 static const char *const silent[] = { "A", "H", NULL }; /* takes a connection and says nothing */
@@ -60,6 +60,12 @@ begin(struct scene *scene)
 	queue_configure(scene->queue, &scene->settings, scene->routes);
 }
 
+static void
+make_old(void *arg, struct item *item)
+{
+	item->accepted_us -= INT64_C(7200000000);
+}
+
 static bool
 is_sending(struct scene *scene)
 {
@@ -91,6 +97,51 @@ START_TEST(held_and_released)
 	ck_assert_int_eq(ask(&scene, queue_release).answer, QUEUE_CHANGED);
 	ck_assert_uint_eq(scene_figures(&scene).held, 0);
 	scene_run(&scene, was_deferred); /* so it was tried */
+	scene_end(&scene);
+}
+END_TEST
+
+static struct destination *
+only_destination(struct scene *scene)
+{
+	GHashTableIter each;
+	gpointer value = NULL;
+
+	g_hash_table_iter_init(&each, scene->queue->destinations);
+	ck_assert(g_hash_table_iter_next(&each, NULL, &value));
+	return value;
+}
+
+static bool
+had_an_answer(struct scene *scene)
+{
+	return scene_figures(scene).deferred > 1 || scene_figures(scene).failed > 0 ||
+	       scene_is_empty(scene);
+}
+
+/* Older than mail may be when it is released, while its next hop is left alone: it is tried once.
+ */
+START_TEST(released_while_left_alone)
+{
+	struct scene scene;
+	struct asked asked;
+
+	begin(&scene);
+	scene_send(&scene, "", "a@x.example");
+	scene_run(&scene, was_deferred);
+	ck_assert_int_eq(ask(&scene, hold).answer, QUEUE_CHANGED);
+	scene.settings.give_up_ms = 3600000;
+	queue_configure(scene.queue, &scene.settings, scene.routes);
+	scene_each(&scene, make_old, NULL);
+	only_destination(&scene)->blocked_until_ms = loop_now(scene.loop) + 3600000;
+	ck_assert_int_eq(ask(&scene, queue_release).answer, QUEUE_CHANGED);
+	scene_run(&scene, had_an_answer);
+	ck_assert_uint_eq(scene_figures(&scene).failed, 0);
+	asked = ask(&scene, queue_retry); /* unblocks as well */
+	ck_assert_int_eq(asked.answer, QUEUE_CHANGED);
+	scene_run(&scene, scene_is_empty);
+	ck_assert_uint_eq(scene_figures(&scene).failed, 1);
+	ck_assert_uint_eq(scene_figures(&scene).deferred, 2);
 	scene_end(&scene);
 }
 END_TEST
@@ -197,6 +248,7 @@ main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, held_and_released);
+	tcase_add_test(tc, released_while_left_alone);
 	tcase_add_test(tc, held_while_under_way);
 	tcase_add_test(tc, results_move_with_their_recipients);
 	tcase_add_test(tc, walk_over_what_leaves);
