@@ -29,10 +29,10 @@ class RelayCase(unittest.TestCase):
         os.chmod(self.directory, 0o755)
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
 
-    def relay(self, listeners, routes=None, **more):
+    def relay(self, listeners, routes=None, name="relay", **more):
         """A relay, not yet started; by default its next hop is the maildir self.mail."""
         routes = routes or [{"to": "maildir", "path": str(self.mail)}]
-        relay = Relay(os.path.join(self.directory, "relay"), self.builddir, listeners, routes, **more)
+        relay = Relay(os.path.join(self.directory, name), self.builddir, listeners, routes, **more)
         self.addCleanup(self.assert_no_sanitizer_report, relay)
         self.addCleanup(relay.stop)
         return relay
