@@ -67,6 +67,38 @@ START_TEST(round_ends)
 }
 END_TEST
 
+/* It is asked again when the first of them may be tried. */
+START_TEST(all_left_alone)
+{
+	int64_t now = loop_now(loop);
+
+	for (unsigned i = 0; i < list.count; i++)
+		of_list[i].blocked_until_ms = now + 5000 + 1000 * (int)((i + 1) % list.count);
+	ck_assert_ptr_null(hops_choose(&list));
+	ck_assert(!hops_have_untried(&list));
+	ck_assert_int_eq(hops_wait_ms(&list), 5000);
+	of_list[list.count - 1].blocked_until_ms = now;
+	ck_assert_ptr_eq(hops_choose(&list), &of_list[list.count - 1]);
+	hops_unblock(&list);
+	ck_assert_ptr_eq(hops_choose(&list), &of_list[0]);
+}
+END_TEST
+
+/* Who is not known to the DNS for now may have the TLS that the others lack: nobody fails for it.
+ */
+START_TEST(partial_list)
+{
+	for (unsigned i = 0; i < list.count; i++) {
+		ck_assert(!hops_are_unprotected(&list));
+		hop_block(&list, &of_list[i], true, "550 5.7.10 no TLS here");
+	}
+	ck_assert(hops_are_unprotected(&list));
+	list.partial = true;
+	ck_assert(!hops_are_unprotected(&list));
+	list.partial = false;
+}
+END_TEST
+
 START_TEST(round_goes_on_in_a_new_list)
 {
 	static struct meeting meetings[3];
@@ -144,6 +176,8 @@ main(void)
 
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, round_ends);
+	tcase_add_test(tc, all_left_alone);
+	tcase_add_test(tc, partial_list);
 	tcase_add_test(tc, round_goes_on_in_a_new_list);
 	tcase_add_test(tc, hosts_of_one_name_stay_apart);
 	suite_add_tcase(suite, tc);
