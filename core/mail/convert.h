@@ -21,7 +21,10 @@
  * only claims to be MIME, and what cannot be inspected; `err` says it. -ENOMEM.
  */
 int mail_convert_7bit(struct mail_bytes *bytes, struct mail_bytes **ret, struct pn_error *err);
-/* The same of a part of bytes that may have overflowed; what is large has overflowed then, too. */
+/*
+ * The same of a part of bytes that may have overflowed; what is large has overflowed then, too. May
+ * wait for its turn (convert_turn.h).
+ */
 int mail_convert_part(struct mail_bytes *bytes, size_t offset, size_t len, struct mail_bytes **ret,
     struct pn_error *err);
 

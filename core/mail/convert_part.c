@@ -5,6 +5,7 @@
  * Called by core/queue/convert.c and core/policy/seal.c, on threads that may wait for a disk.
  */
 #include <core/mail/convert.h>
+#include <core/mail/convert_turn.h>
 
 /* As bytes of their own, all of them in memory. */
 static int
@@ -42,8 +43,8 @@ let_overflow(struct mail_bytes **bytes)
 	return r;
 }
 
-int
-mail_convert_part(struct mail_bytes *bytes, size_t offset, size_t len, struct mail_bytes **ret,
+static int
+convert_part(struct mail_bytes *bytes, size_t offset, size_t len, struct mail_bytes **ret,
     struct pn_error *err)
 {
 	struct mail_bytes *body = NULL;
@@ -54,4 +55,17 @@ mail_convert_part(struct mail_bytes *bytes, size_t offset, size_t len, struct ma
 	r = mail_convert_7bit(body, ret, err);
 	mail_bytes_release(&body);
 	return r < 0 ? r : let_overflow(ret);
+}
+
+int
+mail_convert_part(struct mail_bytes *bytes, size_t offset, size_t len, struct mail_bytes **ret,
+    struct pn_error *err)
+{
+	size_t taken;
+	int r;
+
+	convert_turn_take(len, &taken);
+	r = convert_part(bytes, offset, len, ret, err);
+	convert_turn_give(taken);
+	return r;
 }

@@ -4,6 +4,7 @@ core_libcore_a_SOURCES += \
 	core/mail/address_list.c core/mail/address_list.h \
 	core/mail/convert.c core/mail/convert.h \
 	core/mail/convert_part.c \
+	core/mail/convert_turn.c core/mail/convert_turn.h \
 	core/mail/dsn.c core/mail/dsn.h \
 	core/mail/dsn_parts.c core/mail/dsn_parts.h \
 	core/mail/dsn_text.c core/mail/dsn_text.h \
@@ -25,8 +26,9 @@ core_libcore_a_SOURCES += \
 	core/mail/plan.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \
+UNIT_TESTS += tests/unit/convert_turn tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \
 	tests/unit/mail_message tests/unit/mail_overflow tests/unit/mail_part
+tests_unit_convert_turn_SOURCES = tests/unit/convert_turn.c
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
 tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
 tests_unit_mail_fixups_SOURCES = tests/unit/mail_fixups.c
