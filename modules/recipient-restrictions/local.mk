@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 module_LTLIBRARIES += modules/recipient-restrictions.la
 modules_recipient_restrictions_la_SOURCES = \
-	modules/recipient-restrictions/patterns.c modules/recipient-restrictions/patterns.h \
+	modules/common/patterns.c modules/common/patterns.h \
 	modules/recipient-restrictions/recipient_restrictions.c
 # Objects of its own, beside those of the unit test.
 modules_recipient_restrictions_la_CFLAGS = $(AM_CFLAGS)
@@ -12,5 +12,5 @@ EXTRA_DIST += modules/recipient-restrictions/manual.in
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/recipient_patterns
 tests_unit_recipient_patterns_SOURCES = tests/unit/recipient_patterns.c \
-	modules/recipient-restrictions/patterns.c
+	modules/common/patterns.c
 endif

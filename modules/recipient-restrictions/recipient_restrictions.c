@@ -6,7 +6,7 @@
  * be written to only together with another. Must never judge by a header field: what counts are the
  * recipients that get the message.
  */
-#include "patterns.h"
+#include "../common/patterns.h"
 #include <errno.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recipient_patterns.c - tests of modules/recipient-restrictions/patterns.c. */
-#include "../../modules/recipient-restrictions/patterns.h"
+/* recipient_patterns.c - tests of modules/common/patterns.c. */
+#include "../../modules/common/patterns.h"
 #include "run.h"
 #include <check.h>
 #include <core/mail/address.h>

@@ -6,8 +6,8 @@
  * asterisks for any number of characters: "*@domain" is that domain alone, "*.domain" what is below
  * it, "sales-*@domain". Compared without regard to case, domains in any spelling.
  */
-#ifndef MODULES_RECIPIENT_RESTRICTIONS_PATTERNS_H
-#define MODULES_RECIPIENT_RESTRICTIONS_PATTERNS_H
+#ifndef MODULES_COMMON_PATTERNS_H
+#define MODULES_COMMON_PATTERNS_H
 
 #include <glib.h>
 #include <postern/module.h>
