@@ -18,6 +18,7 @@
  *				stage flush; pn_address_canonical, pn_txn_original_recipient_at
  *				accounts, users, groups, who owns an address (directory.h)
  *				pn_domain_within (txn.h); pn_settings_for, pn_account_find
+ *	5	2026-11-23	PN_TLS_WAIT, PN_CHOICE_EXCLUSIVE (plan.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -72,7 +73,7 @@
 #include <postern/txn.h>
 #include <postern/verdict.h>
 
-#define PN_ABI 4
+#define PN_ABI 5
 
 /*
  * Where in the life of a message a hook runs. A message meets SELECT, PROTECT and SEAL (plan.h)

@@ -57,9 +57,15 @@ enum pn_tls_level {
 	PN_TLS_NAME = 3,      /* and the name of the next hop in the certificate */
 };
 /*
+ * since ABI 5: added to a level. Where the demand is not met and nothing else is to be tried, the
+ * mail is deferred (403 4.7.0) until it is too old, instead of failing at once (503 5.7.0).
+ */
+#define PN_TLS_WAIT 0x100
+/*
  * A demand on the subject's delivery, whether or not protection is wanted: at least `bits` (0, 112,
  * 128, 256) and `level`, or it is not delivered there. Demands add up: the strongest of each
- * counts; bits without a level demand PN_TLS_ENCRYPTED. At PN_STAGE_RECIPIENT and PN_STAGE_SELECT.
+ * counts, and PN_TLS_WAIT only where all of them say so; bits without a level demand
+ * PN_TLS_ENCRYPTED. At PN_STAGE_RECIPIENT and PN_STAGE_SELECT.
  */
 PN_PUBLIC int pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level level);
 
@@ -68,8 +74,11 @@ PN_PUBLIC int pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level le
 /*
  * Chooses `method` for the subject: "tls" and "none" are the core's, others are registered by
  * providers. `choice` (8 KiB at most, copied) is for the method's provider, as a certificate or the
- * name of a key. An unknown method is a fault. `format`: why, for trace, log and reports.
+ * name of a key; that of "tls" may be PN_CHOICE_EXCLUSIVE (since ABI 5): where TLS is not to be
+ * had, nobody is asked again. An unknown method is a fault. `format`: why, for trace, log and
+ * reports.
  */
+#define PN_CHOICE_EXCLUSIVE "exclusive"
 PN_PUBLIC struct pn_verdict pn_choose(struct pn_call *call, const char *method,
     struct pn_slice choice, const char *format, ...) PN_PRINTF(4, 5);
 /*

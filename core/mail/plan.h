@@ -20,6 +20,7 @@ struct mail_want {
 struct mail_demand {
 	int32_t bits;  /* 0: none */
 	int32_t level; /* enum pn_tls_level */
+	bool waits;    /* not met: deferred until the mail is too old, instead of failed */
 };
 
 struct mail_plan {
@@ -43,10 +44,18 @@ struct mail_plan {
 	struct mail_demand demand;
 };
 
-/* The strongest of both. */
+static inline bool
+mail_demand_is_any(const struct mail_demand *demand)
+{
+	return demand->bits > 0 || demand->level > 0;
+}
+
+/* The strongest of both; it waits only if each of them does. */
 static inline void
 mail_demand_add(struct mail_demand *demand, struct mail_demand more)
 {
+	if (mail_demand_is_any(&more))
+		demand->waits = more.waits && (demand->waits || !mail_demand_is_any(demand));
 	demand->bits = demand->bits > more.bits ? demand->bits : more.bits;
 	demand->level = demand->level > more.level ? demand->level : more.level;
 }
@@ -54,13 +63,7 @@ mail_demand_add(struct mail_demand *demand, struct mail_demand more)
 static inline bool
 mail_demand_equal(const struct mail_demand *one, const struct mail_demand *other)
 {
-	return one->bits == other->bits && one->level == other->level;
-}
-
-static inline bool
-mail_demand_is_any(const struct mail_demand *demand)
-{
-	return demand->bits > 0 || demand->level > 0;
+	return one->bits == other->bits && one->level == other->level && one->waits == other->waits;
 }
 
 /* "none" and so on. */

@@ -75,7 +75,8 @@ pn_txn_opted_out(const struct pn_txn *txn)
 int
 pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level level)
 {
-	struct mail_demand demand = { bits, (int32_t)level };
+	struct mail_demand demand = { bits, (int32_t)level & ~PN_TLS_WAIT,
+		((int32_t)level & PN_TLS_WAIT) != 0 };
 	int r = call_may_change(call, AT_DEMANDING);
 
 	if (r < 0)
@@ -83,7 +84,7 @@ pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level level)
 	if ((bits != 0 && bits != 112 && bits != 128 && bits != 256) ||
 	    demand.level < PN_TLS_NONE || demand.level > PN_TLS_NAME)
 		return -EINVAL;
-	if (bits > 0 && level == PN_TLS_NONE)
+	if (bits > 0 && demand.level == PN_TLS_NONE)
 		demand.level = PN_TLS_ENCRYPTED;
 	mail_demand_add(&call->demand, demand);
 	return 0;

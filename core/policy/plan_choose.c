@@ -11,7 +11,7 @@
 #define PASSED_MOST 2000 /* of the reasons why the earlier entries passed */
 
 /* What a "tls" plan counts on, unless more is demanded (SPEC T3, D4). */
-static const struct mail_demand tls_demand = { 112, PN_TLS_ENCRYPTED };
+static const struct mail_demand tls_demand = { 112, PN_TLS_ENCRYPTED, false };
 
 static const char unserved_text[] =
     "Mail to this recipient must be protected and no method applies; give the recipient's key or "
@@ -85,6 +85,12 @@ next_selecting(const struct pn_txn *txn, size_t from)
 	return "";
 }
 
+static bool
+is_exclusive(struct pn_slice choice)
+{
+	return pn_slice_equals(choice, pn_slice_of(PN_CHOICE_EXCLUSIVE));
+}
+
 void
 plan_choose(
     struct pn_txn *txn, size_t index, const struct chain_run *run, const struct ruling *ruling)
@@ -104,7 +110,7 @@ plan_choose(
 	if (plan->state == PLAN_CLEAR && !strcmp(plan->by.method, PROVIDER_TLS)) {
 		mail_demand_add(&plan->made.demand, tls_demand);
 		/* What is demanded of the hop would be missing there for any other method, too. */
-		if (plan->own.bits > 0 || plan->own.level > 0)
+		if (mail_demand_is_any(&plan->own) || is_exclusive(plan->choice))
 			return;
 		plan->made.next = arena_text(&txn->arena, next_selecting(txn, run->next));
 	}

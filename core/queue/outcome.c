@@ -163,7 +163,7 @@ note_delivered(const struct delivery *delivery, struct attempt *attempt, uint32_
 }
 
 /* What is to be done for a recipient now that his state is set. */
-enum next { NEXT_NOTHING, NEXT_MARK, NEXT_REPLAN };
+enum next { NEXT_NOTHING, NEXT_MARK, NEXT_REPLAN, NEXT_DEFER };
 
 static enum next
 note_weak(struct attempt *attempt, uint32_t index, const char *reply)
@@ -173,8 +173,11 @@ note_weak(struct attempt *attempt, uint32_t index, const char *reply)
 	if (queued->item->recipients[index].hold) /* held meanwhile */
 		return outcome_defer(attempt, index, reply, attempt->now, 0) ? NEXT_MARK
 									     : NEXT_NOTHING;
-	if (!replan_is_possible(queued, index))
+	if (!replan_is_possible(queued, index)) {
+		if (*reply == '4') /* the demand waits */
+			return NEXT_DEFER;
 		return outcome_fail(attempt, index, reply, NULL) ? NEXT_MARK : NEXT_NOTHING;
+	}
 	queued->item->recipients[index].state = ITEM_REPLANNING;
 	return NEXT_REPLAN;
 }
@@ -198,6 +201,7 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 	struct item_recipient *recipient = &item->recipients[index];
 	int64_t previous = recipient->last_attempt_us;
 	int64_t blocked = delivery->destination ? destination_blocked_us(delivery->destination) : 0;
+	enum next next = NEXT_DEFER;
 
 	if (!delivery->unasked)
 		recipient->attempts++;
@@ -211,13 +215,16 @@ note_one(const struct delivery *delivery, struct attempt *attempt, uint32_t inde
 		note_delivered(delivery, attempt, index);
 		return NEXT_MARK;
 	case COURIER_WEAK:
-		return note_weak(attempt, index, result->reply);
+		next = note_weak(attempt, index, result->reply);
+		break;
 	case COURIER_FAILED:
 		return outcome_fail(attempt, index, result->reply, NULL) ? NEXT_MARK : NEXT_NOTHING;
 	case COURIER_OPEN:
 	case COURIER_DEFERRED:
 		break;
 	}
+	if (next != NEXT_DEFER)
+		return next;
 	if (outcome_is_too_old(queued, attempt->now) && !recipient->hold &&
 		    !has_one_coming(delivery, recipient, attempt->now)
 		? outcome_fail(attempt, index, result->reply, "4.4.7")

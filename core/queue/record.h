@@ -247,7 +247,7 @@ enum record_field {
 	 * Plans. Critical where a reader that does not know them would send the wrong bytes, send
 	 * them in clear, or send twice: all but a RECORD_PLAN that only says who chose and why.
 	 */
-	RECORD_PLAN = 96, /* nested: the next ones, up to RECORD_PLAN_UNSERVED */
+	RECORD_PLAN = 96, /* nested: the next ones, up to RECORD_PLAN_WAITS */
 	RECORD_PLAN_NUMBER = 97,
 	RECORD_PLAN_METHOD = 98, /* absent: "none" */
 	RECORD_PLAN_ENTRY = 99,
@@ -258,6 +258,7 @@ enum record_field {
 	RECORD_PLAN_BITS = 104,
 	RECORD_PLAN_LEVEL = 105, /* enum pn_tls_level; unknown: not opened */
 	RECORD_PLAN_UNSERVED = 106,
+	RECORD_PLAN_WAITS = 107,       /* 1: not met, deferred instead of failed */
 	RECORD_RENDERING = 112,        /* nested: the next two, RECORD_SENDER, RECORD_FLAGS */
 	RECORD_RENDERING_OFFSET = 113, /* in the body */
 	RECORD_RENDERING_LENGTH = 114,

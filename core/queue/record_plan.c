@@ -40,6 +40,7 @@ record_put_plan(struct field_writer *writer, const struct mail_plan *plan)
 	field_put_number(writer, RECORD_PLAN_BITS, (uint64_t)plan->demand.bits);
 	field_put_number(writer, RECORD_PLAN_LEVEL, (uint64_t)plan->demand.level);
 	field_put_text(writer, RECORD_PLAN_UNSERVED, plan->unserved);
+	field_put_number(writer, RECORD_PLAN_WAITS, plan->demand.waits);
 	field_end(writer, mark);
 }
 
@@ -103,6 +104,17 @@ get_bits(const struct field *field, int32_t *ret)
 }
 
 static int
+get_waits(const struct field *field, bool *ret)
+{
+	uint64_t number;
+	int r = field_number(field, &number);
+
+	if (r == 0)
+		*ret = number != 0;
+	return r;
+}
+
+static int
 get_plan_field(const struct field *field, struct arena *arena, struct mail_plan *ret)
 {
 	if (field_too_new(field))
@@ -128,6 +140,8 @@ get_plan_field(const struct field *field, struct arena *arena, struct mail_plan 
 		return get_level(field, &ret->demand.level);
 	case RECORD_PLAN_UNSERVED:
 		return record_get_text(arena, field, &ret->unserved);
+	case RECORD_PLAN_WAITS:
+		return get_waits(field, &ret->demand.waits);
 	default:
 		return field_skip(field);
 	}

@@ -100,18 +100,19 @@ courier_weakness(const struct courier *courier, const struct courier_letter *let
 {
 	const struct mail_demand *demand = &letter->demand;
 	int32_t level = courier_level(&courier->tls);
+	const char *code = demand->waits ? "403 4.7.0" : "503 5.7.0";
 
 	if (courier->tls.bits < demand->bits)
-		return arena_printf(letter->arena, "503 5.7.0 encryption too weak %d less than %d",
+		return arena_printf(letter->arena, "%s encryption too weak %d less than %d", code,
 		    courier->tls.bits, (int)demand->bits);
 	if (level >= demand->level)
 		return NULL;
 	if (level < PN_TLS_ENCRYPTED)
-		return "503 5.7.0 encryption demanded and not offered";
+		return arena_printf(letter->arena, "%s encryption demanded and not offered", code);
 	if (level < PN_TLS_TRUSTED)
-		return "503 5.7.0 certificate not trusted";
+		return arena_printf(letter->arena, "%s certificate not trusted", code);
 	return arena_printf(
-	    letter->arena, "503 5.7.0 certificate not valid for %s", courier->parts.target->host);
+	    letter->arena, "%s certificate not valid for %s", code, courier->parts.target->host);
 }
 
 bool

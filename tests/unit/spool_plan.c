@@ -45,6 +45,7 @@ static const struct mail_plan plans[] = {
 	    .demand = { 128, PN_TLS_NAME } },
 	{ .number = 1, .rendering = 1, .method = "smime", .passed = "tls: none", .next = "" },
 	{ .method = "none", .entry = "book", .unserved = "550 5.7.1 nobody serves r3" },
+	{ .number = 1, .method = "tls", .demand = { 256, PN_TLS_ENCRYPTED, true } },
 };
 
 static struct item *
