@@ -4,7 +4,8 @@
  *
  * Called by relay.c once per reading. An item is `- name` or `- name: { id, when, on_fault,
  * timeout, concurrency }`; the module's own options stand in a section of the entry's id, which the
- * policy part reads.
+ * policy part reads. Behind all of them runs `protection`, where there is a section of that name:
+ * what becomes of mail that no entry protects is said when all have been asked.
  */
 #include <core/base/text.h>
 #include <core/config/option.h>
@@ -80,6 +81,28 @@ is_enabled(const struct core_fill *fill, const char *id)
 	return enabled;
 }
 
+#define LAST "protection"
+
+static bool
+is_last(const struct config_entry *entry)
+{
+	return strcmp(entry->module, LAST) == 0;
+}
+
+/* True: the last one is there, and need not be added. */
+static bool
+check_last(const struct core_fill *fill)
+{
+	const struct config_core *core = fill->core;
+
+	for (size_t i = 0; i + 1 < core->pipeline_count; i++)
+		if (is_last(&core->pipeline[i]))
+			complain(fill, core->pipeline[i].mark, "pipeline",
+			    "protection must be the last entry, as it speaks when all have been "
+			    "asked; or take it out, a section \"protection\" is enough");
+	return core->pipeline_count > 0 && is_last(&core->pipeline[core->pipeline_count - 1]);
+}
+
 /* The options behind "name:", into the entry; `options` NULL: none. False: not to be used. */
 static bool
 fill_entry(const struct core_fill *fill, const struct config_node *name,
@@ -124,6 +147,29 @@ read_item(const struct core_fill *fill, struct config_node *item, size_t place, 
 	    fill, is_word ? item : item->keys[0], is_word ? NULL : item->items[0], entry, index);
 }
 
+/* The key of the section, as the name of an entry; NULL: there is none. */
+static const struct config_node *
+section_last(const struct core_fill *fill)
+{
+	const struct config_node *root = fill->tree->root;
+
+	for (size_t i = 0; root && i < root->count; i++)
+		if (root->keys[i]->text && strcmp(root->keys[i]->text, LAST) == 0)
+			return root->keys[i];
+	return NULL;
+}
+
+static void
+add_last(const struct core_fill *fill)
+{
+	struct config_core *core = fill->core;
+	const struct config_node *name = section_last(fill);
+
+	if (name)
+		core->pipeline_count += fill_entry(
+		    fill, name, NULL, &core->pipeline[core->pipeline_count], core->pipeline_count);
+}
+
 void
 pipeline_fill(const struct core_fill *fill)
 {
@@ -136,13 +182,13 @@ pipeline_fill(const struct core_fill *fill)
 			    "is missing; \"pipeline: []\" is a relay without policies");
 		return;
 	}
-	if (config_node_is_null(list))
-		return;
-	if (list->kind != CONFIG_LIST) {
+	if (list->kind != CONFIG_LIST && !config_node_is_null(list)) {
 		complain(fill, list->mark, "pipeline", "must be a list, each item behind \"- \"");
 		return;
 	}
-	core->pipeline = arena_alloc(fill->arena, list->count * sizeof(*core->pipeline));
+	core->pipeline = arena_alloc(fill->arena, (list->count + 1) * sizeof(*core->pipeline));
 	for (size_t i = 0; i < list->count; i++)
 		core->pipeline_count += read_item(fill, list->items[i], i, core->pipeline_count);
+	if (!check_last(fill))
+		add_last(fill);
 }

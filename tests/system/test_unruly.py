@@ -13,8 +13,9 @@ import subprocess
 from tests.lib import proc
 from tests.lib.case import PASSWORD, TREE, USER, RelayCase
 
-# What a module cannot run without, and what it is to stand behind.
-SECTIONS = {}
+# What a module's hooks are only asked with.
+SECTIONS = {"protection": {"protection": {"wanted": "always", "failure": "send-insecurely"}},
+            "tls-only": {"protection": {"wanted": "always"}}}
 SLOW = True
 BEHIND = {"committed", "aborted", "outcome", "tick", "flush"}     # the client's reply does not wait for them
 
@@ -159,7 +160,7 @@ class Unruly(RelayCase):
             entry = {name: {"on_fault": on_fault, "timeout": "2s", "concurrency": 50}}
             before = [other for other in dict.fromkeys(["auth", *words["needs"].split()]) if other != name]
             self.server.pipeline = [*before, entry]
-            self.server.sections = {name: SECTIONS[name]} if name in SECTIONS else {}
+            self.server.sections = SECTIONS.get(name, {})
             self.server.write()
             self.server.ctl("reload")
             for stage, number in stages().items():
@@ -181,7 +182,7 @@ class Unruly(RelayCase):
         self.server.start()
         for name in shipped:
             self.server.pipeline = [*dict.fromkeys(["auth", name])]
-            self.server.sections = {name: SECTIONS[name]} if name in SECTIONS else {}
+            self.server.sections = SECTIONS.get(name, {})
             self.server.write()
             done = self.server.ctl("check", check=False)     # it tells of itself when it is loaded
             self.assertTrue(os.path.exists(about[name]), f"{name}: {done.stdout}{done.stderr}")
