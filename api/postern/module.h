@@ -19,6 +19,7 @@
  *				accounts, users, groups, who owns an address (directory.h)
  *				pn_domain_within (txn.h); pn_settings_for, pn_account_find
  *	5	2026-11-23	PN_TLS_WAIT, PN_CHOICE_EXCLUSIVE (plan.h)
+ *				pn_mail_send (mail.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -65,6 +66,7 @@
 #include <postern/directory.h>
 #include <postern/http.h>
 #include <postern/ldap.h>
+#include <postern/mail.h>
 #include <postern/metric.h>
 #include <postern/part.h>
 #include <postern/plan.h>

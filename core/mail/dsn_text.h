@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dsn_text.h - writes the lines of a delivery status notification: wrapped, clean, CRLF.
+ * dsn_text.h - writes the lines of what Postern says itself: wrapped, clean, CRLF.
  *
- * For dsn.c and dsn_parts.c alone.
+ * For dsn.c, dsn_parts.c and letter.c alone.
  */
 #ifndef CORE_MAIL_DSN_TEXT_H
 #define CORE_MAIL_DSN_TEXT_H

@@ -12,6 +12,7 @@ core_libcore_a_SOURCES += \
 	core/mail/facts.c core/mail/facts.h \
 	core/mail/fixups.c core/mail/fixups.h \
 	core/mail/header.c \
+	core/mail/letter.c core/mail/letter.h \
 	core/mail/message.c core/mail/message.h \
 	core/mail/message_edit.c \
 	core/mail/overflow.c core/mail/overflow.h \
@@ -26,12 +27,14 @@ core_libcore_a_SOURCES += \
 	core/mail/plan.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/convert_turn tests/unit/mail_address tests/unit/mail_dsn tests/unit/mail_fixups \
-	tests/unit/mail_message tests/unit/mail_overflow tests/unit/mail_part
+UNIT_TESTS += tests/unit/convert_turn tests/unit/mail_address tests/unit/mail_dsn \
+	tests/unit/mail_fixups tests/unit/mail_letter tests/unit/mail_message \
+	tests/unit/mail_overflow tests/unit/mail_part
 tests_unit_convert_turn_SOURCES = tests/unit/convert_turn.c
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
 tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
 tests_unit_mail_fixups_SOURCES = tests/unit/mail_fixups.c
+tests_unit_mail_letter_SOURCES = tests/unit/mail_letter.c
 tests_unit_mail_message_SOURCES = tests/unit/mail_message.c
 tests_unit_mail_overflow_SOURCES = tests/unit/mail_overflow.c
 tests_unit_mail_part_SOURCES = tests/unit/mail_part.c

@@ -566,8 +566,10 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 		    &relay->control, err);
 	if (r == 0)
 		r = relay_pages_configure(relay, err);
-	if (r == 0)
+	if (r == 0) {
 		relay_overrides_start(relay);
+		relay_outbox_start(relay);
+	}
 out:
 	settled_release(&settled);
 	json_decref(head.json);
@@ -603,6 +605,7 @@ finish(struct relay *relay)
 	}
 	settled_release(&relay->settled);
 	relay_overrides_free(relay);
+	relay_outbox_free(relay);
 	generation_release(&relay->generation);
 	db_close(&relay->db);
 	loop_free(&relay->loop);

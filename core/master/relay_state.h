@@ -43,9 +43,10 @@ struct relay {
 	bool applying;                     /* among these is one of the master's, who waits */
 	struct settled *settled;           /* the newest */
 	struct relay_overrides *overrides; /* see relay_overrides.c */
+	struct relay_outbox *outbox;       /* see relay_outbox.c */
 	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
-	bool closed;            /* no new mail is taken: posternctl drain */
+	atomic_bool closed;     /* no new mail is taken: posternctl drain */
 	atomic_size_t occupied; /* lanes that have sessions, during a drain */
 	int64_t drained_by_ms;
 };
@@ -78,6 +79,12 @@ void relay_overrides_look(struct relay *relay);
 int relay_overrides_read(struct relay *relay, const struct overrides **ret, struct pn_error *err);
 /* When the threads are gone. */
 void relay_overrides_free(struct relay *relay);
+
+/* ---- relay_outbox.c ---- */
+/* Begins to look, every second and off the loop, for mail that Postern has made itself. */
+void relay_outbox_start(struct relay *relay);
+/* When neither lanes nor threads run any more, and the database is still open. */
+void relay_outbox_free(struct relay *relay);
 
 /* ---- relay.c ---- */
 /* Puts a configuration in force, lane by lane. */

@@ -6,6 +6,7 @@ core_libcore_a_SOURCES += \
 	core/policy/api_edit.c \
 	core/policy/api_http.c \
 	core/policy/api_ldap.c \
+	core/policy/api_mail.c \
 	core/policy/api_metric.c \
 	core/policy/api_part.c \
 	core/policy/api_stage.c \

@@ -8,6 +8,7 @@
  *	change.c             what an administrator changes: held, released, due now, deleted
  *	replan.c             recipients whose plan counts on TLS that is not to be had
  *	notice.c             delivery status notifications for what failed or is late
+ *	letter.c             mail that is about nobody's message
  *	load.c               bytes read back from the spool
  *	destination.c        deliveries waiting for a next hop, back-off
  *	destination_search.c which hosts that is, by the route or by the DNS

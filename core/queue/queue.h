@@ -8,6 +8,7 @@
 #ifndef CORE_QUEUE_QUEUE_H
 #define CORE_QUEUE_QUEUE_H
 
+#include <core/mail/letter.h>
 #include <core/net/dns.h>
 #include <core/net/jobs.h>
 #include <core/net/resolve.h>
@@ -65,7 +66,7 @@ struct queue_parts {
 	void (*replan)(void *arg, struct queue *queue, struct item *item, const uint32_t *indices,
 	    size_t count, const char *why);
 	/*
-	 * Seals a report that the queue has written, before it is accepted: new bytes take the
+	 * Seals what the queue has written, before it is accepted: new bytes take the
 	 * place of report->bytes (size and has_eightbit with them), then `done`, on the same loop,
 	 * at once or later. r < 0: not now, nothing was changed; the report is to be written again
 	 * later. NULL: it goes as it is.
@@ -96,6 +97,12 @@ void queue_free(struct queue **queue);
  */
 typedef void queue_accepted_fn(void *arg, int r, const struct item *item);
 void queue_accept(struct queue *queue, struct item *item, queue_accepted_fn *done, void *arg);
+/*
+ * What Postern says in its own words (its checks are letter_check()'s): sealed, then accepted as
+ * above. Everything is copied. `done` may run within it where r < 0; -EAGAIN: no seal could be had.
+ */
+void queue_letter(
+    struct queue *queue, const struct letter *letter, queue_accepted_fn *done, void *arg);
 /* A recovered item: durable already. */
 void queue_restore(struct queue *queue, struct item *item);
 /* `ran`: hooks did run, which the spool has to remember. */

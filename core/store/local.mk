@@ -4,12 +4,14 @@ core_libcore_a_SOURCES += \
 	core/store/db.c core/store/db.h \
 	core/store/directory.c core/store/directory.h \
 	core/store/keyvalue.c core/store/keyvalue.h \
+	core/store/outbox.c core/store/outbox.h \
 	core/store/overrides.c core/store/overrides.h \
 	core/store/records.c core/store/records.h \
 	core/store/sqlite.c core/store/sqlite.h \
 	core/store/tables.c core/store/tables.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/store
+UNIT_TESTS += tests/unit/outbox tests/unit/store
+tests_unit_outbox_SOURCES = tests/unit/outbox.c
 tests_unit_store_SOURCES = tests/unit/store.c
 endif

@@ -7,6 +7,7 @@
 #include <core/store/audit.h>
 #include <core/store/directory.h>
 #include <core/store/keyvalue.h>
+#include <core/store/outbox.h>
 #include <core/store/overrides.h>
 #include <core/store/tables.h>
 
@@ -19,5 +20,7 @@ tables_migrate(struct db *db, struct pn_error *err)
 		r = keyvalue_migrate(db, err);
 	if (r == 0)
 		r = audit_migrate(db, err);
+	if (r == 0)
+		r = outbox_migrate(db, err);
 	return r < 0 ? r : overrides_migrate(db, err);
 }

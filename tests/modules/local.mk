@@ -16,6 +16,7 @@ check_LTLIBRARIES += tests/modules/chooser.la \
 	tests/modules/no-symbol.la \
 	tests/modules/phonebook.la \
 	tests/modules/picky.la \
+	tests/modules/postman.la \
 	tests/modules/provider.la \
 	tests/modules/registrar.la \
 	tests/modules/sealer.la \
@@ -79,6 +80,9 @@ tests_modules_phonebook_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_picky_la_SOURCES = tests/modules/picky.c
 tests_modules_picky_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_postman_la_SOURCES = tests/modules/postman.c
+tests_modules_postman_la_LDFLAGS = $(test_module_flags)
 
 tests_modules_provider_la_SOURCES = tests/modules/provider.c
 tests_modules_provider_la_LDFLAGS = $(test_module_flags)
