@@ -96,6 +96,9 @@ const struct pn_option config_directory_options[] = {
 	    "sender, whatever the order here. It lets nobody send who may not otherwise."),
 	PN_OPT_INT("largest_network", DIRECTORY, largest_network, "65536", 1, INT64_C(1) << 32, 0,
 	    "Addresses that a network of an account may hold."),
+	PN_OPT_DURATION("address_code_age", DIRECTORY, address_code_age, "1d", 1000,
+	    INT64_C(2592000000), 0,
+	    "How long a code is good that confirms a further address: posternctl address add."),
 	PN_OPT_END
 };
 

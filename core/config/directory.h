@@ -48,6 +48,7 @@ struct config_directory {
 	struct pn_strings group_order;
 	struct pn_strings attribute_by; /* "user", "network", "helo", "sender" */
 	int64_t largest_network;        /* addresses */
+	int64_t address_code_age;       /* ms */
 };
 extern const struct pn_option config_directory_options[];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * command_group.c - posternctl group, address.
+ * command_group.c - posternctl group, and addresses that are given or delegated.
  *
  * Only the database is changed, through directory.h. Members and owners of addresses need not be
  * registered users: groups are for whoever sends.
@@ -8,19 +8,6 @@
 #include <core/ctl/directory.h>
 #include <errno.h>
 #include <stdio.h>
-
-/* The canonical form, or an error. */
-static bool
-read_address(const char *text, char ret[MAIL_ADDRESS_SIZE], struct pn_error *err)
-{
-	char checked[MAIL_ADDRESS_SIZE];
-
-	if (mail_address_check(pn_slice_of(text), true, checked) == 0 &&
-	    *mail_address_domain(checked) && mail_address_canonical(checked, ret) == 0)
-		return true;
-	pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", text);
-	return false;
-}
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
@@ -73,7 +60,7 @@ change_member(struct ctl *ctl, const char *action, char **argv, bool removes, st
 		return code;
 	if (!roster_has_group(generation_roster(ctl->generation), argv[0]))
 		return ctl_absent(err, "group", argv[0]);
-	if (!read_address(argv[1], address, err))
+	if (!ctl_read_address(argv[1], address, err))
 		return EXIT_REFUSED;
 	snprintf(scope, sizeof(scope), "group %s", argv[0]);
 	return ctl_directory_change(ctl, &change, err);
@@ -132,7 +119,7 @@ run_alias(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	if (code != EXIT_OK)
 		return code;
 	roster = generation_roster(ctl->generation);
-	if (!read_address(argv[0], address, err) || !read_address(argv[1], user, err))
+	if (!ctl_read_address(argv[0], address, err) || !ctl_read_address(argv[1], user, err))
 		return EXIT_REFUSED;
 	if (!roster_user(roster, user))
 		return ctl_absent(err, "user", user);
@@ -153,9 +140,9 @@ run_address_remove(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 
 	if (code != EXIT_OK)
 		return code;
-	return read_address(argv[0], address, err) ? ctl_directory_remove(ctl, "address remove",
-							 RECORD_ALIAS, "address", address, err)
-						   : EXIT_REFUSED;
+	return ctl_read_address(argv[0], address, err) ? ctl_directory_remove(ctl, "address remove",
+							     RECORD_ALIAS, "address", address, err)
+						       : EXIT_REFUSED;
 }
 
 /* "group:NAME", or a user. */
@@ -175,7 +162,8 @@ change_delegate(
 
 	if (code != EXIT_OK)
 		return code;
-	if (!read_address(argv[0], address, err) || (!group && !read_address(argv[1], user, err)))
+	if (!ctl_read_address(argv[0], address, err) ||
+	    (!group && !ctl_read_address(argv[1], user, err)))
 		return EXIT_REFUSED;
 	if (group && !roster_has_group(generation_roster(ctl->generation), group))
 		return ctl_absent(err, "group", group);
@@ -195,31 +183,6 @@ run_revoke(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	return change_delegate(ctl, "address revoke", argv, true, err);
 }
 
-static int
-list_address(void *arg, const char *address, const char *who, bool is_group, enum pn_owns owns)
-{
-	static const char *const words[] = { [PN_OWNS_ALIAS] = "alias",
-		[PN_OWNS_DELEGATED] = "delegated",
-		[PN_OWNS_CONFIRMED] = "confirmed" };
-	struct ctl *ctl = arg;
-	char text[MAIL_ADDRESS_SIZE + 8];
-
-	snprintf(text, sizeof(text), "%s%s", is_group ? "group:" : "", who);
-	console_add(&ctl->console,
-	    json_pack("{s:s, s:s, s:s}", "address", address, "who", text, "as", words[owns]));
-	return 0;
-}
-
-static int
-run_address_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
-{
-	int code = ctl_open_db(ctl, err);
-
-	if (code == EXIT_OK)
-		roster_each_owner(generation_roster(ctl->generation), list_address, ctl);
-	return code;
-}
-
 const struct ctl_command ctl_group_commands[] = {
 	{ "group add", "NAME", "Add a group.", 1, 1, run_group_add },
 	{ "group list", "", "Show all groups with their members, those of the files too.", 0, 0,
@@ -233,7 +196,5 @@ const struct ctl_command ctl_group_commands[] = {
 	{ "address delegate", "ADDRESS USER|group:NAME",
 	    "Let a user, or a group's members, send with an address.", 2, 2, run_delegate },
 	{ "address revoke", "ADDRESS USER|group:NAME", "No longer let them.", 2, 2, run_revoke },
-	{ "address list", "", "Show whose further and delegated addresses there are.", 0, 0,
-	    run_address_list },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -53,6 +53,18 @@ ctl_is_new_name(const char *name, struct pn_error *err)
 	return config_directory_is_name(name);
 }
 
+bool
+ctl_read_address(const char *text, char ret[MAIL_ADDRESS_SIZE], struct pn_error *err)
+{
+	char checked[MAIL_ADDRESS_SIZE];
+
+	if (mail_address_check(pn_slice_of(text), true, checked) == 0 &&
+	    *mail_address_domain(checked) && mail_address_canonical(checked, ret) == 0)
+		return true;
+	pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", text);
+	return false;
+}
+
 struct row_text {
 	const struct ctl_change *change;
 	char text[600]; /* "": no such row */

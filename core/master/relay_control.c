@@ -240,12 +240,13 @@ relay_control_outcome(struct relay *relay, const char *json)
 	control_reply(request, outcome ? outcome : json_object());
 }
 
-/* ---- settings in the database ---- */
+/* ---- settings and mail in the database ---- */
 
 static void
 run_settings(void *arg, struct control_request *request, json_t *body)
 {
 	relay_overrides_look(arg);
+	relay_outbox_look(arg);
 	control_reply(request, json_object());
 }
 

@@ -35,6 +35,7 @@ struct relay_outbox {
 	char claimant[48];
 	GPtrArray *letters;   /* struct letter_task: of the last look */
 	guint under_way;      /* of these; of the main loop */
+	bool looking;         /* no timer runs; the same */
 	int64_t forgotten_ms; /* when, of the jobs; 0: not yet */
 	int result;
 	struct pn_error err;
@@ -183,6 +184,7 @@ send_letter(struct loop_task *loop_task)
 static void
 submit(struct relay_outbox *outbox)
 {
+	outbox->looking = true;
 	if (!outbox->relay->draining)
 		jobs_submit(outbox->relay->jobs, &outbox->job);
 }
@@ -200,6 +202,7 @@ has_looked(struct job *job)
 		log_event(PN_LOG_WARNING, "outbox-not-read", "error", outbox->err.text, NULL);
 	if (r < 0 || outbox->letters->len == 0) {
 		loop_timer_set(relay->loop, &outbox->timer, r < 0 ? TROUBLE_MS : LOOK_MS);
+		outbox->looking = false;
 		return;
 	}
 	outbox->under_way = outbox->letters->len;
@@ -216,6 +219,17 @@ on_timer(struct loop_timer *timer)
 {
 	submit(
 	    (struct relay_outbox *)(void *)((char *)timer - offsetof(struct relay_outbox, timer)));
+}
+
+void
+relay_outbox_look(struct relay *relay)
+{
+	struct relay_outbox *outbox = relay->outbox;
+
+	if (outbox->looking)
+		return;
+	loop_timer_cancel(relay->loop, &outbox->timer);
+	submit(outbox);
 }
 
 void

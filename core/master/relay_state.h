@@ -83,6 +83,8 @@ void relay_overrides_free(struct relay *relay);
 /* ---- relay_outbox.c ---- */
 /* Begins to look, every second and off the loop, for mail that Postern has made itself. */
 void relay_outbox_start(struct relay *relay);
+/* The same at once. */
+void relay_outbox_look(struct relay *relay);
 /* When neither lanes nor threads run any more, and the database is still open. */
 void relay_outbox_free(struct relay *relay);
 

@@ -7,6 +7,7 @@
  */
 #include <core/base/clock.h>
 #include <core/mail/address.h>
+#include <core/store/codes.h>
 #include <core/store/directory.h>
 #include <core/store/records.h>
 #include <errno.h>
@@ -29,6 +30,8 @@ directory_migrate(struct db *db, struct pn_error *err)
 {
 	int r = db_migrate(db, "core", migrations, sizeof(migrations[0]), err);
 
+	if (r == 0)
+		r = codes_migrate(db, err);
 	return r < 0 ? r : records_migrate(db, err);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/store/audit.c core/store/audit.h \
+	core/store/codes.c core/store/codes.h \
 	core/store/db.c core/store/db.h \
 	core/store/directory.c core/store/directory.h \
 	core/store/keyvalue.c core/store/keyvalue.h \
@@ -11,7 +12,8 @@ core_libcore_a_SOURCES += \
 	core/store/tables.c core/store/tables.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/outbox tests/unit/store
-tests_unit_outbox_SOURCES = tests/unit/outbox.c
+UNIT_TESTS += tests/unit/codes tests/unit/outbox tests/unit/store
+tests_unit_codes_SOURCES = tests/unit/codes.c tests/unit/store_folder.h
+tests_unit_outbox_SOURCES = tests/unit/outbox.c tests/unit/store_folder.h
 tests_unit_store_SOURCES = tests/unit/store.c
 endif

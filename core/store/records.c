@@ -54,6 +54,7 @@ static const char *const of_user[] = {
 	"DELETE FROM directory_delegates WHERE address = ?1",
 	"DELETE FROM directory_delegates WHERE kind = 'user' AND who = ?1",
 	"DELETE FROM directory_confirmed WHERE member = ?1",
+	"DELETE FROM address_codes WHERE member = ?1",
 	NULL,
 };
 

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* outbox.c - unit tests of the outbox: what is taken, whose it is, and what is remembered. */
 #include "run.h"
+#include "tests/unit/store_folder.h"
 #include <check.h>
 #include <core/store/outbox.h>
 #include <errno.h>
 #include <glib.h>
-#include <glib/gstdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-static char folder[64];
 static struct db *db;
 static GString *claimed; /* "number:to;to " of the last claim */
 
@@ -17,12 +14,8 @@ static void
 setup(void)
 {
 	struct pn_error err = { 0 };
-	char path[80];
 
-	strcpy(folder, "/tmp/postern-test-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	g_snprintf(path, sizeof(path), "%s/test.db", folder);
-	ck_assert_msg(db_open(path, false, &db, &err) == 0, "%s", err.text);
+	db = store_folder_open();
 	ck_assert_msg(outbox_migrate(db, &err) == 0, "%s", err.text);
 	claimed = g_string_new(NULL);
 }
@@ -30,16 +23,7 @@ setup(void)
 static void
 teardown(void)
 {
-	static const char *const ends[] = { "", "-wal", "-shm" };
-
-	db_close(&db);
-	for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
-		char *path = g_strdup_printf("%s/test.db%s", folder, ends[i]);
-
-		g_unlink(path);
-		g_free(path);
-	}
-	ck_assert_int_eq(rmdir(folder), 0);
+	store_folder_close(&db);
 	g_string_free(claimed, TRUE);
 }
 
