@@ -39,13 +39,14 @@ enum pn_account_by {
 	PN_BY_NETWORK, /* the client's address is in one of its networks; the narrowest counts */
 	PN_BY_HELO,    /* the name in HELO or EHLO is in its domains, where that is allowed */
 	PN_BY_SENDER,  /* the return path is in its domains, where that is allowed */
+	PN_BY_CERTIFICATE, /* since ABI 5: the client's certificate is one of its own */
 };
 
 /*
- * The account that the transaction's mail is counted for: the first of enum pn_account_by that
- * finds one, among those that `directory.attribute_by` allows. Where a user has logged in, nothing
- * but the user is looked at. Before MAIL there is no sender yet, before HELO no name, before AUTH
- * no user. False: nobody's, and `ret` is all zero.
+ * The account that the transaction's mail is counted for: the first of user, certificate,
+ * network, HELO and sender that finds one, among those that `directory.attribute_by` allows. Where
+ * a user has logged in, nothing but the user is looked at. Before MAIL there is no sender yet,
+ * before HELO no name, before AUTH no user. False: nobody's, and `ret` is all zero.
  */
 PN_PUBLIC bool pn_txn_account(const struct pn_txn *txn, struct pn_account *ret);
 PN_PUBLIC enum pn_account_by pn_txn_account_by(const struct pn_txn *txn);

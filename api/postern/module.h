@@ -20,6 +20,8 @@
  *				pn_domain_within (txn.h); pn_settings_for, pn_account_find
  *	5	2026-11-23	PN_TLS_WAIT, PN_CHOICE_EXCLUSIVE (plan.h)
  *				pn_mail_send (mail.h)
+ *				the client's certificate, pn_fingerprint_canonical (txn.h);
+ *				PN_BY_CERTIFICATE (directory.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

@@ -39,6 +39,25 @@ PN_PUBLIC const char *pn_txn_tls_version(const struct pn_txn *txn);
 PN_PUBLIC const char *pn_txn_tls_cipher(const struct pn_txn *txn);
 PN_PUBLIC int pn_txn_tls_bits(const struct pn_txn *txn);
 
+#define PN_FINGERPRINT_SIZE 65
+/*
+ * since ABI 5. The client's certificate, where it has shown one that the listener's `client_ca`
+ * vouches for; NULL: none. Fingerprints are SHA-256, 64 small hexadecimal digits: of the
+ * certificate, and of its SubjectPublicKeyInfo. Names are those of its SubjectAltName: addresses
+ * (rfc822Name, and SmtpUTF8Mailbox of RFC 9598) and dNSNames as they stand there, NULL past the
+ * last; 16 of each at most. Of messages from the queue subject and fingerprint alone are known.
+ */
+PN_PUBLIC const char *pn_txn_certificate(const struct pn_txn *txn);         /* its fingerprint */
+PN_PUBLIC const char *pn_txn_certificate_subject(const struct pn_txn *txn); /* RFC 4514 */
+PN_PUBLIC const char *pn_txn_certificate_key(const struct pn_txn *txn);
+PN_PUBLIC const char *pn_txn_certificate_address_at(const struct pn_txn *txn, size_t index);
+PN_PUBLIC const char *pn_txn_certificate_name_at(const struct pn_txn *txn, size_t index);
+/*
+ * The one form of a fingerprint, whether it was written in capitals or with colons. -EINVAL: it is
+ * none. Since ABI 5; any thread, pure.
+ */
+PN_PUBLIC int pn_fingerprint_canonical(const char *text, char ret[PN_FINGERPRINT_SIZE]);
+
 /* ---- the envelope --------------------------------------------------------------------------- */
 
 /* Return path without brackets as it now stands; "" for the null sender (RFC 5321 section 4.5.5).

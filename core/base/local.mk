@@ -2,6 +2,7 @@
 core_libcore_a_SOURCES += \
 	core/base/arena.c core/base/arena.h \
 	core/base/buf.c core/base/buf.h \
+	core/base/certificate.c core/base/certificate.h \
 	core/base/clock.c core/base/clock.h \
 	core/base/error.c \
 	core/base/log.c core/base/log.h \

@@ -39,6 +39,10 @@ static const struct pn_option account_options[] = {
 	    "Where the account's own servers send from: who connects from there may send without "
 	    "logging in, unless the listener requires it, and the mail is the account's. The "
 	    "narrowest network around an address counts."),
+	PN_OPT_STRINGS("certificates", ACCOUNT, certificates, NULL, 0,
+	    "Certificates of the account's own servers, by SHA-256 fingerprint: who shows one, on "
+	    "a listener whose client_ca vouches for it, may send without logging in, unless the "
+	    "listener requires it, and the mail is the account's."),
 	PN_OPT_END
 };
 
@@ -72,6 +76,7 @@ static const struct pn_option delegation_options[] = {
 
 static const struct pn_choice ways[] = {
 	{ "user", PN_BY_USER, "the user who logged in" },
+	{ "certificate", PN_BY_CERTIFICATE, "the certificate that the client has shown" },
 	{ "network", PN_BY_NETWORK, "the network that the client is in" },
 	{ "helo", PN_BY_HELO, "the name that the client says in HELO or EHLO: anybody can" },
 	{ "sender", PN_BY_SENDER, "the return path: anybody can" },
@@ -91,9 +96,11 @@ const struct pn_option config_directory_options[] = {
 	    "are not named come after them, by name."),
 	PN_OPT_MAP("delegations", DIRECTORY, delegations, DELEGATION, delegation_options, 0,
 	    "Addresses that several people send with, such as info@example.com, and who they are."),
-	PN_OPT_WORDS("attribute_by", DIRECTORY, attribute_by, "[user, network]", ways, 0,
-	    "What may say whose mail it is, for counting: tried in the order user, network, helo, "
-	    "sender, whatever the order here. It lets nobody send who may not otherwise."),
+	PN_OPT_WORDS("attribute_by", DIRECTORY, attribute_by, "[user, certificate, network]", ways,
+	    0,
+	    "What may say whose mail it is, for counting: tried in the order user, certificate, "
+	    "network, helo, sender, whatever the order here. It lets nobody send who may not "
+	    "otherwise."),
 	PN_OPT_INT("largest_network", DIRECTORY, largest_network, "65536", 1, INT64_C(1) << 32, 0,
 	    "Addresses that a network of an account may hold."),
 	PN_OPT_DURATION("address_code_age", DIRECTORY, address_code_age, "1d", 1000,

@@ -9,7 +9,7 @@
 #ifndef CORE_CONFIG_DIRECTORY_H
 #define CORE_CONFIG_DIRECTORY_H
 
-#include <core/base/arena.h>
+#include <core/base/certificate.h>
 #include <core/mail/address.h>
 #include <core/net/address.h>
 #include <postern/directory.h>
@@ -25,7 +25,8 @@ struct config_account {
 	bool paid;
 	const char *plan; /* NULL: none */
 	struct pn_strings domains;
-	struct pn_list networks; /* struct config_network */
+	struct pn_list networks;        /* struct config_network */
+	struct pn_strings certificates; /* fingerprints */
 };
 
 struct config_user {
@@ -46,7 +47,7 @@ struct config_directory {
 	struct pn_map groups;      /* name -> struct pn_strings of users */
 	struct pn_map delegations; /* address -> struct config_delegation */
 	struct pn_strings group_order;
-	struct pn_strings attribute_by; /* "user", "network", "helo", "sender" */
+	struct pn_strings attribute_by; /* "user", "certificate", "network", "helo", "sender" */
 	int64_t largest_network;        /* addresses */
 	int64_t address_code_age;       /* ms */
 };

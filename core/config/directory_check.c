@@ -18,8 +18,8 @@
 struct directory_check {
 	struct pn_check *check;
 	const struct config_directory *directory;
-	GHashTable *domains, *networks; /* -> account */
-	GHashTable *addresses;          /* -> user as written; own ones, and aliases too */
+	GHashTable *domains, *networks, *certificates; /* -> account */
+	GHashTable *addresses; /* -> user as written; own ones, and aliases too */
 };
 
 static bool
@@ -116,6 +116,28 @@ check_network(struct directory_check *c, const char *path, const char *account,
 }
 
 static void
+check_print(struct directory_check *c, const char *path, const char *account, const char *text)
+{
+	char print[CERTIFICATE_PRINT + 1];
+	const char *owner;
+
+	if (certificate_read_print(text, print) < 0) {
+		pn_complain(c->check, path,
+		    "\"%s\" is not the SHA-256 fingerprint of a certificate, 64 hexadecimal "
+		    "digits; "
+		    "openssl x509 -fingerprint -sha256 shows it",
+		    text);
+		return;
+	}
+	owner = claim(c->certificates, print, account);
+	if (owner)
+		pn_complain(c->check, path,
+		    "that is a certificate of the account \"%s\" already; whose mail comes with "
+		    "it?",
+		    owner);
+}
+
+static void
 check_accounts(struct directory_check *c)
 {
 	const struct pn_map *accounts = &c->directory->accounts;
@@ -129,6 +151,11 @@ check_accounts(struct directory_check *c)
 			snprintf(
 			    path, sizeof(path), "accounts.%s.domains[%zu]", accounts->keys[i], k);
 			check_domain(c, path, accounts->keys[i], values[i].domains.items[k]);
+		}
+		for (size_t k = 0; k < values[i].certificates.count; k++) {
+			snprintf(path, sizeof(path), "accounts.%s.certificates[%zu]",
+			    accounts->keys[i], k);
+			check_print(c, path, accounts->keys[i], values[i].certificates.items[k]);
 		}
 		for (size_t k = 0; k < values[i].networks.count; k++) {
 			snprintf(path, sizeof(path), "accounts.%s.networks[%zu].range",
@@ -340,6 +367,7 @@ config_directory_check(struct pn_check *check, const struct config_directory *di
 	struct directory_check c = { check, directory,
 		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
 		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
 		g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
 
 	check_names(check, "accounts", &directory->accounts);
@@ -353,5 +381,6 @@ config_directory_check(struct pn_check *check, const struct config_directory *di
 	warn_of_claims(check, directory);
 	g_hash_table_destroy(c.domains);
 	g_hash_table_destroy(c.networks);
+	g_hash_table_destroy(c.certificates);
 	g_hash_table_destroy(c.addresses);
 }

@@ -106,6 +106,69 @@ read_authorities(const struct core_fill *fill)
 	}
 }
 
+bool
+config_listener_clients(const struct config_listener *listener, struct tls_clients *ret)
+{
+	*ret = (struct tls_clients){
+		.required = listener->client_certificate == CONFIG_ASKING_REQUIRED,
+		.authorities = listener->client_ca_pem,
+		.authorities_where = listener->client_ca,
+		.revoked = listener->client_crl_pem,
+		.revoked_where = listener->client_crl,
+	};
+	return listener->client_certificate != CONFIG_ASKING_OFF;
+}
+
+/* False: it cannot be read, and that was said. */
+static bool
+read_pem(const struct core_fill *fill, const char *at, const char *path, struct pn_slice *ret)
+{
+	struct pn_check check = { &fill->core->relay_settings, "relay", fill->diags };
+	struct source *source = fill->tree->source;
+	struct source_file file;
+	struct pn_error err;
+
+	if (source->ops->read(source, path, &file, &err) < 0) {
+		pn_complain(&check, at, "%s", err.text);
+		return false;
+	}
+	*ret = pn_slice(arena_slice(fill->arena, pn_slice(file.data, file.len)), file.len);
+	free(file.data);
+	return true;
+}
+
+static void
+read_clients(const struct core_fill *fill, size_t index, struct config_listener *listener)
+{
+	struct pn_check check = { &fill->core->relay_settings, "relay", fill->diags };
+	const char *at = arena_printf(fill->arena, "listeners[%zu].client_ca", index), *where;
+	const char *crl_at = arena_printf(fill->arena, "listeners[%zu].client_crl", index);
+	struct tls_clients clients;
+	struct pn_error err;
+
+	if (listener->client_certificate == CONFIG_ASKING_OFF || !listener->client_ca ||
+	    !read_pem(fill, at, listener->client_ca, &listener->client_ca_pem))
+		return;
+	if (listener->client_crl &&
+	    !read_pem(fill, crl_at, listener->client_crl, &listener->client_crl_pem))
+		return;
+	config_listener_clients(listener, &clients);
+	if (tls_clients_check(&clients, &where, &err) < 0)
+		pn_complain(&check, where == listener->client_crl ? crl_at : at, "%s", err.text);
+}
+
+static void
+read_all_clients(const struct core_fill *fill)
+{
+	struct pn_list *list = &fill->core->relay.listeners;
+	struct config_listener *listeners = arena_copy(
+	    fill->arena, list->items, list->count * sizeof(*listeners));
+
+	for (size_t i = 0; i < list->count; i++)
+		read_clients(fill, i, &listeners[i]);
+	list->items = listeners;
+}
+
 static void
 settle_routes(const struct core_fill *fill)
 {
@@ -148,6 +211,7 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	read_directory(&fill);
 	find_hostname(&fill);
 	read_certificates(&fill);
+	read_all_clients(&fill);
 	read_authorities(&fill);
 	pipeline_fill(&fill);
 	relay_check(&fill);

@@ -9,9 +9,11 @@
 #include <core/config/settings.h>
 #include <core/config/when.h>
 #include <core/net/dns.h>
+#include <core/net/tls_clients.h>
 
 enum config_tls { CONFIG_TLS_NONE, CONFIG_TLS_STARTTLS, CONFIG_TLS_REQUIRED, CONFIG_TLS_IMPLICIT };
 enum config_auth { CONFIG_AUTH_OFF, CONFIG_AUTH_OFFERED, CONFIG_AUTH_REQUIRED };
+enum config_asking { CONFIG_ASKING_OFF, CONFIG_ASKING_OFFERED, CONFIG_ASKING_REQUIRED };
 enum config_bare { CONFIG_BARE_REJECT, CONFIG_BARE_NORMALIZE };
 
 struct config_certificate {
@@ -28,10 +30,13 @@ struct config_listener {
 	bool fixups;
 	int bare_newlines; /* enum config_bare */
 	bool hide_client;
-	const char *mode, *owner, *group; /* of a unix socket; NULL: 0666, who opens it */
-	struct pn_strings networks;       /* who may connect; empty: everyone */
-	struct pn_strings accounts;       /* their networks may, too; empty: see server_place() */
-	struct pn_strings proxy;          /* peers that say who their client is; empty: none */
+	const char *mode, *owner, *group;   /* of a unix socket; NULL: 0666, who opens it */
+	struct pn_strings networks;         /* who may connect; empty: everyone */
+	struct pn_strings accounts;         /* their networks may, too; empty: see server_place() */
+	struct pn_strings proxy;            /* peers that say who their client is; empty: none */
+	int client_certificate;             /* enum config_asking */
+	const char *client_ca, *client_crl; /* paths */
+	struct pn_slice client_ca_pem, client_crl_pem; /* as in config_certificate */
 };
 
 struct config_limits {
@@ -197,6 +202,9 @@ int config_core_fill(const struct config_tree *tree, struct arena *arena,
 extern const char *const config_core_sections[];
 /* For `posternctl help relay` and the like; NULL for an unknown name. */
 const struct pn_option *config_core_options(const char *section);
+
+/* What the listener wants of its clients; false: no certificate. */
+bool config_listener_clients(const struct config_listener *listener, struct tls_clients *ret);
 
 /* Borrowed from the configuration, with the root's trust anchor where it says none. */
 struct dns_settings config_dns_settings(const struct config_dns *dns);

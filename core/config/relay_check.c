@@ -246,6 +246,32 @@ check_certificate(struct listener_check *c)
 		    "tls: none here");
 }
 
+/* Who is asked for a certificate must be able to show it, and somebody vouch for it. */
+static void
+check_clients(struct listener_check *c)
+{
+	const struct config_listener *own = c->listener;
+	bool off = own->client_certificate == CONFIG_ASKING_OFF;
+
+	if (off && (own->client_ca || own->client_crl))
+		pn_complain(c->check, path_of(c, own->client_ca ? "client_ca" : "client_crl"),
+		    "nobody is asked for a certificate; set client_certificate to ask or require");
+	if (off)
+		return;
+	if (!own->client_ca)
+		pn_complain(c->check, path_of(c, "client_certificate"),
+		    "nobody vouches for clients; set client_ca");
+	if (own->tls == CONFIG_TLS_NONE)
+		pn_complain(c->check, path_of(c, "client_certificate"),
+		    "certificates are shown in TLS; set tls to starttls, starttls-required or "
+		    "implicit");
+	else if (own->client_certificate == CONFIG_ASKING_REQUIRED &&
+		 own->tls == CONFIG_TLS_STARTTLS)
+		pn_complain(c->check, path_of(c, "client_certificate"),
+		    "a client that goes on in clear shows none; set tls to starttls-required or "
+		    "implicit");
+}
+
 /* A port is nobody's. */
 static void
 check_access(struct listener_check *c)
@@ -281,6 +307,7 @@ check_listeners(const struct core_fill *fill, struct pn_check *check)
 		check_proxy(&c);
 		check_greeting(&c);
 		check_certificate(&c);
+		check_clients(&c);
 	}
 }
 

@@ -39,6 +39,13 @@ static const struct pn_choice listener_auth[] = {
 	{ NULL, 0, NULL },
 };
 
+static const struct pn_choice listener_asking[] = {
+	{ "off", CONFIG_ASKING_OFF, "clients are not asked for a certificate" },
+	{ "ask", CONFIG_ASKING_OFFERED, "asked for; a client without a good one goes on as any" },
+	{ "require", CONFIG_ASKING_REQUIRED, "no TLS without one that client_ca vouches for" },
+	{ NULL, 0, NULL },
+};
+
 static const struct pn_choice bare_newlines[] = {
 	{ "reject", CONFIG_BARE_REJECT, "refuse the message with 550 5.6.0" },
 	{ "normalize", CONFIG_BARE_NORMALIZE, "make them CRLF, for clients that know no better" },
@@ -106,6 +113,15 @@ static const struct pn_option listener_options[] = {
 	    "Proxies, as in 192.0.2.5 or 192.0.2.0/24, that begin each connection with a PROXY "
 	    "header (version 1 or 2) and are believed who the client is; others are clients "
 	    "themselves."),
+	PN_OPT_CHOICE("client_certificate", LISTENER, client_certificate, "off", listener_asking, 0,
+	    "Whether clients are asked for a certificate, for SASL EXTERNAL and "
+	    "directory.accounts.NAME.certificates; their sessions are never resumed."),
+	PN_OPT_STRING("client_ca", LISTENER, client_ca, NULL, PN_PATH,
+	    "PEM file of the authorities that may vouch for clients, or of clients' certificates "
+	    "themselves; never one of public authorities, unless whom these vouch for is welcome."),
+	PN_OPT_STRING("client_crl", LISTENER, client_crl, NULL, PN_PATH,
+	    "PEM file with each of these authorities' list of revoked certificates; then a "
+	    "certificate without a list that is still valid is no good."),
 	PN_OPT_END
 };
 

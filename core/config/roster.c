@@ -43,6 +43,13 @@ roster_compare_ranges(const void *a, const void *b)
 }
 
 int
+roster_compare_certificates(const void *a, const void *b)
+{
+	return strcmp(((const struct roster_certificate *)a)->fingerprint,
+	    ((const struct roster_certificate *)b)->fingerprint);
+}
+
+int
 roster_compare_members(const void *a, const void *b)
 {
 	return strcmp(
@@ -138,6 +145,20 @@ roster_network_account(const struct roster *roster, const struct address *addres
 			return found->account;
 	}
 	return NULL;
+}
+
+const struct pn_account *
+roster_certificate_account(const struct roster *roster, const struct certificate *certificate)
+{
+	struct roster_certificate key = { 0 };
+	const struct roster_certificate *found;
+
+	if (!roster || !certificate || !certificate->fingerprint)
+		return NULL;
+	key.fingerprint = certificate->fingerprint;
+	found = search(&key, roster->certificates, roster->certificate_count, sizeof(key),
+	    roster_compare_certificates);
+	return found ? found->account : NULL;
 }
 
 /* ---- users and groups ------------------------------------------------------------------------ */
@@ -345,7 +366,11 @@ static void
 count_stranger(
     const struct roster *roster, const struct mail_facts *facts, struct config_scope *ret)
 {
-	if (may_find(roster, PN_BY_NETWORK)) {
+	if (may_find(roster, PN_BY_CERTIFICATE) && facts) {
+		ret->by = PN_BY_CERTIFICATE;
+		ret->counted = roster_certificate_account(roster, facts->certificate);
+	}
+	if (!ret->counted && may_find(roster, PN_BY_NETWORK)) {
 		ret->by = PN_BY_NETWORK;
 		ret->counted = account_of_client(roster, facts);
 	}

@@ -50,6 +50,9 @@ bool roster_add_domain(
     struct roster *roster, const char *account, const char *domain, const char **ret_owner);
 bool roster_add_network(struct roster *roster, const char *account,
     const struct roster_network *network, const char **ret_owner);
+/* By its fingerprint, in any spelling; what is none is left out. */
+bool roster_add_certificate(
+    struct roster *roster, const char *account, const char *fingerprint, const char **ret_owner);
 /* What is no address is left out. */
 void roster_add_member(struct roster *roster, const char *group, const char *user);
 void roster_add_owner(
@@ -73,6 +76,9 @@ const struct pn_account *roster_domain_account(const struct roster *roster, cons
 /* The account whose enabled network is the narrowest around the address. */
 const struct pn_account *roster_network_account(
     const struct roster *roster, const struct address *address);
+/* The account that a client's certificate is of; NULL: nobody's, or no certificate. */
+const struct pn_account *roster_certificate_account(
+    const struct roster *roster, const struct certificate *certificate);
 bool roster_has_group(const struct roster *roster, const char *name);
 /* NULL: nobody registered has that address. Disabled users are found. */
 const struct roster_user *roster_user(const struct roster *roster, const char *address);

@@ -49,6 +49,7 @@ free_filling(struct roster *roster)
 	g_hash_table_destroy(filling->users);
 	g_hash_table_destroy(filling->domains);
 	g_hash_table_destroy(filling->networks);
+	g_hash_table_destroy(filling->certificates);
 	g_hash_table_destroy(filling->groups);
 	g_array_free(filling->owners, TRUE);
 	g_free(filling);
@@ -72,6 +73,7 @@ roster_new(void)
 	filling->users = g_hash_table_new(g_str_hash, g_str_equal);
 	filling->domains = g_hash_table_new(g_str_hash, g_str_equal);
 	filling->networks = g_hash_table_new(hash_network, same_network);
+	filling->certificates = g_hash_table_new(g_str_hash, g_str_equal);
 	filling->groups = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_users);
 	filling->owners = g_array_new(FALSE, FALSE, sizeof(struct roster_owner));
 	return roster;
@@ -162,6 +164,27 @@ roster_add_network(struct roster *roster, const char *account, const struct rost
 		return false;
 	found->enabled = network->enabled;
 	return true;
+}
+
+bool
+roster_add_certificate(
+    struct roster *roster, const char *account, const char *fingerprint, const char **ret_owner)
+{
+	GHashTable *certificates = roster->filling->certificates;
+	struct roster_certificate *found;
+	char canonical[CERTIFICATE_PRINT + 1];
+
+	if (certificate_read_print(fingerprint, canonical) < 0)
+		return true;
+	found = g_hash_table_lookup(certificates, canonical);
+	if (!found) {
+		found = arena_alloc(&roster->arena, sizeof(*found));
+		found->fingerprint = roster_text(roster, canonical);
+		found->account = roster_add_account(roster, account);
+		g_hash_table_insert(certificates, (gpointer)(uintptr_t)found->fingerprint, found);
+	}
+	*ret_owner = found->account->name;
+	return strcmp(found->account->name, account) == 0;
 }
 
 /* ---- users and groups ------------------------------------------------------------------------ */
@@ -266,6 +289,8 @@ add_account(struct roster *roster, const char *name, const struct config_account
 	account->plan = roster_text(roster, config->plan);
 	for (size_t i = 0; i < config->domains.count; i++)
 		roster_add_domain(roster, name, config->domains.items[i], &owner);
+	for (size_t i = 0; i < config->certificates.count; i++)
+		roster_add_certificate(roster, name, config->certificates.items[i], &owner);
 	for (size_t i = 0; i < config->networks.count; i++) {
 		network = (struct roster_network){ .enabled = networks[i].enabled };
 		if (networks[i].range &&
@@ -380,6 +405,20 @@ give_domains(struct roster *roster)
 		    &roster->arena, list->pdata, list->len * sizeof(*list->pdata));
 	}
 	g_hash_table_destroy(lists);
+}
+
+static void
+settle_certificates(struct roster *roster)
+{
+	struct roster_certificate **all = values_of(
+	    roster, roster->filling->certificates, &roster->certificate_count);
+
+	roster->certificates = arena_alloc(
+	    &roster->arena, roster->certificate_count * sizeof(*roster->certificates));
+	for (size_t i = 0; i < roster->certificate_count; i++)
+		roster->certificates[i] = *all[i];
+	sort(roster->certificates, roster->certificate_count, sizeof(*roster->certificates),
+	    roster_compare_certificates);
 }
 
 static void
@@ -511,11 +550,12 @@ read_ways(const struct pn_strings *by)
 	static const char *const words[] = { [PN_BY_USER] = "user",
 		[PN_BY_NETWORK] = "network",
 		[PN_BY_HELO] = "helo",
-		[PN_BY_SENDER] = "sender" };
+		[PN_BY_SENDER] = "sender",
+		[PN_BY_CERTIFICATE] = "certificate" };
 	unsigned ways = 0;
 
 	for (size_t i = 0; i < by->count; i++)
-		for (unsigned way = PN_BY_USER; way <= PN_BY_SENDER; way++)
+		for (unsigned way = PN_BY_USER; way <= PN_BY_CERTIFICATE; way++)
 			if (strcmp(by->items[i], words[way]) == 0)
 				ways |= 1u << way;
 	return ways;
@@ -526,6 +566,7 @@ roster_settle(struct roster *roster, const struct pn_strings *order, const struc
 {
 	roster->by = read_ways(by);
 	settle_accounts(roster);
+	settle_certificates(roster);
 	roster->users = values_of(roster, roster->filling->users, &roster->user_count);
 	sort(roster->users, roster->user_count, sizeof(*roster->users), roster_compare_users);
 	settle_groups(roster, order);

@@ -16,6 +16,11 @@ struct roster_range {
 	const struct pn_account *account;
 };
 
+struct roster_certificate {
+	const char *fingerprint;
+	const struct pn_account *account;
+};
+
 /* A user who is in groups. */
 struct roster_member {
 	const char *user;
@@ -35,6 +40,7 @@ struct roster_filling {
 	GHashTable *accounts, *users; /* name -> struct pn_account, address -> struct roster_user */
 	GHashTable *domains;          /* domain -> struct roster_home */
 	GHashTable *networks;         /* struct network -> struct filling_network */
+	GHashTable *certificates;     /* fingerprint -> struct roster_certificate */
 	GHashTable *groups;           /* name -> GPtrArray of users */
 	GArray *owners;               /* struct roster_owner */
 };
@@ -45,11 +51,12 @@ struct roster {
 	struct roster_filling *filling; /* NULL: settled */
 	/* All sorted; the ranges from narrow to wide. */
 	size_t account_count, user_count, home_count, range_count, member_count, owner_count,
-	    group_count;
+	    group_count, certificate_count;
 	struct pn_account **accounts;
 	const struct roster_user **users;
 	struct roster_home *homes;
 	struct roster_range *ranges;
+	struct roster_certificate *certificates;
 	struct roster_member *members;
 	struct roster_owner *owners;
 	const char **groups;
@@ -60,6 +67,7 @@ int roster_compare_homes(const void *a, const void *b);
 int roster_compare_accounts(const void *a, const void *b); /* pointers to them */
 int roster_compare_users(const void *a, const void *b);    /* likewise */
 int roster_compare_ranges(const void *a, const void *b);
+int roster_compare_certificates(const void *a, const void *b);
 int roster_compare_members(const void *a, const void *b);
 int roster_compare_owners(const void *a, const void *b);
 int roster_compare_names(const void *a, const void *b);

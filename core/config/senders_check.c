@@ -85,7 +85,7 @@ check_strangers(struct sender_check *c)
 	}
 }
 
-/* For networks of accounts: of those it names, or of any. */
+/* For networks or certificates of accounts: of those it names, or of any. */
 static bool
 takes_accounts(const struct sender_check *c)
 {
@@ -94,7 +94,8 @@ takes_accounts(const struct sender_check *c)
 	for (size_t i = 0; i < c->directory->accounts.count; i++)
 		if (accounts[i].networks.count > 0)
 			return true;
-	return c->listener->accounts.count > 0;
+	return c->listener->accounts.count > 0 ||
+	       c->listener->client_certificate != CONFIG_ASKING_OFF;
 }
 
 /* One or both of networks and AUTH say who may send: session_mail.c, may_relay(). */

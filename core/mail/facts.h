@@ -8,7 +8,7 @@
 #ifndef CORE_MAIL_FACTS_H
 #define CORE_MAIL_FACTS_H
 
-#include <postern/base.h>
+#include <core/base/certificate.h>
 
 struct mail_facts {
 	const char *client_address; /* "192.0.2.7", "local" */
@@ -19,6 +19,8 @@ struct mail_facts {
 	const char *tls_version; /* NULL in clear */
 	const char *tls_cipher;
 	int32_t tls_bits;
+	/* The client's, verified; NULL: none. The spool keeps subject and fingerprint of it. */
+	const struct certificate *certificate;
 	bool esmtp;    /* EHLO was said */
 	bool smtputf8; /* the transaction asked for it (RFC 6531) */
 	bool eightbit; /* BODY=8BITMIME */

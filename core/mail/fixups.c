@@ -111,6 +111,10 @@ add_session(struct trace *trace, const struct mail_fixups *how, const struct mai
 		    safe(arena, facts->tls_version, false),
 		    safe(arena, facts->tls_cipher ? facts->tls_cipher : "unknown", false),
 		    (int)facts->tls_bits);
+	if (facts->certificate && !how->hide_client)
+		trace->words[trace->count++] = arena_printf(arena,
+		    "(client certificate verified, SHA-256 %s)",
+		    safe(arena, facts->certificate->fingerprint, false));
 	if (!facts->user || how->hide_client)
 		return;
 	utf8 = facts->smtputf8 && mail_address_check(pn_slice_of(facts->user), true, checked) == 0;

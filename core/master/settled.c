@@ -43,6 +43,36 @@ make_tls(const struct config_relay *relay, SSL_CTX **ret, struct pn_error *err)
 	return r;
 }
 
+/* A context of its own where clients are asked for certificates, the common one elsewhere. */
+static int
+make_all_tls(const struct config_relay *relay, struct tls_tickets *tickets, struct settled *settled,
+    struct pn_error *err)
+{
+	const struct config_listener *listeners = relay->listeners.items;
+	struct tls_clients clients;
+	SSL_CTX *common = NULL;
+	int r = make_tls(relay, &common, err);
+
+	settled->tls = calloc(relay->listeners.count + 1, sizeof(*settled->tls));
+	if (r == 0 && (!settled->tls || (common && tls_server_tickets(common, tickets) < 0)))
+		r = pn_error_set(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && common && i < relay->listeners.count; i++) {
+		SSL_CTX **own = &settled->tls[settled->tls_count++];
+
+		if (!config_listener_clients(&listeners[i], &clients)) {
+			SSL_CTX_up_ref(common);
+			*own = common;
+			continue;
+		}
+		r = make_tls(relay, own, err);
+		if (r == 0)
+			r = tls_server_clients(*own, &clients, err);
+	}
+	settled->tls_count = relay->listeners.count;
+	SSL_CTX_free(common);
+	return r;
+}
+
 static void
 set_queue(const struct config_relay *relay, struct queue_settings *ret)
 {
@@ -76,9 +106,7 @@ settled_new(struct generation *generation, const struct settled_with *with,
 	settled->references = 1;
 	settled->generation = generation;
 	set_queue(&core->relay, &settled->queue);
-	r = make_tls(&core->relay, &settled->tls, err);
-	if (r == 0 && settled->tls && tls_server_tickets(settled->tls, with->tickets) < 0)
-		r = pn_error_set(err, -ENOMEM, "out of memory");
+	r = make_all_tls(&core->relay, with->tickets, settled, err);
 	if (r == 0)
 		r = routes_new(
 		    core, generation_roster(generation), with->capability, &settled->routes, err);
@@ -111,8 +139,14 @@ settled_again(const struct settled *settled, struct generation *generation)
 	    settled->sockets ? settled->sockets : (struct settled *)(uintptr_t)settled);
 	again->routes = routes_again(again->routes, generation_roster(generation));
 	generation_take_routes(generation, again->routes);
-	if (again->tls)
-		SSL_CTX_up_ref(again->tls);
+	again->tls = calloc(settled->tls_count + 1, sizeof(*again->tls));
+	if (!again->tls)
+		abort(); /* as arena.h */
+	for (size_t i = 0; i < settled->tls_count; i++) {
+		again->tls[i] = settled->tls[i];
+		if (again->tls[i])
+			SSL_CTX_up_ref(again->tls[i]);
+	}
 	return again;
 }
 
@@ -143,7 +177,9 @@ settled_release(struct settled **settled)
 		close(old->fds[i]);
 	if (old->sockets)
 		settled_release(&old->sockets);
-	SSL_CTX_free(old->tls);
+	for (size_t i = 0; old->tls && i < old->tls_count; i++)
+		SSL_CTX_free(old->tls[i]);
+	free(old->tls);
 	routes_release(&old->routes);
 	generation_release(&old->generation);
 	free(old);

@@ -19,7 +19,8 @@ struct settled {
 	struct generation *generation;
 	struct routes *routes;
 	struct queue_settings queue;
-	SSL_CTX *tls;            /* NULL: no listener needs it */
+	SSL_CTX **tls; /* one for each listener in order; NULL in it: none has any */
+	size_t tls_count;
 	struct settled *sockets; /* held: whose descriptors these are; NULL: its own */
 	int fds[CHANNEL_FDS];
 	size_t fd_count; /* the generation's listeners in their order, then that of metrics */

@@ -13,6 +13,7 @@ core_libcore_a_SOURCES += \
 	core/net/stream_out.c \
 	core/net/stream_tls.c \
 	core/net/tls.c core/net/tls.h \
+	core/net/tls_clients.c core/net/tls_clients.h \
 	core/net/tls_tickets.c core/net/tls_tickets.h \
 	core/net/wheel.c core/net/wheel.h
 

@@ -319,14 +319,26 @@ tls_server_new(const struct tls_identity *identities, size_t count, enum tls_ver
 }
 
 int
-tls_server_tickets(SSL_CTX *ctx, struct tls_tickets *tickets)
+tls_server_each(SSL_CTX *ctx, int (*each)(SSL_CTX *ctx, void *arg), void *arg)
 {
 	const struct names *names = names_index >= 0 ? SSL_CTX_get_ex_data(ctx, names_index) : NULL;
-	int r = tls_tickets_use(tickets, ctx);
+	int r = each(ctx, arg);
 
 	for (guint i = 0; r == 0 && names && i < names->others->len; i++)
-		r = tls_tickets_use(tickets, g_ptr_array_index(names->others, i));
+		r = each(g_ptr_array_index(names->others, i), arg);
 	return r;
+}
+
+static int
+use_tickets(SSL_CTX *ctx, void *tickets)
+{
+	return tls_tickets_use(tickets, ctx);
+}
+
+int
+tls_server_tickets(SSL_CTX *ctx, struct tls_tickets *tickets)
+{
+	return tls_server_each(ctx, use_tickets, tickets);
 }
 
 static int

@@ -29,6 +29,8 @@ enum tls_version { TLS_MIN_1_2, TLS_MIN_1_3 };
 int tls_server_new(const struct tls_identity *identities, size_t count, enum tls_version minimum,
     SSL_CTX **ret, struct pn_error *err);
 
+/* Calls `each` with the context of each identity, until it returns something other than 0. */
+int tls_server_each(SSL_CTX *ctx, int (*each)(SSL_CTX *ctx, void *arg), void *arg);
 /* Tickets of all identities by these keys, which other contexts may have, too. -ENOMEM */
 int tls_server_tickets(SSL_CTX *ctx, struct tls_tickets *tickets);
 

@@ -69,6 +69,55 @@ pn_txn_tls_bits(const struct pn_txn *txn)
 	return txn->facts.tls_bits;
 }
 
+static const struct certificate *
+certificate_of(const struct pn_txn *txn)
+{
+	static const struct certificate none;
+
+	return txn->facts.certificate ? txn->facts.certificate : &none;
+}
+
+const char *
+pn_txn_certificate(const struct pn_txn *txn)
+{
+	return certificate_of(txn)->fingerprint;
+}
+
+const char *
+pn_txn_certificate_subject(const struct pn_txn *txn)
+{
+	return certificate_of(txn)->subject;
+}
+
+const char *
+pn_txn_certificate_key(const struct pn_txn *txn)
+{
+	return certificate_of(txn)->key;
+}
+
+const char *
+pn_txn_certificate_address_at(const struct pn_txn *txn, size_t index)
+{
+	const struct certificate *certificate = certificate_of(txn);
+
+	return index < certificate->address_count ? certificate->addresses[index] : NULL;
+}
+
+const char *
+pn_txn_certificate_name_at(const struct pn_txn *txn, size_t index)
+{
+	const struct certificate *certificate = certificate_of(txn);
+
+	return index < certificate->name_count ? certificate->names[index] : NULL;
+}
+
+int
+pn_fingerprint_canonical(const char *text, char ret[PN_FINGERPRINT_SIZE])
+{
+	_Static_assert(PN_FINGERPRINT_SIZE == CERTIFICATE_PRINT + 1, "one size for a fingerprint");
+	return certificate_read_print(text, ret);
+}
+
 /* ---- the envelope ---------------------------------------------------------------------------- */
 
 const char *

@@ -211,6 +211,7 @@ copy_facts(struct mail_facts *ret, const struct mail_facts *from, struct arena *
 	ret->user = arena_text(arena, from->user);
 	ret->tls_version = arena_text(arena, from->tls_version);
 	ret->tls_cipher = arena_text(arena, from->tls_cipher);
+	ret->certificate = certificate_copy(arena, from->certificate);
 	ret->client_uid = arena_text(arena, from->client_uid);
 	ret->client_pid = arena_text(arena, from->client_pid);
 }

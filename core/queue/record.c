@@ -161,6 +161,10 @@ put_facts(struct field_writer *writer, const struct mail_facts *facts)
 	field_put_text(writer, RECORD_TLS_CIPHER, facts->tls_cipher);
 	field_put_number(writer, RECORD_TLS_BITS, (uint64_t)facts->tls_bits);
 	field_put_text(writer, RECORD_CLIENT_UID, facts->client_uid);
+	if (!facts->certificate)
+		return;
+	field_put_text(writer, RECORD_CERTIFICATE, facts->certificate->fingerprint);
+	field_put_text(writer, RECORD_CERTIFICATE_SUBJECT, facts->certificate->subject);
 }
 
 bool

@@ -192,7 +192,9 @@ enum record_field {
 	RECORD_TLS_VERSION = 21,
 	RECORD_TLS_CIPHER = 22,
 	RECORD_TLS_BITS = 23,
-	RECORD_CLIENT_UID = 24, /* of a client at a unix socket */
+	RECORD_CLIENT_UID = 24,  /* of a client at a unix socket */
+	RECORD_CERTIFICATE = 25, /* the client's: its fingerprint, and in the next its subject */
+	RECORD_CERTIFICATE_SUBJECT = 26,
 	/* envelope */
 	RECORD_SENDER = 32,
 	RECORD_SENDER_ORIGINAL = 33, /* absent: the same */

@@ -384,6 +384,20 @@ get_effect(struct pn_slice value, struct item *item)
 	return 0;
 }
 
+/* Of the client's certificate, as much as is kept. */
+static int
+get_certificate(const struct field *field, struct item *item)
+{
+	struct certificate *certificate = item->facts.certificate
+					      ? arena_copy(&item->arena, item->facts.certificate,
+						    sizeof(*certificate))
+					      : arena_alloc(&item->arena, sizeof(*certificate));
+
+	item->facts.certificate = certificate;
+	return record_get_text(&item->arena, field,
+	    field->type == RECORD_CERTIFICATE ? &certificate->fingerprint : &certificate->subject);
+}
+
 static int
 get_item_field(const struct field *field, struct item *item)
 {
@@ -424,6 +438,9 @@ get_item_field(const struct field *field, struct item *item)
 		return r;
 	case RECORD_CLIENT_UID:
 		return record_get_text(arena, field, &facts->client_uid);
+	case RECORD_CERTIFICATE:
+	case RECORD_CERTIFICATE_SUBJECT:
+		return get_certificate(field, item);
 	case RECORD_SENDER:
 		return record_get_text(arena, field, &envelope->sender);
 	case RECORD_SENDER_ORIGINAL:

@@ -103,6 +103,15 @@ server_listener(const struct server *server, const char *name)
 	return NULL;
 }
 
+SSL_CTX *
+server_tls(const struct server *server, const char *name)
+{
+	for (size_t i = 0; i < server->listener_count; i++)
+		if (strcmp(server->listeners[i].listener->name, name) == 0)
+			return server->listeners[i].tls;
+	return NULL;
+}
+
 static const struct server_listener *
 compiled_listener(const struct server *server, const struct config_listener *listener)
 {
@@ -149,9 +158,16 @@ server_place(const struct server *server, const struct config_listener *listener
 	return !proxied && address_is_loopback(peer) ? SESSION_TRUSTED : SESSION_ANYONE;
 }
 
+static void
+free_contexts(struct server *server)
+{
+	for (size_t i = 0; i < server->listener_count; i++)
+		SSL_CTX_free(server->listeners[i].tls);
+}
+
 int
 server_configure(
-    struct server *server, struct generation *generation, SSL_CTX *tls, struct pn_error *err)
+    struct server *server, struct generation *generation, SSL_CTX *const *tls, struct pn_error *err)
 {
 	const struct config_relay *relay = &generation_core(generation)->relay;
 	const struct config_listener *listeners = relay->listeners.items;
@@ -173,14 +189,16 @@ server_configure(
 		return r;
 	}
 	generation_hold(generation);
-	if (tls)
-		SSL_CTX_up_ref(tls);
+	for (size_t i = 0; i < relay->listeners.count; i++) {
+		compiled[i].tls = tls[i];
+		if (tls[i])
+			SSL_CTX_up_ref(tls[i]);
+	}
 	if (server->generation)
 		generation_release(&server->generation);
-	SSL_CTX_free(server->tls);
+	free_contexts(server);
 	arena_free(&server->arena);
 	server->generation = generation;
-	server->tls = tls;
 	server->arena = arena;
 	server->listeners = compiled;
 	server->listener_count = relay->listeners.count;
@@ -372,7 +390,7 @@ server_free(struct server **server)
 	}
 	if ((*server)->generation)
 		generation_release(&(*server)->generation);
-	SSL_CTX_free((*server)->tls);
+	free_contexts(*server);
 	arena_free(&(*server)->arena);
 	free(*server);
 	*server = NULL;

@@ -37,11 +37,12 @@ struct server_parts {
 
 int server_new(const struct server_parts *parts, struct server **ret);
 /*
- * The newest generation and the TLS context of its certificates (NULL: no TLS); both are held.
+ * The newest generation and a TLS context for each of its listeners, in their order (NULL: no TLS);
+ * all are held.
  * Sessions take it between two transactions. Sets the process's memory budget for messages too.
  * Not before it was called once may a connection be accepted. -EINVAL: a network that is none.
  */
-int server_configure(struct server *server, struct generation *generation, SSL_CTX *tls,
+int server_configure(struct server *server, struct generation *generation, SSL_CTX *const *tls,
     struct pn_error *err) PN_WARN_UNUSED;
 /*
  * A connection of a listener of that name. The descriptor is non-blocking and becomes the server's.

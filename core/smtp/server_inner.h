@@ -17,12 +17,12 @@ struct server_networks {
 struct server_listener {
 	const struct config_listener *listener;
 	struct server_networks networks, proxy;
+	SSL_CTX *tls; /* held; NULL: no TLS */
 };
 
 struct server {
 	struct server_parts parts;
 	struct generation *generation; /* held */
-	SSL_CTX *tls;                  /* held */
 	struct arena arena;            /* of the compiled networks */
 	struct server_listener *listeners;
 	struct server_networks shared;
@@ -53,6 +53,8 @@ void server_admit(struct server *server, const struct config_listener *listener,
     const struct address *client, bool proxied);
 /* The listener of that name in the server's generation, or NULL. */
 const struct config_listener *server_listener(const struct server *server, const char *name);
+/* The context for a listener of that name; NULL: none. */
+SSL_CTX *server_tls(const struct server *server, const char *name);
 /* How the listener looks upon this address: that of the connection, or what a proxy told. */
 enum session_place server_place(const struct server *server, const struct config_listener *listener,
     const struct address *peer, bool proxied);

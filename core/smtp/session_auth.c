@@ -48,8 +48,8 @@ scram_name(struct pn_slice *text)
 
 /*
  * The name that somebody tries, for the log: of PLAIN what stands between its NULs (RFC 4616), of
- * LOGIN the first answer, of SCRAM what its first message says. Never anything of another answer:
- * it could be the password.
+ * LOGIN and EXTERNAL the first answer, of SCRAM what its first message says. Never anything of
+ * another answer: it could be the password.
  */
 static void
 note_name(struct session *session)
@@ -71,7 +71,8 @@ note_name(struct session *session)
 	} else if (strncmp(session->txn->mechanism, "SCRAM-", 6) == 0) {
 		if (!scram_name(&text))
 			return;
-	} else if (strcmp(session->txn->mechanism, "LOGIN") != 0) {
+	} else if (strcmp(session->txn->mechanism, "LOGIN") != 0 &&
+		   strcmp(session->txn->mechanism, "EXTERNAL") != 0) {
 		return;
 	}
 	session_set(&session->attempt, text.data, text.len < NAME_MOST ? text.len : NAME_MOST);

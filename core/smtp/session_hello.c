@@ -59,6 +59,13 @@ session_needs_tls(const struct session *session)
 		   !may_auth_in_clear(session));
 }
 
+bool
+session_lacks_certificate(const struct session *session)
+{
+	return session->listener->client_certificate == CONFIG_ASKING_REQUIRED &&
+	       session_in_tls(session) && !session->facts.certificate;
+}
+
 /* ---- greeting ---------------------------------------------------------------------------------
  */
 
@@ -194,11 +201,15 @@ void
 session_secured(struct session *session)
 {
 	struct tls_facts tls;
+	const char *fault;
 
 	tls_facts_of(session->stream.tls, NULL, &tls);
 	session->facts.tls_version = tls.version;
 	session->facts.tls_cipher = tls.cipher;
 	session->facts.tls_bits = tls.bits;
+	session->facts.certificate = tls_client_certificate(
+	    session->stream.tls, &session->arena, &fault);
+	session_log_certificate(session, fault);
 	session_set(&session->user, NULL, 0);
 	session->facts.user = NULL;
 	forget_hello(session);

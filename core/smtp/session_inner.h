@@ -169,6 +169,8 @@ void session_secured(struct session *session);
 /* The client must not go on in clear. */
 bool session_needs_tls(const struct session *session);
 bool session_may_auth(const struct session *session);
+/* In TLS that began before the listener required a certificate. */
+bool session_lacks_certificate(const struct session *session);
 bool session_may_requiretls(const struct session *session);
 
 /* ---- session_auth.c ---- */
@@ -207,6 +209,8 @@ void session_forget_left(void *left);
 void session_log_refused(struct session *session, const char *what, int code, const char *enhanced,
     const char *entry, const char *text, const char *to);
 void session_log_auth(struct session *session, bool succeeded, const struct ruling *ruling);
+/* The client's certificate, if it has shown one; `fault`: why it is no good. */
+void session_log_certificate(struct session *session, const char *fault);
 void session_log_accepted(struct session *session, const struct item *item);
 void session_log_trace(struct session *session);
 void session_log_lost(struct session *session, const char *why);

@@ -27,6 +27,7 @@ copy_address(struct session *session)
 	facts->client_literal = arena_text(&session->arena, facts->client_literal);
 	facts->client_uid = arena_text(&session->arena, facts->client_uid);
 	facts->client_pid = arena_text(&session->arena, facts->client_pid);
+	facts->certificate = certificate_copy(&session->arena, facts->certificate);
 }
 
 static void

@@ -58,6 +58,21 @@ session_log_auth(struct session *session, bool succeeded, const struct ruling *r
 }
 
 void
+session_log_certificate(struct session *session, const char *fault)
+{
+	const struct mail_facts *facts = &session->facts;
+	const struct certificate *certificate = facts->certificate;
+
+	if (certificate)
+		log_event(PN_LOG_INFO, "certificate", "client", facts->client_address, "listener",
+		    facts->listener, "subject", certificate->subject, "fingerprint",
+		    certificate->fingerprint, NULL);
+	else if (fault && log_repeats(PN_LOG_NOTICE, "certificate-refused", fault, who(session)))
+		log_event(PN_LOG_NOTICE, "certificate-refused", "client", facts->client_address,
+		    "listener", facts->listener, "why", fault, NULL);
+}
+
+void
 session_log_accepted(struct session *session, const struct item *item)
 {
 	const struct mail_facts *facts = &session->facts;

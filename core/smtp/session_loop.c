@@ -251,14 +251,14 @@ write_overflow(struct session *session)
 static void
 begin_tls(struct session *session)
 {
+	SSL_CTX *tls;
 	int r;
 
 	flush(session);
 	stream_discard_input(&session->stream);
 	resume_reading(session);
-	r = session->server->tls
-		? stream_start_tls(&session->stream, session->server->tls, true, NULL)
-		: -ENOENT;
+	tls = server_tls(session->server, session->listener->name);
+	r = tls ? stream_start_tls(&session->stream, tls, true, NULL) : -ENOENT;
 	if (r < 0) {
 		session->broken = session->closing = true;
 		return;
@@ -337,7 +337,7 @@ renew(struct session *session)
 	struct server *server = session->server;
 	const struct config_listener *listener;
 
-	session->has_tls = server->tls != NULL;
+	session->has_tls = server_tls(server, session->listener->name) != NULL;
 	if (session->generation == server->generation || session->begun ||
 	    session->stage != PN_STAGE_END || session->mode != MODE_COMMAND)
 		return;
@@ -355,6 +355,8 @@ renew(struct session *session)
 	session_share_facts(session);
 	if (session->place == SESSION_OUTSIDE)
 		session_bye(session, 421, "4.7.1", "Your address may not use this service");
+	else if (session_lacks_certificate(session))
+		session_bye(session, 421, "4.7.0", "A client certificate is required now");
 }
 
 static void

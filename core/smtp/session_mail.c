@@ -87,12 +87,27 @@ take_address(struct session *session, struct pn_slice path, bool utf8, const cha
 /* ---- MAIL -------------------------------------------------------------------------------------
  */
 
+/* Of one of the accounts that the listener is for. */
+static bool
+has_trusted_certificate(const struct session *session)
+{
+	const struct pn_strings *accounts = &session->listener->accounts;
+	const struct pn_account *account = roster_certificate_account(
+	    generation_roster(session->generation), session->facts.certificate);
+
+	for (size_t i = 0; account && i < accounts->count; i++)
+		if (strcmp(accounts->items[i], account->name) == 0)
+			return true;
+	return account && accounts->count == 0;
+}
+
 bool
 session_may_relay(const struct session *session)
 {
 	if (session->user)
 		return true;
-	return session->listener->auth != CONFIG_AUTH_REQUIRED && session->place == SESSION_TRUSTED;
+	return session->listener->auth != CONFIG_AUTH_REQUIRED &&
+	       (session->place == SESSION_TRUSTED || has_trusted_certificate(session));
 }
 
 static enum session_step

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * auth.c - who is the client? SASL PLAIN and LOGIN against passwords in the database, and SCRAM
- * against keys (scram_round.c).
+ * auth.c - who is the client? SASL PLAIN and LOGIN against passwords, SCRAM against keys
+ * (scram_round.c), EXTERNAL by certificate (external.c).
  *
  * Runs at EHLO (offers the mechanisms) and at each round of AUTH. A password that was right a
  * moment ago is answered from memory on the event loop; any other goes to a policy thread, where
@@ -13,6 +13,7 @@
  * a password.
  */
 #include "backend.h"
+#include "certificate.h"
 #include "peer.h"
 #include <ctype.h>
 #include <errno.h>
@@ -28,7 +29,20 @@ static const struct pn_choice mechanism_words[] = {
 	    "SASL SCRAM-SHA-256 (RFC 7677), for users with keys: user passwd --scram" },
 	{ "scram-sha-256-plus", 3,
 	    "the same, bound to the connection by tls-exporter (RFC 9266): over TLS 1.3 only" },
+	{ "external", 4,
+	    "SASL EXTERNAL (RFC 4422), shown to clients with a good certificate: a listener's "
+	    "client_certificate" },
 	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice external_words[] = {
+	{ "fingerprint", 0, "stored for a user: posternctl user certificate, or `certificates`" },
+	{ "address", 1, "a user's address in the certificate (SubjectAltName)" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_option certificate_options[] = {
+	{ .help = "SHA-256 fingerprints.", .type = PN_TYPE_STRINGS }, PN_OPT_END
 };
 
 static const struct pn_choice backend_words[] = {
@@ -95,6 +109,14 @@ static const struct pn_option auth_options[] = {
 	    0, "The service of backend saslauthd."),
 	PN_OPT_GROUP("dovecot", struct auth, dovecot, struct auth_dovecot, dovecot_options, 0,
 	    "The service of backend dovecot."),
+	PN_OPT_WORDS("external_by", struct auth, external_by, "[fingerprint, address]",
+	    external_words, 0,
+	    "What of a certificate says for which user EXTERNAL logs in; a fingerprint goes before "
+	    "addresses. Who it is must be a user of the directory."),
+	PN_OPT_MAP("certificates", struct auth, certificates, struct pn_strings,
+	    certificate_options, 0,
+	    "Certificates of users, by their addresses, beside those of posternctl user "
+	    "certificate."),
 	PN_OPT_BOOL("app_passwords_only", struct auth, app_passwords_only, "no", 0,
 	    "PLAIN and LOGIN take app passwords only (posternctl user app-password add)."),
 	PN_OPT_DURATION("cache", struct auth, cache, "10m", 0, 86400000, 0,
@@ -109,8 +131,8 @@ static const struct pn_option auth_options[] = {
 	PN_OPT_END
 };
 
-static bool
-has(const struct pn_strings *words, const char *word)
+bool
+auth_has_word(const struct pn_strings *words, const char *word)
 {
 	for (size_t i = 0; i < words->count; i++)
 		if (strcmp(words->items[i], word) == 0)
@@ -126,11 +148,11 @@ check_ldap(struct pn_check *check, const struct auth *cfg)
 
 	if (uris->count > 0)
 		pn_ldap_check(check, "ldap", &cfg->ldap.server);
-	else if (has(&cfg->backends, "ldap"))
+	else if (auth_has_word(&cfg->backends, "ldap"))
 		pn_complain(check, "backends", "ldap needs a server: set ldap.uris");
 	if (!strstr(cfg->ldap.filter, "?1"))
 		pn_complain(check, "ldap.filter", "without ?1 every name finds the same entry");
-	for (size_t i = 0; i < uris->count && has(&cfg->backends, "ldap"); i++) {
+	for (size_t i = 0; i < uris->count && auth_has_word(&cfg->backends, "ldap"); i++) {
 		if (cfg->ldap.server.starttls || strncmp(uris->items[i], "ldap://", 7) != 0)
 			continue;
 		snprintf(path, sizeof(path), "ldap.uris[%zu]", i);
@@ -148,7 +170,7 @@ check_saslauthd(struct pn_check *check, const struct auth *cfg)
 
 	if (!peer_path_fits(cfg->saslauthd.socket))
 		pn_complain(check, "saslauthd.socket", "is too long for a unix socket");
-	if (domains->count == 0 && has(&cfg->backends, "saslauthd"))
+	if (domains->count == 0 && auth_has_word(&cfg->backends, "saslauthd"))
 		pn_complain(check, "saslauthd.domains",
 		    "is empty; name the domain whose users saslauthd knows");
 	for (size_t i = 0; i < domains->count; i++) {
@@ -176,6 +198,33 @@ check_backends(struct pn_check *check, const struct auth *cfg)
 }
 
 static void
+check_certificates(struct pn_check *check, const struct auth *cfg)
+{
+	const struct pn_strings *lists = cfg->certificates.values;
+	char canonical[PN_ADDRESS_SIZE], print[PN_FINGERPRINT_SIZE], path[PN_ADDRESS_SIZE + 40];
+
+	for (size_t i = 0; i < cfg->certificates.count; i++) {
+		const char *user = cfg->certificates.keys[i];
+
+		snprintf(path, sizeof(path), "certificates.%s", user);
+		if (pn_address_canonical(user, canonical) < 0 || !strchr(canonical, '@'))
+			pn_complain(check, path,
+			    "\"%s\" is not an address; write for example ada@example.com", user);
+		for (size_t k = 0; k < lists[i].count; k++) {
+			snprintf(path, sizeof(path), "certificates.%s[%zu]", user, k);
+			if (pn_fingerprint_canonical(lists[i].items[k], print) < 0)
+				pn_complain(check, path,
+				    "\"%s\" is not the SHA-256 fingerprint of a certificate, 64 "
+				    "hexadecimal digits; openssl x509 -fingerprint -sha256 shows "
+				    "it",
+				    lists[i].items[k]);
+		}
+	}
+	if (auth_has_word(&cfg->mechanisms, "external") && cfg->external_by.count == 0)
+		pn_complain(check, "external_by", "is empty; then no certificate is anybody's");
+}
+
+static void
 auth_check(struct pn_check *check, const void *settings)
 {
 	const struct auth *cfg = settings;
@@ -183,6 +232,7 @@ auth_check(struct pn_check *check, const void *settings)
 	if (cfg->mechanisms.count == 0)
 		pn_complain(check, "mechanisms", "is empty; then nobody can log in");
 	check_backends(check, cfg);
+	check_certificates(check, cfg);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -265,7 +315,8 @@ auth_on_helo(struct pn_call *call, struct pn_txn *txn)
 		int r;
 
 		upper(cfg->mechanisms.items[i], name);
-		if (strcmp(name, SASL_SCRAM_PLUS) == 0 && !can_bind(txn))
+		if ((strcmp(name, SASL_SCRAM_PLUS) == 0 && !can_bind(txn)) ||
+		    (strcmp(name, SASL_EXTERNAL) == 0 && !pn_txn_certificate(txn)))
 			continue;
 		r = pn_auth_offer(call, name);
 		if (r < 0)
@@ -395,6 +446,8 @@ auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 			return pn_reject(call, 501, "5.5.2", "Cannot read that response");
 	}
 	attempt.said = exchange;
+	if (exchange->external)
+		return external_decide(&attempt);
 	auth_cache_key(
 	    attempt.state->cache, exchange->user, pn_slice_of(exchange->password), &attempt.key);
 	return login_decide(&attempt);
@@ -437,13 +490,22 @@ static const struct pn_command auth_commands[] = {
 	{ "user app-password remove", "ADDRESS NAME",
 	    "Takes an app password away; within a minute it is good nowhere.", 2, 2,
 	    app_password_remove },
+	{ "user certificate add", "ADDRESS FILE|FINGERPRINT",
+	    "Lets a user log in by SASL EXTERNAL with this certificate, in PEM or DER, or of this "
+	    "SHA-256 fingerprint.",
+	    2, 2, certificate_add },
+	{ "user certificate list", "ADDRESS", "Lists a user's certificates.", 1, 1,
+	    certificate_list },
+	{ "user certificate remove", "ADDRESS FILE|FINGERPRINT",
+	    "Takes a certificate away; the next log-in with it is refused.", 2, 2,
+	    certificate_remove },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };
 
 PN_MODULE(auth) = {
 	PN_MODULE_HEAD,
 	.name = "auth",
-	.summary = "Identifies clients by user name and password (SMTP AUTH).",
+	.summary = "Identifies clients by password or certificate (SMTP AUTH).",
 	.settings_size = sizeof(struct auth),
 	.settings = auth_options,
 	.check = auth_check,

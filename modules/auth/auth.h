@@ -36,6 +36,8 @@ struct auth {
 	struct auth_ldap ldap;
 	struct auth_saslauthd saslauthd;
 	struct auth_dovecot dovecot;
+	struct pn_strings external_by;
+	struct pn_map certificates; /* address -> struct pn_strings of fingerprints */
 };
 
 struct auth_state {
@@ -46,6 +48,9 @@ struct auth_state {
 	struct scram_secret scram_secret;
 	struct app_uses *app_uses;
 };
+
+/* Whether the setting, a list of words, has this one. */
+bool auth_has_word(const struct pn_strings *words, const char *word);
 
 /* ---- password.c: what the database knows ---- */
 

@@ -7,7 +7,9 @@ modules_auth_la_SOURCES = \
 	modules/auth/backend.h modules/auth/backend_database.c modules/auth/backend_dovecot.c \
 	modules/auth/backend_ldap.c modules/auth/backend_saslauthd.c \
 	modules/auth/cache.c modules/auth/cache.h \
+	modules/auth/certificate.h modules/auth/certificate_command.c \
 	modules/auth/dovecot_line.c modules/auth/dovecot_line.h \
+	modules/auth/external.c \
 	modules/auth/login.c \
 	modules/auth/password.c \
 	modules/auth/peer.c modules/auth/peer.h \

@@ -32,6 +32,11 @@ const struct pn_migration password_migrations[] = {
 	    "address TEXT NOT NULL REFERENCES users (address) ON DELETE CASCADE, "
 	    "name TEXT NOT NULL, hash BLOB NOT NULL, made BIGINT NOT NULL, used BIGINT NOT NULL, "
 	    "UNIQUE (address, name))" },
+	{ 4, 0,
+	    "CREATE TABLE auth_certificates ("
+	    "address TEXT NOT NULL REFERENCES users (address) ON DELETE CASCADE, "
+	    "fingerprint TEXT NOT NULL, made BIGINT NOT NULL, "
+	    "PRIMARY KEY (fingerprint, address))" },
 	{ 0, 0, NULL },
 };
 

@@ -21,7 +21,7 @@ struct sasl {
 };
 
 struct sasl_session {
-	Gsasl_session *handle; /* NULL: PLAIN */
+	Gsasl_session *handle; /* NULL: PLAIN, EXTERNAL */
 	bool login;
 	unsigned round;
 	char *challenge;
@@ -186,9 +186,10 @@ sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange
 {
 	struct sasl_exchange *exchange = calloc(1, sizeof(*exchange));
 	struct sasl_session *session = calloc(1, sizeof(*session));
+	bool external = strcmp(mechanism, SASL_EXTERNAL) == 0;
 
 	if (!exchange || !session ||
-	    (strcmp(mechanism, "PLAIN") != 0 &&
+	    (strcmp(mechanism, "PLAIN") != 0 && !external &&
 		gsasl_server_start(sasl->context, mechanism, &session->handle) != GSASL_OK)) {
 		free(exchange);
 		free(session);
@@ -197,6 +198,7 @@ sasl_exchange_new(struct sasl *sasl, const char *mechanism, struct sasl_exchange
 	if (session->handle)
 		gsasl_session_hook_set(session->handle, exchange);
 	session->login = strcmp(mechanism, "LOGIN") == 0;
+	exchange->external = external;
 	exchange->plus = strcmp(mechanism, SASL_SCRAM_PLUS) == 0;
 	exchange->scram = exchange->plus || strcmp(mechanism, SASL_SCRAM) == 0;
 	exchange->session = session;
@@ -273,6 +275,22 @@ plain_step(struct sasl_exchange *exchange, struct pn_slice response, struct pn_s
 	return exchange->complete ? 0 : -EINVAL;
 }
 
+/* The identity asked for, in UTF-8 without NUL; an empty one leaves it to the certificate. */
+static int
+external_step(
+    struct sasl_exchange *exchange, struct pn_slice response, struct pn_slice *ret_challenge)
+{
+	if (!response.data && exchange->session->round++ == 0) {
+		*ret_challenge = pn_slice_of("");
+		return 1;
+	}
+	if (response.len > 0 && memchr(response.data, '\0', response.len))
+		return -EINVAL;
+	exchange->user = copy(response);
+	exchange->complete = exchange->user != NULL;
+	return exchange->complete ? 0 : -EINVAL;
+}
+
 int
 sasl_exchange_step(
     struct sasl_exchange *exchange, struct pn_slice response, struct pn_slice *ret_challenge)
@@ -281,6 +299,8 @@ sasl_exchange_step(
 	size_t len = 0;
 	int r = 1;
 
+	if (exchange->external)
+		return external_step(exchange, response, ret_challenge);
 	if (!session->handle)
 		return plain_step(exchange, response, ret_challenge);
 	/* A user name that comes with AUTH LOGIN answers a question not asked yet. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sasl.h - the server's side of SASL PLAIN (RFC 4616), LOGIN and SCRAM-SHA-256 (RFC 7677), the last
- * two by GNU SASL.
+ * sasl.h - the server's side of SASL PLAIN (RFC 4616), EXTERNAL (RFC 4422), LOGIN and SCRAM-SHA-256
+ * (RFC 7677), the last two by GNU SASL.
  *
  * Of PLAIN and LOGIN it only takes the credentials out; whether they are right is auth.c's to say.
  * Of SCRAM it judges the proof by the keys that it is given. Memory only, but for that question. A
@@ -28,6 +28,7 @@ struct sasl_exchange {
 	char *user;     /* UTF-8 as it came, never NULL when complete */
 	char *acts_for; /* PLAIN's authorization identity, NULL: none */
 	char *password; /* prepared by sasl_prepare(); NULL for SCRAM */
+	bool external; /* RFC 4422 appendix A: `user` is whom the client wants to be, "": whoever */
 	bool scram;
 	bool plus;               /* SCRAM bound to the connection (RFC 5802 section 6) */
 	bool plus_offered;       /* set by the caller of sasl_scram_step() */
@@ -37,6 +38,7 @@ struct sasl_exchange {
 	struct sasl_session *session;
 };
 
+#define SASL_EXTERNAL   "EXTERNAL"
 #define SASL_SCRAM      "SCRAM-SHA-256"
 #define SASL_SCRAM_PLUS "SCRAM-SHA-256-PLUS"
 /* `mechanism` in upper case. */

@@ -21,7 +21,8 @@ or_none(const char *text)
 static struct pn_verdict
 registrar_on_message(struct pn_call *call, struct pn_txn *txn)
 {
-	static const char *const ways[] = { "nothing", "user", "network", "helo", "sender" };
+	static const char *const ways[] = { "nothing", "user", "network", "helo", "sender",
+		"certificate" };
 	static const char *const owns[] = { "not", "self", "alias", "delegated", "confirmed" };
 	const struct registrar *cfg = pn_settings(call);
 	const char *sender = pn_txn_original_sender(txn);

@@ -7,6 +7,7 @@ import smtplib
 from tests.lib.backends import DEE, LEA, SAM, BackendCase, UnixSMTP, log_in, unverified
 from tests.lib.case import PASSWORD, USER
 from tests.lib.certificates import certificate
+from tests.lib.client_ca import ClientCA
 
 USERS = {"database": (USER, PASSWORD), "ldap": (LEA, "lea's"), "saslauthd": (SAM, "sam's"), "dovecot": (DEE, "dee's")}
 MECHANISMS = ("PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS")
@@ -29,10 +30,12 @@ def expected(state, mechanism, backend, right):
 class Matrix(BackendCase):
     def serve(self):
         self.path = os.path.join(self.directory, "smtp")
-        auth = self.backends(*USERS, mechanisms=[word.lower() for word in MECHANISMS],
+        self.ca = ClientCA(self.directory)
+        asking = {"client_certificate": "ask", "client_ca": self.ca.certificate}
+        auth = self.backends(*USERS, mechanisms=[*(word.lower() for word in MECHANISMS), "external"],
                              failures={"per_client_and_user": 1000})
-        self.server = self.relay({"submission": {"tls": "starttls", "auth": "required"},
-                                  "submissions": {"tls": "implicit", "auth": "required"}}, pipeline=["auth"],
+        self.server = self.relay({"submission": {"tls": "starttls", "auth": "required", **asking},
+                                  "submissions": {"tls": "implicit", "auth": "required", **asking}}, pipeline=["auth"],
                                  tls=certificate(self.directory, "localhost"), sections={"auth": auth})
         self.server.relay["listeners"] = self.server.settings()["relay"]["listeners"] + [
             {"name": "path", "address": f"unix:{self.path}", "tls": "none", "auth": "required",
@@ -42,15 +45,18 @@ class Matrix(BackendCase):
         self.server.ctl("user", "passwd", "--scram", USER, stdin=PASSWORD + "\n")
         self.server.start()
 
-    def connect(self, state):
+    def connect(self, state, shown=None):
+        context = unverified()
+        if shown:
+            context.load_cert_chain(*shown)
         if state == "implicit":
-            client = smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60, context=unverified())
+            client = smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60, context=context)
         elif state == UNIX:
             client = UnixSMTP(self.path, 25, timeout=60)
         else:
             client = smtplib.SMTP("127.0.0.1", self.server.port("submission"), timeout=60)
         if state == "starttls":
-            client.starttls(context=unverified())
+            client.starttls(context=context)
         client.ehlo("client.example")
         return client
 
@@ -61,7 +67,7 @@ class Matrix(BackendCase):
             return log_in(client, mechanism, user, password if right else "wrong")
 
     def test_every_cell(self):
-        """S0-01, S2-34, A2: 64 cells, and 16 of wrong passwords."""
+        """S0-01, S2-34, A2: 64 cells, 16 of wrong passwords, and 16 of EXTERNAL."""
         self.serve()
         cells = [(state, mechanism, backend, right) for state in (*PROTECTED, UNIX, CLEAR)
                  for mechanism in MECHANISMS for backend in USERS for right in (True, False)
@@ -75,6 +81,19 @@ class Matrix(BackendCase):
             self.assertEqual(client.docmd(f"MAIL FROM:<{USER}>"), STARTTLS_FIRST)
         with self.connect("implicit") as client:
             self.assertEqual(client.esmtp_features["auth"].split(), list(MECHANISMS))
+
+        shown = {"own": self.ca.issue("own", f"email:{USER}"), "strange": self.ca.issue("strange", "email:x@y.example"),
+                 "expired": self.ca.issue("expired", f"email:{USER}", expired=True), "none": None}
+        for state in (*PROTECTED, UNIX, CLEAR):
+            for which, pair in shown.items():
+                offered = state in PROTECTED and which in ("own", "strange")
+                with self.subTest("EXTERNAL", state=state, shown=which), self.connect(state, pair) as client:
+                    self.assertEqual("EXTERNAL" in client.esmtp_features.get("auth", "").split(), offered)
+                    code, said = client.docmd("AUTH EXTERNAL =")
+                    right = (STARTTLS_FIRST[0], "5.7.0") if state == CLEAR else NOT_OFFERED
+                    if offered:
+                        right = IN if which == "own" else WRONG
+                    self.assertEqual((code, said.decode().split()[0]), right)
 
     def test_probe(self):
         """S0-02: connect, TLS, AUTH, QUIT succeeds as often as it comes and counts as no message."""

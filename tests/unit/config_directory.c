@@ -7,12 +7,22 @@
 #include <core/config/roster.h>
 #include <stdio.h>
 
+#define PRINT \
+	"0123456789abcdef0123456789abcdef" \
+	"0123456789abcdef0123456789abcdef"
+#define OTHER_PRINT \
+	"1123456789abcdef0123456789abcdef" \
+	"0123456789abcdef0123456789abcdef"
+#define CAPITALS \
+	"01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF:" \
+	"01:23:45:67:89:AB:CD:EF:01:23:45:67:89:AB:CD:EF"
+
 static const char yaml[] =
     "relay: { hostname: r.example, listeners: [{ name: in, address: \"unix:/s\", tls: none }] }\n"
     "routes: [{ to: discard }]\n"
     "pipeline: []\n"
     "directory:\n"
-    "  attribute_by: [user, network, helo, sender]\n"
+    "  attribute_by: [user, certificate, network, helo, sender]\n"
     "  accounts:\n"
     "    clinic:\n"
     "      licences: 120\n"
@@ -25,6 +35,7 @@ static const char yaml[] =
     "    lab:\n"
     "      paid: no\n"
     "      domains: lab.example\n"
+    "      certificates: [\"" CAPITALS "\"]\n"
     "      networks: [{ range: 192.0.2.64/26 }, { range: 198.51.0.0/17 }]\n"
     "    empty: {}\n"
     "  users:\n"
@@ -114,6 +125,7 @@ static const struct {
 	const char *user, *client, *helo, *sender;
 	const char *account;
 	enum pn_account_by by;
+	const char *print;
 } counted[] = {
 	{ "ada@CLINIC.example", "192.0.2.70", "lab.example", "x@lab.example", "clinic",
 	    PN_BY_USER },
@@ -136,12 +148,18 @@ static const struct {
 	{ NULL, "203.0.113.1", "CLINIC.example", NULL, "clinic", PN_BY_HELO },
 	{ NULL, "203.0.113.1", "[203.0.113.1]", "x@sub.clinic.example", "clinic", PN_BY_SENDER },
 	{ NULL, "local", "other.example", "", NULL, PN_BY_NOTHING },
+	/* a certificate goes before the network, and behind the user */
+	{ NULL, "192.0.2.7", "clinic.example", NULL, "lab", PN_BY_CERTIFICATE, PRINT },
+	{ NULL, "192.0.2.7", NULL, NULL, "clinic", PN_BY_NETWORK, OTHER_PRINT },
+	{ "ada@clinic.example", NULL, NULL, NULL, "clinic", PN_BY_USER, PRINT },
 	{ NULL, NULL, NULL, NULL, NULL, PN_BY_NOTHING },
 };
 
 START_TEST(mail_is_counted_for_an_account)
 {
+	const struct certificate certificate = { .subject = "", .fingerprint = counted[_i].print };
 	struct mail_facts facts = { .user = counted[_i].user,
+		.certificate = counted[_i].print ? &certificate : NULL,
 		.client_address = counted[_i].client,
 		.helo = counted[_i].helo };
 	struct config_scope scope;

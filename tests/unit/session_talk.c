@@ -607,8 +607,13 @@ void
 talk_configure(struct talk *talk, const char *yaml)
 {
 	struct generation *next = build(yaml, talk->generation);
+	size_t count = generation_core(next)->relay.listeners.count;
+	SSL_CTX **tls = calloc(count + 1, sizeof(SSL_CTX *));
 
-	ck_assert_int_eq(server_configure(talk->server, next, talk->server_tls, NULL), 0);
+	for (size_t i = 0; i < count; i++)
+		tls[i] = talk->server_tls;
+	ck_assert_int_eq(server_configure(talk->server, next, tls, NULL), 0);
+	free(tls);
 	if (talk->generation)
 		generation_release(&talk->generation);
 	talk->generation = next;

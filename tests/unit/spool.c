@@ -99,8 +99,12 @@ full_item(void)
 	const char **tags = arena_alloc(&item->arena, 2 * sizeof(*tags));
 	struct item_effect *effect = arena_alloc(&item->arena, sizeof(*effect));
 
+	static const struct certificate certificate = { .subject = "CN=ada",
+		.fingerprint = "0123" };
+
 	item->facts = (struct mail_facts){ "192.0.2.7", "[192.0.2.7]", "submission", "client",
-		"alice", "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, true, true, false, true, true };
+		"alice", "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, &certificate, true, true, false,
+		true, true };
 	item->facts.client_uid = "1000";
 	item->envelope.original_sender = "Alice@example.org";
 	item->envelope.envid = "QQ314159";
@@ -140,6 +144,9 @@ START_TEST(all_of_an_item_comes_back)
 	ck_assert_str_eq(back->facts.tls_cipher, "TLS_AES_256_GCM_SHA384");
 	ck_assert_int_eq(back->facts.tls_bits, 256);
 	ck_assert_str_eq(back->facts.client_uid, "1000");
+	ck_assert_str_eq(back->facts.certificate->fingerprint, "0123");
+	ck_assert_str_eq(back->facts.certificate->subject, "CN=ada");
+	ck_assert_uint_eq(back->facts.certificate->address_count, 0);
 	ck_assert(back->facts.esmtp && back->facts.smtputf8 && back->facts.binary);
 	ck_assert(!back->facts.eightbit && back->facts.requiretls);
 	ck_assert_str_eq(back->envelope.sender, "alice@example.org");
