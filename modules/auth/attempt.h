@@ -17,6 +17,9 @@ struct attempt {
 	int64_t now;
 };
 
+/* Milliseconds of a clock that never goes back. */
+int64_t auth_now(void);
+
 /* 535, whatever the reason, which is for the log; it counts as a wrong password. */
 struct pn_verdict attempt_refuse(const struct attempt *attempt, const char *reason);
 /* The same without an answer: it counts as a wrong password. */

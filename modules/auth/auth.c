@@ -247,6 +247,8 @@ auth_stop(void *data)
 	app_uses_free(&state->app_uses);
 	throttle_free(&state->throttle);
 	verifier_end(&state->verifier);
+	for (size_t i = 0; i < AUTH_BACKENDS; i++)
+		breaker_end(&state->breakers[i]);
 	sodium_memzero(&state->scram_secret, sizeof(state->scram_secret));
 	free(state);
 }
@@ -263,6 +265,8 @@ auth_start(struct pn_call *call, void **ret_state, struct pn_error *err)
 	if (!state)
 		return pn_error_set(err, -ENOMEM, "out of memory");
 	verifier_init(&state->verifier);
+	for (size_t i = 0; i < AUTH_BACKENDS; i++)
+		breaker_init(&state->breakers[i]);
 	r = sasl_new(&state->sasl);
 	if (r == 0)
 		r = auth_cache_new(&state->cache);
@@ -274,6 +278,8 @@ auth_start(struct pn_call *call, void **ret_state, struct pn_error *err)
 		pn_error_set(err, r, "GNU SASL cannot be used here, or out of memory");
 	else
 		r = scram_secret_get(call, &state->scram_secret, err);
+	if (r == 0)
+		r = password_learn(call, &state->verifier, err);
 	if (r < 0) {
 		auth_stop(state);
 		return r;
@@ -340,8 +346,8 @@ is_ours(const struct auth *cfg, const char *mechanism)
 
 /* ---- AUTH ------------------------------------------------------------------------------------ */
 
-static int64_t
-now_ms(void)
+int64_t
+auth_now(void)
 {
 	struct timespec now;
 
@@ -423,7 +429,7 @@ auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 		.txn = txn,
 		.cfg = pn_settings(call),
 		.state = pn_state(call),
-		.now = now_ms() };
+		.now = auth_now() };
 	struct sasl_exchange *exchange = pn_auth_kept(txn);
 	struct pn_slice challenge;
 	int r = 0;

@@ -4,6 +4,7 @@
 #define MODULES_AUTH_AUTH_H
 
 #include "app_password.h"
+#include "breaker.h"
 #include "cache.h"
 #include "sasl.h"
 #include "scram.h"
@@ -40,6 +41,8 @@ struct auth {
 	struct pn_map certificates; /* address -> struct pn_strings of fingerprints */
 };
 
+#define AUTH_BACKENDS 4 /* database, ldap, saslauthd, dovecot: in the order of login.c */
+
 struct auth_state {
 	struct sasl *sasl;
 	struct auth_cache *cache;
@@ -47,6 +50,7 @@ struct auth_state {
 	struct verifier verifier;
 	struct scram_secret scram_secret;
 	struct app_uses *app_uses;
+	struct breaker breakers[AUTH_BACKENDS];
 };
 
 /* Whether the setting, a list of words, has this one. */
@@ -70,6 +74,8 @@ extern const struct pn_migration password_migrations[];
  */
 int password_find(
     struct pn_call *call, const char *address, struct password *ret, struct pn_error *err);
+/* The kinds of hashes that there are, for verifier_check(). */
+int password_learn(struct pn_call *call, struct verifier *verifier, struct pn_error *err);
 /* `user passwd ADDRESS` */
 int password_command(
     struct pn_call *call, struct pn_console *console, int argc, char **argv, struct pn_error *err);

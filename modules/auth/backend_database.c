@@ -32,7 +32,7 @@ judge_app(const struct attempt *attempt, const struct password *password,
 static int
 judge(const struct attempt *attempt, const struct password *password, struct backend_answer *ret)
 {
-	bool right = verifier_check(
+	bool right = verifier_check(&attempt->state->verifier,
 	    password->found ? password->hash : NULL, pn_slice_of(attempt->said->password));
 
 	if (!password->found)

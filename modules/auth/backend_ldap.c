@@ -4,8 +4,9 @@
  * name and the password (RFC 4513 section 6.3.3).
  *
  * Called by login.c on policy threads. For a user who is not there it tries a name that nobody has:
- * the server is asked as often for nobody as for somebody. Must never send an empty password, which
- * a server takes for a log-in of nobody and lets in.
+ * the server is asked as often for nobody as for somebody. Wrong passwords count for the entry as
+ * well, since a server finds one and the same by many spellings of a name. Must never send an empty
+ * password, which a server takes for a log-in of nobody and lets in.
  */
 #include "backend.h"
 #include <errno.h>
@@ -79,6 +80,49 @@ nobody(const struct auth_ldap *cfg)
 	return dn;
 }
 
+/* For whom wrong passwords count; of nobody, the name in all its spellings, so that he blocks, too.
+ */
+static char *
+counted_for(const char *dn, bool known, const char *name)
+{
+	char *text = NULL, *to;
+
+	if (asprintf(&text, "%s %s", known ? "entry" : "nobody", known ? dn : name) < 0)
+		return NULL;
+	to = text;
+	for (const char *at = text; !known && *at; at++)
+		if (*at != ' ')
+			*to++ = *at;
+	if (!known)
+		*to = '\0';
+	return text;
+}
+
+/* These counters stand beside those of the name as typed. */
+static int
+log_in(const struct attempt *attempt, const char *dn, bool known, struct pn_error *err)
+{
+	const struct auth *cfg = attempt->cfg;
+	struct throttle *throttle = attempt->state->throttle;
+	char *counted = counted_for(dn, known, attempt->said->user);
+	int r;
+
+	if (!counted)
+		return pn_error_set(err, -ENOMEM, "out of memory");
+	if (throttle_blocks(throttle, &cfg->failures, &attempt->client, counted, attempt->now)) {
+		free(counted);
+		return pn_error_set(err, -EBUSY, "too many wrong passwords");
+	}
+	r = pn_ldap_bind(
+	    attempt->call, &cfg->ldap.server, dn, pn_slice_of(attempt->said->password), err);
+	if (r == -EACCES)
+		throttle_failure(throttle, &cfg->failures, &attempt->client, counted, attempt->now);
+	else if (r == 0)
+		throttle_success(throttle, &attempt->client, counted, attempt->now);
+	free(counted);
+	return r;
+}
+
 static int
 judge(const struct attempt *attempt, struct found *found, struct backend_answer *ret,
     struct pn_error *err)
@@ -91,8 +135,7 @@ judge(const struct attempt *attempt, struct found *found, struct backend_answer 
 		found->dn = nobody(cfg);
 	if (!found->dn)
 		return pn_error_set(err, -ENOMEM, "out of memory");
-	r = pn_ldap_bind(
-	    attempt->call, &cfg->server, found->dn, pn_slice_of(attempt->said->password), err);
+	r = log_in(attempt, found->dn, known, err);
 	if (r < 0 && r != -EACCES)
 		return r;
 	if (r == 0 && known && found->attribute && !*found->user)

@@ -19,6 +19,7 @@ static const struct {
 	{ "saslauthd", backend_saslauthd },
 	{ "dovecot", backend_dovecot },
 };
+_Static_assert(sizeof(backends) / sizeof(backends[0]) == AUTH_BACKENDS, "a breaker for each");
 
 int
 backend_yes(struct backend_answer *ret, struct pn_slice user)
@@ -99,6 +100,22 @@ came_from(const struct cache_hit *hit, const char *word)
 	return false;
 }
 
+/* One that has lately taken a question and not answered is not waited for by everybody. */
+static int
+ask_unless_silent(
+    const struct attempt *attempt, size_t backend, struct backend_answer *ret, struct pn_error *err)
+{
+	struct breaker *breaker = &attempt->state->breakers[backend];
+	int64_t began = auth_now();
+	int r;
+
+	if (!breaker_enter(breaker, began))
+		return pn_error_set(err, -EAGAIN, "it did not answer a moment ago");
+	r = backends[backend].ask(attempt, ret, err);
+	breaker_leave(breaker, r, began, auth_now());
+	return r;
+}
+
 static int
 ask(const struct attempt *attempt, const char *word, struct backend_answer *ret,
     struct pn_error *err)
@@ -108,7 +125,9 @@ ask(const struct attempt *attempt, const char *word, struct backend_answer *ret,
 
 		if (strcmp(backends[i].word, word) != 0)
 			continue;
-		r = backends[i].ask(attempt, ret, err);
+		/* The database waits for its own: for places to run Argon2id. */
+		r = backends[i].ask == backend_database ? backends[i].ask(attempt, ret, err)
+							: ask_unless_silent(attempt, i, ret, err);
 		if (r > 0 && ret->hit.source == CACHE_BY_OTHERS)
 			ret->hit.source = source_of(i);
 		return r > 0 ? admit(attempt, ret, err) : r;

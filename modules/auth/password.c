@@ -71,6 +71,31 @@ password_find(struct pn_call *call, const char *address, struct password *ret, s
 	return r;
 }
 
+static int
+learn_row(void *arg, const struct pn_row *row)
+{
+	struct pn_slice hash = pn_row_bytes(row, 0);
+	char text[PASSWORD_HASH_SIZE];
+
+	if (hash.len >= sizeof(text))
+		return 0;
+	memcpy(text, hash.data, hash.len);
+	text[hash.len] = '\0';
+	verifier_learn(arg, text);
+	sodium_memzero(text, sizeof(text));
+	return 0;
+}
+
+int
+password_learn(struct pn_call *call, struct verifier *verifier, struct pn_error *err)
+{
+	/* One of each beginning, which has the method and more of what makes a kind. */
+	return pn_db_query(call, err,
+	    "SELECT MIN(hash) FROM auth_passwords WHERE hash NOT LIKE '$argon2%' "
+	    "GROUP BY SUBSTR(hash, 1, 7)",
+	    PN_NO_VALUES, learn_row, verifier);
+}
+
 /* ---- user passwd ----------------------------------------------------------------------------- */
 
 /* What becomes of a password. */

@@ -3,7 +3,8 @@
  * verifier.c - verifies passwords with Argon2id, and with crypt(3) what was brought along.
  *
  * Called by backend_database.c on policy threads. Must never tell by its time whether there is such
- * a user: who has a hash of crypt(3) costs Argon2id as well.
+ * a user, nor what kind of hash he has: who has one of crypt(3) costs Argon2id as well, and where
+ * there are such users everybody costs crypt(3), too.
  */
 #include "verifier.h"
 #include <crypt.h>
@@ -30,6 +31,7 @@ verifier_init(struct verifier *verifier)
 	pthread_cond_init(&verifier->free, &attributes);
 	pthread_condattr_destroy(&attributes);
 	verifier->running = 0;
+	verifier->kind_count = 0;
 }
 
 void
@@ -124,15 +126,115 @@ is_argon2(const char *hash)
 	return strncmp(hash, "$argon2", 7) == 0;
 }
 
+/* ---- kinds of hashes of crypt(3) ---- */
+
+/*
+ * What of a hash says how long it takes: method and cost, crypt(5); the salt, which the setting has
+ * behind them, does not.
+ */
+static size_t
+kind_length(const char *setting)
+{
+	size_t len = strlen(setting);
+
+	if (*setting != '$')
+		return 0; /* of DES */
+	if (strncmp(setting, "$2", 2) == 0)
+		return len < 7 ? len : 7; /* "$2b$12$", and the salt in one with the hash */
+	if (strncmp(setting, "$7$", 3) == 0)
+		return len < 14 ? len : 14; /* N, r and p in front of the salt */
+	len -= setting[len - 1] == '$';
+	while (len > 0 && setting[len - 1] != '$')
+		len--;
+	return len;
+}
+
+/* The hash without what the password makes of it. False: too long to be one. */
+static bool
+setting_of(const char *hash, char ret[VERIFIER_SETTING])
+{
+	const char *last = strrchr(hash, '$');
+	size_t len = last ? (size_t)(last - hash) + 1 : 2;
+
+	if (strncmp(hash, "$2", 2) == 0)
+		len = 29;
+	if (len >= VERIFIER_SETTING || len > strlen(hash))
+		return false;
+	memcpy(ret, hash, len);
+	ret[len] = '\0';
+	return true;
+}
+
+static bool
+is_of_kind(const char *setting, const char *other)
+{
+	size_t len = kind_length(setting);
+
+	return (*setting == '$') == (*other == '$') && kind_length(other) == len &&
+	       memcmp(setting, other, len) == 0;
+}
+
+void
+verifier_learn(struct verifier *verifier, const char *hash)
+{
+	char setting[VERIFIER_SETTING];
+	bool known = false;
+
+	if (is_argon2(hash) || verifier_fault(hash) || !setting_of(hash, setting))
+		return;
+	pthread_mutex_lock(&verifier->lock);
+	for (size_t i = 0; i < verifier->kind_count; i++)
+		known |= is_of_kind(verifier->kinds[i], setting);
+	if (!known && verifier->kind_count < VERIFIER_KINDS)
+		memcpy(verifier->kinds[verifier->kind_count++], setting, sizeof(setting));
+	pthread_mutex_unlock(&verifier->lock);
+}
+
+/* By those kinds that `hash` (NULL: nobody's) is not of. */
+static void
+spend(struct verifier *verifier, const char *hash, struct pn_slice password)
+{
+	char setting[VERIFIER_SETTING], kind[VERIFIER_SETTING];
+	bool has = hash && !is_argon2(hash) && setting_of(hash, setting), more = true;
+
+	for (size_t i = 0; more; i++) {
+		pthread_mutex_lock(&verifier->lock);
+		more = i < verifier->kind_count;
+		if (more)
+			memcpy(kind, verifier->kinds[i], sizeof(kind));
+		pthread_mutex_unlock(&verifier->lock);
+		if (more && !(has && is_of_kind(kind, setting)))
+			crypt_check_slice(kind, password);
+	}
+}
+
+static bool
+is_known(struct verifier *verifier, const char *hash)
+{
+	char setting[VERIFIER_SETTING];
+	bool known = false;
+
+	if (!setting_of(hash, setting))
+		return false;
+	pthread_mutex_lock(&verifier->lock);
+	for (size_t i = 0; i < verifier->kind_count; i++)
+		known |= is_of_kind(verifier->kinds[i], setting);
+	pthread_mutex_unlock(&verifier->lock);
+	return known;
+}
+
 bool
-verifier_check(const char *hash, struct pn_slice password)
+verifier_check(struct verifier *verifier, const char *hash, struct pn_slice password)
 {
 	bool ours = hash && is_argon2(hash);
 	bool right = crypto_pwhash_str_verify(
 			 ours ? hash : verifier_nobody, password.data, password.len) == 0;
 
 	if (hash && !ours)
-		return crypt_check_slice(hash, password);
+		right = crypt_check_slice(hash, password);
+	spend(verifier, hash, password);
+	if (hash && !ours && !is_known(verifier, hash))
+		verifier_learn(verifier, hash);
 	return hash && right;
 }
 

@@ -86,6 +86,17 @@ class Backends(BackendCase):
         self.assertEqual(self.log_in(LEA, "lea's"), (235, "2.7.0"))
         self.assertNotIn("auth-failed", self.server.log())
 
+    def test_spellings_share_their_failures(self):
+        """A2: a server finds an entry by many spellings of a name; guesses count for the entry."""
+        self.serve("ldap", ldap={"address_attribute": "mail"}, failures={"per_client_and_user": 3})
+        self.assertEqual(self.log_in("  " + LEA, "lea's"), (235, "2.7.0"))
+        for name in (LEA, NOBODY):  # whether there is an entry or not
+            for spelt in (" " + name, name + " ", "  " + name + "  "):
+                self.assertEqual(self.log_in(spelt, "wrong"), (535, "5.7.8"))
+            for password in ("wrong", "lea's", "new"):
+                self.assertEqual(self.log_in("   " + name, password), (454, "4.7.0"))
+        self.assertEqual(self.log_in(UMA, "uma's"), (235, "2.7.0"))
+
     def test_another_name(self):
         """A name that is no address, and the entry's attribute that has one."""
         self.serve("ldap", ldap={"filter": "(title=?1)", "address_attribute": "mail"})

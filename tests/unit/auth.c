@@ -6,6 +6,8 @@
 #include <core/ctl/console.h>
 #include <core/mail/address.h>
 #include <errno.h>
+#include <modules/auth/app_password.h>
+#include <modules/auth/breaker.h>
 #include <modules/auth/cache.h>
 #include <modules/auth/dovecot_line.h>
 #include <modules/auth/scram.h>
@@ -566,12 +568,17 @@ static const struct {
 START_TEST(hashes_brought_along)
 {
 	const char *hash = brought_along[_i].hash;
+	struct verifier verifier;
 
 	ck_assert_int_ge(sodium_init(), 0);
+	verifier_init(&verifier);
 	ck_assert_int_eq(verifier_fault(hash) == NULL, brought_along[_i].good);
-	ck_assert_int_eq(verifier_check(hash, pn_slice_of("secret")), brought_along[_i].good);
-	ck_assert(!verifier_check(hash, pn_slice_of("secrets")));
-	ck_assert(!verifier_check(hash, pn_slice_of("")));
+	ck_assert_int_eq(
+	    verifier_check(&verifier, hash, pn_slice_of("secret")), brought_along[_i].good);
+	ck_assert(!verifier_check(&verifier, hash, pn_slice_of("secrets")));
+	ck_assert(!verifier_check(&verifier, hash, pn_slice_of("")));
+	ck_assert_uint_eq(verifier.kind_count, brought_along[_i].good);
+	verifier_end(&verifier);
 }
 END_TEST
 
@@ -620,8 +627,8 @@ START_TEST(nobody_costs_the_same)
 	    crypto_pwhash_str_needs_rehash(verifier_nobody, crypto_pwhash_OPSLIMIT_INTERACTIVE,
 		crypto_pwhash_MEMLIMIT_INTERACTIVE),
 	    0);
-	ck_assert(!verifier_check(NULL, pn_slice_of("secret")));
 	verifier_init(&verifier);
+	ck_assert(!verifier_check(&verifier, NULL, pn_slice_of("secret")));
 	ck_assert_int_eq(verifier_enter(&verifier, 1, 1000), 0);
 	/* no slot becomes free in time */
 	ck_assert_int_eq(verifier_enter(&verifier, 1, 5), -ETIMEDOUT);
@@ -629,6 +636,138 @@ START_TEST(nobody_costs_the_same)
 	ck_assert_int_eq(verifier_enter(&verifier, 1, 5), 0);
 	verifier_leave(&verifier);
 	verifier_end(&verifier);
+}
+END_TEST
+
+/* app_uses.c's statements come here: they are counted, and run without a hook's call. */
+static unsigned statements;
+int __wrap_pn_db_run(struct pn_call *, struct pn_error *, const char *, struct pn_values);
+
+int
+__wrap_pn_db_run(
+    struct pn_call *call, struct pn_error *err, const char *sql, struct pn_values values)
+{
+	statements++;
+	return db_run(world.db, err, sql, values);
+}
+
+static int
+read_number(void *arg, const struct pn_row *row)
+{
+	*(int64_t *)arg = pn_row_int(row, 0);
+	return 0;
+}
+
+static int64_t
+used_at_all(void)
+{
+	int64_t count = -1;
+
+	ck_assert_int_eq(
+	    db_query(world.db, NULL, "SELECT COUNT(*) FROM auth_app_passwords WHERE used > 0",
+		PN_NO_VALUES, read_number, &count),
+	    0);
+	return count;
+}
+
+/* All of a minute's uses are one write to the disk, and not one each. */
+START_TEST(uses_of_app_passwords)
+{
+	struct app_uses *uses;
+
+	world_run(&world, "  - auth\n", "");
+	ck_assert_int_eq(directory_user_add(world.db, "ada@clinic.example", NULL), 0);
+	for (int64_t i = 1; i <= 300; i++)
+		ck_assert_int_eq(
+		    db_run(world.db, NULL,
+			"INSERT INTO auth_app_passwords (number, address, name, hash, made, used) "
+			"VALUES (?1, 'ada@clinic.example', ?2, 'x', 1, 0)",
+			PN_VALUES(PN_INT(i), PN_INT(i))),
+		    0);
+	ck_assert_int_eq(app_uses_new(&uses), 0);
+	ck_assert_int_eq(app_uses_write(NULL, uses, NULL), 0);
+	ck_assert_uint_eq(statements, 0);
+	for (int64_t i = 1; i <= 5; i++)
+		app_uses_note(uses, i);
+	app_uses_note(uses, 1000); /* is gone meanwhile */
+	ck_assert_int_eq(app_uses_write(NULL, uses, NULL), 0);
+	ck_assert_uint_eq(statements, 1);
+	ck_assert_int_eq(used_at_all(), 5);
+	for (int64_t i = 1; i <= 300; i++)
+		app_uses_note(uses, i);
+	ck_assert_int_eq(app_uses_write(NULL, uses, NULL), 0);
+	ck_assert_uint_eq(statements, 3);
+	ck_assert_int_eq(used_at_all(), 300);
+	app_uses_free(&uses);
+}
+END_TEST
+
+static int64_t
+cost_us(struct verifier *verifier, const char *hash)
+{
+	struct timespec before, after;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	verifier_check(verifier, hash, pn_slice_of("wrong"));
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	return (after.tv_sec - before.tv_sec) * INT64_C(1000000) +
+	       (after.tv_nsec - before.tv_nsec) / 1000;
+}
+
+/* Hashes of crypt(3) that cost many times what Argon2id does: nobody is to be told by them. */
+START_TEST(crypt_costs_everybody)
+{
+	static const char dear[] = "$2b$12$saltsaltsaltsaltsalt..89SSvJK1b0z0SIE85.oRDw3.6qLg5c6";
+	static const char cheap[] = "$1$saltsalt$9xy1btjgzLYfb7hivXtC//";
+	static const char other[] = "$6$rounds=6000$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc"
+				    "1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1";
+	struct verifier verifier;
+	int64_t crypted, nobody;
+
+	ck_assert_int_ge(sodium_init(), 0);
+	verifier_init(&verifier);
+	nobody = cost_us(&verifier, NULL);
+	crypted = cost_us(&verifier, dear);
+	ck_assert_int_gt(crypted, nobody); /* else there were nothing to see */
+	verifier_learn(&verifier, dear);
+	verifier_learn(&verifier, cheap);
+	verifier_learn(&verifier, other);
+	ck_assert_uint_eq(verifier.kind_count, 3);
+	nobody = cost_us(&verifier, NULL);
+	crypted = cost_us(&verifier, dear);
+	ck_assert_int_lt(crypted, 2 * nobody);
+	ck_assert_int_lt(nobody, 2 * crypted);
+	crypted = cost_us(&verifier, cheap);
+	ck_assert_int_lt(crypted, 2 * nobody);
+	ck_assert_int_lt(nobody, 2 * crypted);
+	verifier_end(&verifier);
+}
+END_TEST
+
+/* What takes questions and is silent is asked by one at a time, and not at once again. */
+START_TEST(silence)
+{
+	struct breaker breaker;
+
+	breaker_init(&breaker);
+	ck_assert(breaker_enter(&breaker, 0));
+	ck_assert(breaker_enter(&breaker, 10)); /* nobody knows yet */
+	breaker_leave(&breaker, 0, 0, 20);
+	breaker_leave(&breaker, -ETIMEDOUT, 10, 510);
+	ck_assert(!breaker_enter(&breaker, 511));
+	ck_assert(!breaker_enter(&breaker, 1009));
+	ck_assert(breaker_enter(&breaker, 1010)); /* as long as it was waited for */
+	ck_assert(!breaker_enter(&breaker, 1011));
+	breaker_leave(&breaker, -ETIMEDOUT, 1010, 1510);
+	ck_assert(!breaker_enter(&breaker, 2009));
+	ck_assert(breaker_enter(&breaker, 2010));
+	breaker_leave(&breaker, 1, 2010, 2500); /* it answers */
+	ck_assert(breaker_enter(&breaker, 2500));
+	breaker_leave(&breaker, -ECONNREFUSED, 2500, 2501); /* costs nothing */
+	ck_assert(breaker_enter(&breaker, 2501));
+	breaker_leave(&breaker, -EPIPE, 2501, 2501 + BREAKER_SLOW_MS);
+	ck_assert(!breaker_enter(&breaker, 2502 + BREAKER_SLOW_MS));
+	breaker_end(&breaker);
 }
 END_TEST
 
@@ -654,7 +793,10 @@ main(void)
 	tcase_add_test(whole, guessing_is_limited_however_it_is_spelt);
 	tcase_add_test(whole, many_at_once);
 	tcase_add_test(whole, a_broken_database_is_no_wrong_password);
+	tcase_add_test(whole, uses_of_app_passwords);
 	suite_add_tcase(suite, whole);
+	tcase_add_test(parts, crypt_costs_everybody);
+	tcase_add_test(parts, silence);
 	tcase_set_timeout(parts, 60);
 	tcase_add_test(parts, cache_by_the_clock);
 	tcase_add_test(parts, cache_has_a_ceiling);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 static struct world world;
+static const char *patience = "5s"; /* with saslauthd */
 
 /* ---- services -------------------------------------------------------------------------------- */
 
@@ -113,11 +114,11 @@ run_with(const char *backends, const char *directory)
 	    "  recheck: 0s\n"
 	    "  failures: { per_client_and_user: 1000 }\n"
 	    "  dovecot: { socket: %s/dovecot }\n"
-	    "  saslauthd: { socket: %s/saslauthd, domains: [clinic.example, b\xc3\xbc"
+	    "  saslauthd: { socket: %s/saslauthd, timeout: %s, domains: [clinic.example, b\xc3\xbc"
 	    "cher.example] }\n"
 	    "  backends: %s\n"
 	    "%s",
-	    world.folder, world.folder, backends, directory);
+	    world.folder, world.folder, patience, backends, directory);
 	world_run(&world, "  - auth\n", sections);
 	world_begin(&world);
 }
@@ -285,6 +286,32 @@ START_TEST(a_server_that_gives_up)
 }
 END_TEST
 
+/* One who takes questions and answers none: the next attempts are not kept waiting for it. */
+START_TEST(a_silent_backend_is_left_alone)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct service dovecot = { 0 };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), asked = 0;
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", world_path(&world, "saslauthd"));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	ck_assert_int_eq(listen(fd, 16), 0);
+	start_unix(&dovecot, "dovecot", 3, DOVECOT_SAYS("OK\t1"));
+	patience = "2s";
+	run_with("[saslauthd, dovecot]", "");
+	for (int i = 0; i < 6; i++)
+		ck_assert_int_eq(plain("lea@clinic.example", "secret"), 235);
+	answer(&dovecot, DOVECOT_SAYS("FAIL\t1"));
+	ck_assert_int_eq(plain("lea@clinic.example", "wrong"), 454); /* it is not known */
+	for (int one; (one = accept(fd, NULL, NULL)) >= 0; asked++)
+		close(one);
+	ck_assert_int_eq(asked, 1);
+	ck_assert_uint_eq(dovecot.asked, 7);
+	stop(&dovecot);
+	close(fd);
+}
+END_TEST
+
 static const struct {
 	const char *settings, *said; /* NULL: nothing */
 } mistakes[] = {
@@ -329,6 +356,7 @@ main(void)
 	tcase_add_loop_test(test, saslauthd_for_its_domains, 0, ROWS(domains));
 	tcase_add_test(test, only_the_one_that_vouched);
 	tcase_add_test(test, a_server_that_gives_up);
+	tcase_add_test(test, a_silent_backend_is_left_alone);
 	tcase_add_loop_test(test, mistakes_are_named, 0, ROWS(mistakes));
 	suite_add_tcase(suite, test);
 	return unit_run(suite);
