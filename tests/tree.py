@@ -16,7 +16,8 @@ ARROWS = {
     "store": {"base", "mail"},
     "client": {"base"},
     "web": {"base", "net"},
-    "config": {"base", "mail", "net"},
+    # The address of a directory server is checked where its section is.
+    "config": {"base", "client", "mail", "net"},
     "queue": {"base", "config", "mail", "net", "smtp"},
     "policy": {"base", "client", "config", "mail", "net", "queue", "store"},
     "smtp": {"base", "config", "mail", "net", "policy", "queue"},

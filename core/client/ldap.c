@@ -35,6 +35,8 @@ struct lookup {
 	void *arg;
 	struct pn_error *err;
 	size_t found;
+	struct berval
+	    cookie; /* where the next page begins; empty: there is none. Freed by page_end() */
 };
 
 struct pn_ldap_entry {
@@ -359,21 +361,47 @@ give_entry(struct lookup *lookup, LDAPMessage *message)
 	int r = entry.dn ? lookup->each(lookup->arg, &entry)
 			 : pn_error_set(lookup->err, -EBADMSG, "an entry without a name");
 
-	lookup->found++;
+	if (++lookup->found > lookup->order->most && lookup->order->page > 0 && r == 0)
+		r = pn_error_set(lookup->err, -E2BIG, "%s: there are more than %zu entries",
+		    lookup->order->search->server->uris.items[0], lookup->order->most);
 	g_hash_table_destroy(entry.values);
 	ldap_memfree(entry.dn);
 	return r;
 }
 
+static void
+page_end(struct lookup *lookup)
+{
+	ber_memfree(lookup->cookie.bv_val);
+	lookup->cookie = (struct berval){ 0 };
+}
+
+/* RFC 2696: where the next page begins. A server that knows no pages gave all at once. */
+static int
+take_cookie(struct lookup *lookup, LDAPControl **controls)
+{
+	LDAPControl *page = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
+	ber_int_t estimate;
+
+	page_end(lookup);
+	return page ? ldap_parse_pageresponse_control(
+			  lookup->connection->handle, page, &estimate, &lookup->cookie)
+		    : LDAP_SUCCESS;
+}
+
 static int
 end_search(struct lookup *lookup, LDAPMessage *message)
 {
+	LDAPControl **controls = NULL;
 	int code = LDAP_SUCCESS;
 	int r = ldap_parse_result(
-	    lookup->connection->handle, message, &code, NULL, NULL, NULL, NULL, 0);
+	    lookup->connection->handle, message, &code, NULL, NULL, NULL, &controls, 0);
 
 	if (r == LDAP_SUCCESS)
 		r = code;
+	if (r == LDAP_SUCCESS && lookup->order->page > 0)
+		r = take_cookie(lookup, controls);
+	ldap_controls_free(controls);
 	return r == LDAP_SUCCESS ? 0 : fail(lookup, r, "searching");
 }
 
@@ -398,8 +426,9 @@ read_all(struct lookup *lookup, int id, bool *ret_whole)
 	return r;
 }
 
+/* All of it, or a page. Pages are counted here: some servers count each for itself. */
 static int
-search_once(struct lookup *lookup, const char *filter, bool *ret_whole)
+search_page(struct lookup *lookup, const char *filter, LDAPControl **controls, bool *ret_whole)
 {
 	static const int scopes[] = { LDAP_SCOPE_SUBTREE, LDAP_SCOPE_ONELEVEL, LDAP_SCOPE_BASE };
 	const struct pn_ldap_search *search = lookup->order->search;
@@ -410,13 +439,37 @@ search_once(struct lookup *lookup, const char *filter, bool *ret_whole)
 
 	if (left < 0)
 		return (int)left;
+	if (lookup->order->page > 0)
+		most = LDAP_NO_LIMIT;
 	code = ldap_search_ext(lookup->connection->handle,
 	    search->base ? search->base : search->server->base, scopes[search->scope], filter,
-	    (char **)(uintptr_t)search->attributes, 0, NULL, NULL, &patience,
+	    (char **)(uintptr_t)search->attributes, 0, controls, NULL, &patience,
 	    most > INT32_MAX ? INT32_MAX : (int)most, &id);
 	if (code != LDAP_SUCCESS)
 		return fail(lookup, code, "searching");
 	return read_all(lookup, id, ret_whole);
+}
+
+static int
+search_once(struct lookup *lookup, const char *filter, bool *ret_whole)
+{
+	int r;
+
+	do {
+		LDAPControl *controls[] = { NULL, NULL };
+
+		if (lookup->order->page > 0) {
+			r = ldap_create_page_control(lookup->connection->handle,
+			    (ber_int_t)lookup->order->page, &lookup->cookie, 0, &controls[0]);
+			if (r != LDAP_SUCCESS)
+				return fail(lookup, r, "asking for a page");
+		}
+		r = search_page(lookup, filter, controls, ret_whole);
+		if (controls[0])
+			ldap_control_free(controls[0]);
+	} while (r == 0 && lookup->cookie.bv_len > 0);
+	page_end(lookup);
+	return r;
 }
 
 /* Again, over a new connection, where one that waited had gone stale. */

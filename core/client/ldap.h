@@ -21,6 +21,10 @@ struct ldap_order {
 	int64_t timeout_ms;
 	bool (*stop)(const void *arg); /* asked a few times a second */
 	const void *arg;
+	/* Entries to a page (RFC 2696), and at most so many in all: max_entries is not looked at.
+	 * 0: no pages. */
+	uint32_t page;
+	size_t most;
 };
 
 int ldap_client_search(struct ldap_client *client, const struct ldap_order *order, pn_ldap_fn *each,
@@ -29,6 +33,12 @@ int ldap_client_search(struct ldap_client *client, const struct ldap_order *orde
 /* ldap_bind.c: as pn_ldap_bind(); of the order, `search` has only its server. */
 int ldap_client_bind(
     const struct ldap_order *order, const char *dn, struct pn_slice password, struct pn_error *err);
+
+/*
+ * ldap_filter.c: a name as all its spellings are written, to be freed; NULL: it is none. Values are
+ * compared as if no attribute cared for case.
+ */
+char *ldap_dn_compared(const char *dn);
 
 /* NULL if there can be such a server, or what is wrong with its address. */
 const char *ldap_uri_fault(const char *uri);

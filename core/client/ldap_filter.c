@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ldap_filter.c - puts values into a search filter.
+ * ldap_filter.c - puts values into a search filter; how names of entries are compared.
  *
- * Called by ldap.c. Must never let a value be read as anything but a value: what RFC 4515 section 3
- * does not let stand, and whatever is not ASCII, is written as \xx.
+ * Called by ldap.c and by whoever reads entries that name others. Must never let a value be read as
+ * anything but a value: what RFC 4515 section 3 does not let stand, and whatever is not ASCII, is
+ * written as \xx.
  */
 #include <core/client/ldap.h>
 #include <errno.h>
+#include <glib.h>
+#include <ldap.h>
 
 static int
 add_value(struct buf *buf, struct pn_slice value)
@@ -45,4 +48,17 @@ ldap_filter_fill(const char *filter, const struct pn_slice *values, size_t count
 		at++;
 	}
 	return r < 0 ? pn_error_set(err, r, "the filter is too long") : 0;
+}
+
+char *
+ldap_dn_compared(const char *dn)
+{
+	char *normal = NULL, *folded;
+
+	if (!g_utf8_validate(dn, -1, NULL) || ldap_dn_normalize(dn, LDAP_DN_FORMAT_LDAP, &normal,
+						  LDAP_DN_FORMAT_LDAPV3) != LDAP_SUCCESS)
+		return NULL;
+	folded = g_utf8_casefold(normal, -1);
+	ldap_memfree(normal);
+	return folded;
 }

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * directory.c - the table of the section `directory`, and how its names and addresses are compared.
+ * directory.c - the table of the section `directory`, and what its names are.
  *
  * Read once per configuration. What the table cannot say is checked in directory_check.c.
  */
-#include <core/base/text.h>
 #include <core/config/directory.h>
 #include <core/config/option.h>
 #include <errno.h>
-#include <glib.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -106,53 +104,17 @@ const struct pn_option config_directory_options[] = {
 	PN_OPT_DURATION("address_code_age", DIRECTORY, address_code_age, "1d", 1000,
 	    INT64_C(2592000000), 0,
 	    "How long a code is good that confirms a further address: posternctl address add."),
+	PN_OPT_GROUP("ldap", DIRECTORY, ldap, struct config_ldap, config_ldap_options, 0,
+	    "A directory server that has users, and groups and accounts if wanted, beside files "
+	    "and database. The relay reads all of them again and again and keeps what it read "
+	    "last; no session waits for the server."),
 	PN_OPT_END
 };
-
-/* GLib 2.74 makes small letters of Cherokee's capitals and capitals of its small ones. */
-static void
-fold_letter(GString *to, const char *letter, gssize len)
-{
-	char *once = g_utf8_casefold(letter, len), *twice = g_utf8_casefold(once, -1);
-
-	g_string_append(to, strcmp(once, twice) > 0 ? twice : once);
-	g_free(once);
-	g_free(twice);
-}
-
-/*
- * Canonical caseless matching (Unicode section 3.13, D145), written composed. What is no address
- * any more when it is folded (U+1FEF becomes an accent of ASCII's) stays as it was.
- */
-static void
-fold(char address[MAIL_ADDRESS_SIZE])
-{
-	char *plain = g_utf8_normalize(address, -1, G_NORMALIZE_NFD);
-	GString *folded = g_string_new(NULL);
-	char *composed;
-	char checked[MAIL_ADDRESS_SIZE];
-
-	for (const char *c = plain; *c; c += g_utf8_skip[(unsigned char)*c])
-		fold_letter(folded, c, g_utf8_skip[(unsigned char)*c]);
-	composed = g_utf8_normalize(folded->str, -1, G_NORMALIZE_NFC);
-	if (mail_address_canonical(composed, checked) == 0)
-		strcpy(address, checked);
-	g_free(plain);
-	g_string_free(folded, TRUE);
-	g_free(composed);
-}
 
 int
 config_scope_address(const char *address, char ret[MAIL_ADDRESS_SIZE])
 {
-	int r = mail_address_canonical(address, ret);
-
-	if (r < 0)
-		return r;
-	text_lower(ret, strlen(ret));
-	if (mail_address_is_utf8(ret))
-		fold(ret);
-	return 0;
+	return mail_address_compared(address, ret);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #include <core/mail/address.h>
 #include <core/net/address.h>
 #include <postern/directory.h>
+#include <postern/ldap.h>
 #include <postern/settings.h>
 
 struct config_network {
@@ -41,6 +42,28 @@ struct config_delegation {
 	struct pn_strings users, groups;
 };
 
+/* Names of attributes; NULL: not read. */
+struct config_ldap_attributes {
+	const char *address, *aliases, *delegates, *account, *enabled, *name, *title, *phone;
+};
+struct config_ldap_groups {
+	const char *filter, *base; /* filter NULL: none are read */
+	const char *name, *member;
+};
+struct config_ldap_accounts {
+	const char *filter, *base; /* likewise */
+	const char *name, *domains, *licences, *paid, *plan;
+};
+struct config_ldap {
+	struct pn_ldap_server server;       /* no `uris`: nothing is read */
+	int64_t interval;                   /* ms */
+	int64_t page_size, most, most_lost; /* entries; percent */
+	const char *filter;
+	struct config_ldap_attributes attributes;
+	struct config_ldap_groups groups;
+	struct config_ldap_accounts accounts;
+};
+
 struct config_directory {
 	struct pn_map accounts;    /* name -> struct config_account */
 	struct pn_map users;       /* address -> struct config_user */
@@ -50,8 +73,9 @@ struct config_directory {
 	struct pn_strings attribute_by; /* "user", "certificate", "network", "helo", "sender" */
 	int64_t largest_network;        /* addresses */
 	int64_t address_code_age;       /* ms */
+	struct config_ldap ldap;
 };
-extern const struct pn_option config_directory_options[];
+extern const struct pn_option config_directory_options[], config_ldap_options[];
 
 /*
  * Domains that are none or two accounts', networks likewise or too wide, addresses that are none or
@@ -59,6 +83,8 @@ extern const struct pn_option config_directory_options[];
  * licences.
  */
 void config_directory_check(struct pn_check *check, const struct config_directory *directory);
+/* directory_ldap.c: the part of it about a directory server. */
+void config_ldap_check(struct pn_check *check, const struct config_ldap *ldap);
 bool config_directory_has_account(const struct config_directory *directory, const char *name);
 bool config_directory_has_group(const struct config_directory *directory, const char *name);
 /* All names of a map, NULL-ended, for suggestions. */

@@ -379,6 +379,7 @@ config_directory_check(struct pn_check *check, const struct config_directory *di
 	check_order(check, directory);
 	check_delegations(check, directory);
 	warn_of_claims(check, directory);
+	config_ldap_check(check, &directory->ldap);
 	g_hash_table_destroy(c.domains);
 	g_hash_table_destroy(c.networks);
 	g_hash_table_destroy(c.certificates);

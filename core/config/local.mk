@@ -7,6 +7,7 @@ core_libcore_a_SOURCES += \
 	core/config/dns.c \
 	core/config/directory.c core/config/directory.h \
 	core/config/directory_check.c \
+	core/config/directory_ldap.c \
 	core/config/fill.h \
 	core/config/help.c \
 	core/config/keyring.c core/config/keyring.h \

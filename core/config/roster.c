@@ -279,6 +279,12 @@ roster_account_at(const struct roster *roster, size_t index)
 	return roster && index < roster->account_count ? roster->accounts[index] : NULL;
 }
 
+const struct roster_user *
+roster_user_at(const struct roster *roster, size_t index)
+{
+	return roster && index < roster->user_count ? roster->users[index] : NULL;
+}
+
 const char *
 roster_group_at(const struct roster *roster, size_t index)
 {

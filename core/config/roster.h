@@ -24,8 +24,12 @@ struct roster_network {
 	bool enabled;
 };
 
+/* Who says that there is such a user. */
+enum roster_from { ROSTER_FILES = 1, ROSTER_SERVER = 2, ROSTER_DATABASE = 4 };
+
 struct roster_user {
 	const char *address;              /* as compared */
+	unsigned from;                    /* bits of enum roster_from */
 	const char *account;              /* NULL: by the domain */
 	const char *name, *title, *phone; /* NULL: not known */
 	bool enabled;
@@ -62,6 +66,14 @@ void roster_add_delegated_group(struct roster *roster, const char *address, cons
 /* Makes the indexes. `order`: groups, strongest first; `by`: what an account may be found by. */
 void roster_settle(
     struct roster *roster, const struct pn_strings *order, const struct pn_strings *by);
+/*
+ * A licence each (S0-19): of these users, in the order in which they came, the last ones are
+ * switched off where an account has more users than licences. Between settling and the first
+ * question; `each` hears how many they are of an account, and one of them.
+ */
+void roster_limit(struct roster *roster, const char *const *addresses, size_t count,
+    void (*each)(void *arg, const struct pn_account *account, size_t off, const char *address),
+    void *arg);
 /* What `directory` alone says, settled. */
 struct roster *roster_of_directory(const struct config_directory *directory);
 
@@ -82,6 +94,8 @@ const struct pn_account *roster_certificate_account(
 bool roster_has_group(const struct roster *roster, const char *name);
 /* NULL: nobody registered has that address. Disabled users are found. */
 const struct roster_user *roster_user(const struct roster *roster, const char *address);
+/* By number, in the order of their addresses; NULL past the end. */
+const struct roster_user *roster_user_at(const struct roster *roster, size_t index);
 /* The account of an address that is a user's, or whose domain is the account's. */
 const struct pn_account *roster_user_account(const struct roster *roster, const char *address);
 /* Enabled users of the account: each takes a licence. */

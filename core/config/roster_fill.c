@@ -306,6 +306,7 @@ add_user(struct roster *roster, const char *address, const struct config_user *c
 
 	if (!user)
 		return;
+	user->from |= ROSTER_FILES;
 	user->account = roster_text(roster, config->account);
 	user->enabled = config->enabled;
 	user->name = roster_text(roster, config->name);
@@ -572,4 +573,63 @@ roster_settle(struct roster *roster, const struct pn_strings *order, const struc
 	settle_groups(roster, order);
 	settle_owners(roster);
 	free_filling(roster);
+}
+
+/* ---- licences -------------------------------------------------------------------------------- */
+
+static size_t
+add_to(GHashTable *counts, const struct pn_account *account, int more)
+{
+	gpointer key = (gpointer)(uintptr_t)account;
+	int count = GPOINTER_TO_INT(g_hash_table_lookup(counts, key)) + more;
+
+	g_hash_table_insert(counts, key, GINT_TO_POINTER(count));
+	return (size_t)count;
+}
+
+/* The last one that came; NULL: it has a licence, or needs none. */
+static const struct pn_account *
+surplus_of(struct roster *roster, GHashTable *counts, struct roster_user *user)
+{
+	const struct pn_account *account = user ? roster_user_account(roster, user->address) : NULL;
+
+	if (!account || !user->enabled || account->licences == 0 ||
+	    add_to(counts, account, 0) <= (size_t)account->licences)
+		return NULL;
+	add_to(counts, account, -1);
+	user->enabled = false;
+	return account;
+}
+
+void
+roster_limit(struct roster *roster, const char *const *addresses, size_t count,
+    void (*each)(void *arg, const struct pn_account *account, size_t off, const char *address),
+    void *arg)
+{
+	GHashTable *counts = g_hash_table_new(NULL, NULL), *off = g_hash_table_new(NULL, NULL);
+	GHashTable *last = g_hash_table_new(NULL, NULL);
+	const struct pn_account *account;
+
+	for (size_t i = 0; i < roster->user_count; i++)
+		if (roster->users[i]->enabled &&
+		    (account = roster_user_account(roster, roster->users[i]->address)))
+			add_to(counts, account, 1);
+	for (size_t i = count; i-- > 0;) {
+		struct roster_user *user = (struct roster_user *)(uintptr_t)roster_user(
+		    roster, addresses[i]);
+
+		account = surplus_of(roster, counts, user);
+		if (!account)
+			continue;
+		add_to(off, account, 1);
+		g_hash_table_insert(
+		    last, (gpointer)(uintptr_t)account, (gpointer)(uintptr_t)user->address);
+	}
+	for (size_t i = 0; i < roster->account_count; i++)
+		if (g_hash_table_contains(off, roster->accounts[i]))
+			each(arg, roster->accounts[i], add_to(off, roster->accounts[i], 0),
+			    g_hash_table_lookup(last, roster->accounts[i]));
+	g_hash_table_destroy(counts);
+	g_hash_table_destroy(off);
+	g_hash_table_destroy(last);
 }

@@ -295,28 +295,65 @@ run_set(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	return code == EXIT_OK ? show_profile(ctl, argv[0], err) : code;
 }
 
+/* ---- whoever names them -----------------------------------------------------------------------
+ */
+
+static json_t *
+row_of(struct ctl *ctl, const struct roster_user *user)
+{
+	static const struct {
+		enum roster_from from;
+		const char *word;
+	} words[] = { { ROSTER_FILES, "files" }, { ROSTER_SERVER, "directory server" },
+		{ ROSTER_DATABASE, "database" } };
+	const struct pn_account *account = roster_user_account(
+	    generation_roster(ctl->generation), user->address);
+	char from[60] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (user->from & words[i].from)
+			len += (size_t)snprintf(from + len, sizeof(from) - len, "%s%s",
+			    len > 0 ? ", " : "", words[i].word);
+	return json_pack("{s:s, s:b, s:s?, s:s}", "user", user->address, "enabled", user->enabled,
+	    "account", account ? account->name : NULL, "from", from);
+}
+
 static int
 run_show(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
+	const struct roster_user *user;
 	int code = ctl_open_db(ctl, err);
 
-	return code == EXIT_OK ? show_profile(ctl, argv[0], err) : code;
+	if (code != EXIT_OK)
+		return code;
+	user = roster_user(generation_roster(ctl->generation), argv[0]);
+	if (!user)
+		return ctl_absent(err, "user", argv[0]);
+	console_add(&ctl->console, row_of(ctl, user));
+	pn_console_field(&ctl->console, "name", user->name ? user->name : "");
+	pn_console_field(&ctl->console, "title", user->title ? user->title : "");
+	pn_console_field(&ctl->console, "phone", user->phone ? user->phone : "");
+	return EXIT_OK;
 }
 
 static int
 run_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
+	const struct roster_user *user;
 	int code = ctl_open_db(ctl, err);
 
-	if (code != EXIT_OK)
-		return code;
-	return directory_users(ctl->db, add_row, &ctl->console, err) < 0 ? EXIT_REFUSED : EXIT_OK;
+	for (size_t i = 0;
+	     code == EXIT_OK && (user = roster_user_at(generation_roster(ctl->generation), i)); i++)
+		console_add(&ctl->console, row_of(ctl, user));
+	return code;
 }
 
 const struct ctl_command ctl_user_commands[] = {
 	{ "user add", "ADDRESS", "Add a user, who then needs a password: user passwd.", 1, 1,
 	    run_add },
-	{ "user list", "", "Show all users.", 0, 0, run_list },
+	{ "user list", "", "Show all users, those of files and directory server too.", 0, 0,
+	    run_list },
 	{ "user show", "ADDRESS", "Show a user with name, title and phone.", 1, 1, run_show },
 	{ "user set", "ADDRESS account|name|title|phone VALUE",
 	    "Say what else is known of a user, or whose account's user it is; \"\" takes it away.",

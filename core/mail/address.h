@@ -27,6 +27,11 @@ int mail_address_check(struct pn_slice text, bool utf8, char ret[MAIL_ADDRESS_SI
  * The null sender "" is its own form. -EINVAL, -E2BIG (A-labels may be longer than U-labels).
  */
 int mail_address_canonical(const char *address, char ret[MAIL_ADDRESS_SIZE]);
+/*
+ * The form that whose address it is goes by: canonical, composed (NFC) and with its case folded; an
+ * address again, and its own such form. -EINVAL, -E2BIG.
+ */
+int mail_address_compared(const char *address, char ret[MAIL_ADDRESS_SIZE]);
 /* A domain alone, in the same form. */
 int mail_domain_canonical(const char *domain, char ret[MAIL_DOMAIN_MOST + 1]);
 /* Behind the last '@'; "" where there is none. Borrowed from `address`. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/mail/address.c core/mail/address.h \
+	core/mail/address_compared.c \
 	core/mail/address_list.c core/mail/address_list.h \
 	core/mail/convert.c core/mail/convert.h \
 	core/mail/convert_part.c \

@@ -16,6 +16,7 @@ core_libcore_a_SOURCES += \
 	core/master/relay_names.c \
 	core/master/relay_metrics.c core/master/relay_metrics.h \
 	core/master/relay_drain.c core/master/relay_outbox.c core/master/relay_overrides.c \
+	core/master/relay_served.c \
 	core/master/relay_pages.c \
 	core/master/relay_queue.c core/master/sweep.c core/master/sweep.h \
 	core/master/relay_ways.c core/master/relay_ways.h core/master/survey.c core/master/survey.h \

@@ -569,6 +569,7 @@ start(struct relay *relay, struct channel_frame *frame, struct pn_error *err)
 	if (r == 0) {
 		relay_overrides_start(relay);
 		relay_outbox_start(relay);
+		relay_served_start(relay);
 	}
 out:
 	settled_release(&settled);
@@ -585,7 +586,8 @@ finish(struct relay *relay)
 	relay_watch_stop(relay);
 	spool_close(&relay->spool);
 	if (!jobs_end(relay->jobs, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0)) ||
-	    !relay_names_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0))) {
+	    !relay_names_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0)) ||
+	    !relay_served_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0))) {
 		/* Hooks and look-ups that have not returned read what would be freed here. */
 		log_text(PN_LOG_WARNING, "hooks have not returned; leaving without them");
 		_exit(EXIT_SUCCESS);
@@ -604,6 +606,7 @@ finish(struct relay *relay)
 		generation_stop(relay->generation);
 	}
 	settled_release(&relay->settled);
+	relay_served_free(relay);
 	relay_overrides_free(relay);
 	relay_outbox_free(relay);
 	generation_release(&relay->generation);

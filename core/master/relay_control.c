@@ -113,6 +113,7 @@ finish_status(struct survey *survey)
 	set(survey->answer, "generation", generation_number(relay->generation));
 	set(survey->answer, "stuck_hooks", jobs_lost(relay->jobs));
 	add_disabled(survey->answer);
+	relay_served_status(relay, survey->answer);
 	if (relay->changed_code)
 		json_object_set_new(
 		    survey->answer, "changed_code", json_string(relay->changed_code));

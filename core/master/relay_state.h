@@ -44,6 +44,7 @@ struct relay {
 	struct settled *settled;           /* the newest */
 	struct relay_overrides *overrides; /* see relay_overrides.c */
 	struct relay_outbox *outbox;       /* see relay_outbox.c */
+	struct relay_served *served;       /* see relay_served.c */
 	size_t undrained; /* lanes that are to drain; a reload may be under way too */
 	bool draining;
 	atomic_bool closed;     /* no new mail is taken: posternctl drain */
@@ -87,6 +88,14 @@ void relay_outbox_start(struct relay *relay);
 void relay_outbox_look(struct relay *relay);
 /* When neither lanes nor threads run any more, and the database is still open. */
 void relay_outbox_free(struct relay *relay);
+/* ---- relay_served.c ---- */
+/* Reads the directory server now and after each interval, off the loop, where there is one. */
+void relay_served_start(struct relay *relay);
+/* What came of it, for `posternctl status`; nothing where no server is configured. */
+void relay_served_status(const struct relay *relay, json_t *ret);
+/* False: a reading has not returned within so long, and reads what would be freed. */
+bool relay_served_end(struct relay *relay, int64_t within_ms);
+void relay_served_free(struct relay *relay);
 
 /* ---- relay.c ---- */
 /* Puts a configuration in force, lane by lane. */

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * directory.c - what the database has of the directory, laid over what the files have.
+ * directory.c - what the directory server and the database have of the directory, laid over what
+ * the files have.
  *
  * Called when a generation is made. What is stored may be older than the files: nothing in it may
  * refuse a configuration or go unsaid.
  */
 #include <core/config/scopes.h>
 #include <core/policy/directory.h>
+#include <core/policy/directory_ldap.h>
 #include <core/store/records.h>
+#include <core/store/snapshot.h>
 #include <stdlib.h>
 
 struct loading {
 	struct roster *roster;
+	const struct config_directory *directory;
 	struct diags *diags;
+	enum roster_from from; /* whose rows are being added */
+	GPtrArray *served; /* addresses of the server's users, in the order in which they came */
 };
 
 static void
@@ -20,8 +26,15 @@ warn(const struct loading *loading, const char *what, const char *text, const ch
     const char *other)
 {
 	diag_add(loading->diags, DIAG_WARNING, (struct config_mark){ SCOPES_STORED, 0, 0 },
-	    "directory: %s \"%s\" is \"%s\"'s already, and not \"%s\"'s as the database has it",
-	    what, text, owner, other);
+	    "directory: %s \"%s\" is \"%s\"'s already, and not \"%s\"'s as the %s has it", what,
+	    text, owner, other, loading->from == ROSTER_SERVER ? "directory server" : "database");
+}
+
+/* What the files say stays; the database lies over both. */
+static bool
+is_files(const struct loading *loading, const struct roster_user *user)
+{
+	return loading->from == ROSTER_SERVER && user->from & ROSTER_FILES;
 }
 
 static int
@@ -30,6 +43,9 @@ add_account(void *arg, const char *const columns[RECORD_COLUMNS])
 	const struct loading *loading = arg;
 	struct pn_account *account = roster_add_account(loading->roster, columns[0]);
 
+	if (loading->from == ROSTER_SERVER &&
+	    config_directory_has_account(loading->directory, columns[0]))
+		return 0;
 	if (columns[1])
 		account->licences = strtoll(columns[1], NULL, 10);
 	if (columns[2])
@@ -63,14 +79,20 @@ add_network(void *arg, const char *const columns[RECORD_COLUMNS])
 	return 0;
 }
 
+/* Switched off by files or server is switched off, unless the database says otherwise. */
 static int
 add_user(void *arg, const char *const columns[RECORD_COLUMNS])
 {
 	const struct loading *loading = arg;
 	struct roster_user *user = roster_add_user(loading->roster, columns[0]);
 
-	if (user)
+	if (!user)
+		return 0;
+	user->from |= loading->from;
+	if (columns[1] && (!is_files(loading, user) || user->enabled))
 		user->enabled = *columns[1] == '1';
+	if (loading->from == ROSTER_SERVER)
+		g_ptr_array_add(loading->served, (gpointer)(uintptr_t)user->address);
 	return 0;
 }
 
@@ -80,7 +102,7 @@ add_registered(void *arg, const char *const columns[RECORD_COLUMNS])
 	const struct loading *loading = arg;
 	struct roster_user *user = roster_add_user(loading->roster, columns[0]);
 
-	if (user)
+	if (user && !(is_files(loading, user) && user->account))
 		user->account = roster_text(loading->roster, columns[1]);
 	return 0;
 }
@@ -90,14 +112,16 @@ add_field(void *arg, const char *const columns[RECORD_COLUMNS])
 {
 	const struct loading *loading = arg;
 	struct roster_user *user = roster_add_user(loading->roster, columns[0]);
-	const char *value = roster_text(loading->roster, columns[2]);
+	const char **field = NULL;
 
 	if (user && strcmp(columns[1], "name") == 0)
-		user->name = value;
+		field = &user->name;
 	else if (user && strcmp(columns[1], "title") == 0)
-		user->title = value;
+		field = &user->title;
 	else if (user && strcmp(columns[1], "phone") == 0)
-		user->phone = value;
+		field = &user->phone;
+	if (field && !(is_files(loading, user) && *field))
+		*field = roster_text(loading->roster, columns[2]);
 	return 0;
 }
 
@@ -143,33 +167,73 @@ add_confirmed(void *arg, const char *const columns[RECORD_COLUMNS])
 	return 0;
 }
 
+static record_fn *const add[RECORD_KINDS] = { [RECORD_ACCOUNT] = add_account,
+	[RECORD_DOMAIN] = add_domain,
+	[RECORD_NETWORK] = add_network,
+	[RECORD_REGISTERED] = add_registered,
+	[RECORD_GROUP] = add_group,
+	[RECORD_MEMBER] = add_member,
+	[RECORD_ALIAS] = add_alias,
+	[RECORD_DELEGATE] = add_delegate,
+	[RECORD_CONFIRMED] = add_confirmed,
+	[RECORD_USER] = add_user,
+	[RECORD_FIELD] = add_field };
+
+static int
+add_served(void *arg, enum record_kind kind, const char *const columns[RECORD_COLUMNS])
+{
+	return add[kind] ? add[kind](arg, columns) : 0;
+}
+
 /* The version first: a change meanwhile is seen as a newer version the next time. */
 static int
 add_records(struct db *db, struct loading *loading, int64_t *ret_version, struct pn_error *err)
 {
-	static record_fn *const add[RECORD_KINDS] = { [RECORD_ACCOUNT] = add_account,
-		[RECORD_DOMAIN] = add_domain,
-		[RECORD_NETWORK] = add_network,
-		[RECORD_REGISTERED] = add_registered,
-		[RECORD_GROUP] = add_group,
-		[RECORD_MEMBER] = add_member,
-		[RECORD_ALIAS] = add_alias,
-		[RECORD_DELEGATE] = add_delegate,
-		[RECORD_CONFIRMED] = add_confirmed,
-		[RECORD_USER] = add_user,
-		[RECORD_FIELD] = add_field };
 	int r = records_version(db, ret_version, err);
 
+	loading->from = ROSTER_SERVER;
+	if (r == 0 && loading->directory->ldap.server.uris.count > 0)
+		r = snapshot_each(db, add_served, loading, err);
+	loading->from = ROSTER_DATABASE;
 	for (int kind = 0; r == 0 && kind < RECORD_KINDS; kind++)
 		r = records_each(db, (enum record_kind)kind, add[kind], loading, err);
 	return r;
+}
+
+static void
+warn_of_licences(void *arg, const struct pn_account *account, size_t off, const char *address)
+{
+	const struct loading *loading = arg;
+
+	diag_add(loading->diags, DIAG_WARNING, (struct config_mark){ SCOPES_STORED, 0, 0 },
+	    "directory: all licences of the account \"%s\" are taken (%lld); of the directory "
+	    "server's users %zu have none and are switched off, \"%s\" among them",
+	    account->name, (long long)account->licences, off, address);
+}
+
+/* Those whom nobody else names: the others have been counted where they were added. */
+static void
+limit(struct loading *loading)
+{
+	guint count = 0;
+
+	for (guint i = 0; i < loading->served->len; i++) {
+		const struct roster_user *user = roster_user(
+		    loading->roster, loading->served->pdata[i]);
+
+		if (user && user->from == ROSTER_SERVER)
+			loading->served->pdata[count++] = loading->served->pdata[i];
+	}
+	roster_limit(loading->roster, (const char *const *)loading->served->pdata, count,
+	    warn_of_licences, loading);
 }
 
 int
 directory_load(struct db *db, const struct config_directory *directory, struct diags *diags,
     struct roster **ret, int64_t *ret_version)
 {
-	struct loading loading = { roster_new(), diags };
+	struct loading loading = { roster_new(), directory, diags, ROSTER_FILES,
+		g_ptr_array_new() };
 	struct pn_error err = { 0 };
 	int r = 0;
 
@@ -178,6 +242,8 @@ directory_load(struct db *db, const struct config_directory *directory, struct d
 	if (db)
 		r = add_records(db, &loading, ret_version, &err);
 	roster_settle(loading.roster, &directory->group_order, &directory->attribute_by);
+	limit(&loading);
+	g_ptr_array_free(loading.served, TRUE);
 	if (r < 0) {
 		diag_add(diags, DIAG_ERROR, (struct config_mark){ SCOPES_STORED, 0, 0 },
 		    "directory: %s", err.text);

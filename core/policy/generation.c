@@ -9,6 +9,7 @@
 #include <core/policy/blob.h>
 #include <core/policy/call.h>
 #include <core/policy/directory.h>
+#include <core/policy/directory_ldap.h>
 #include <core/policy/entry.h>
 #include <core/policy/provider.h>
 #include <core/queue/route.h>
@@ -192,9 +193,26 @@ share_directory(struct generation *generation, const struct generation *with)
 	generation->directory_version = with->directory_version;
 }
 
+/* A relay that knows nothing of the server's users yet would refuse their mail for good. */
+static int
+ensure_served(
+    const struct generation *generation, const struct generation_how *how, struct diags *diags)
+{
+	struct pn_error err = { 0 };
+
+	if (!how->db || how->role != PN_ROLE_RELAY || how->trial ||
+	    directory_ldap_ensure(how->db, &generation_core(generation)->directory.ldap, &err) == 0)
+		return 0;
+	diag_add(diags, DIAG_ERROR, (struct config_mark){ "directory.ldap", 0, 0 },
+	    "nothing was read by these settings before, and now: %s", err.text);
+	return -EINVAL;
+}
+
 static void
 take_directory(struct generation *generation, const struct generation_how *how, struct diags *diags)
 {
+	if (diags->errors == 0 && ensure_served(generation, how, diags) < 0)
+		return;
 	if (how->directory)
 		share_directory(generation, how->directory);
 	else

@@ -20,6 +20,7 @@ core_libcore_a_SOURCES += \
 	core/policy/call.c core/policy/call.h \
 	core/policy/chain.c core/policy/chain.h \
 	core/policy/directory.c core/policy/directory.h \
+	core/policy/directory_ldap.c core/policy/directory_ldap.h \
 	core/policy/effective.c core/policy/effective.h \
 	core/policy/entry.c core/policy/entry.h \
 	core/policy/entry_settings.c \

@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 	core/store/outbox.c core/store/outbox.h \
 	core/store/overrides.c core/store/overrides.h \
 	core/store/records.c core/store/records.h \
+	core/store/snapshot.c core/store/snapshot.h \
 	core/store/sqlite.c core/store/sqlite.h \
 	core/store/tables.c core/store/tables.h
 

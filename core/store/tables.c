@@ -9,6 +9,7 @@
 #include <core/store/keyvalue.h>
 #include <core/store/outbox.h>
 #include <core/store/overrides.h>
+#include <core/store/snapshot.h>
 #include <core/store/tables.h>
 
 int
@@ -16,6 +17,8 @@ tables_migrate(struct db *db, struct pn_error *err)
 {
 	int r = directory_migrate(db, err);
 
+	if (r == 0)
+		r = snapshot_migrate(db, err);
 	if (r == 0)
 		r = keyvalue_migrate(db, err);
 	if (r == 0)

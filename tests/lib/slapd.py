@@ -55,6 +55,7 @@ def person(name, **attributes):
 
 class Slapd:
     def __init__(self, directory, builddir, entries="", certificate=None, security=""):
+        self.builddir = builddir
         self.root = unpack(builddir, "slapd")
         self.directory = os.path.abspath(directory)
         self.program = os.path.join(self.root, "usr/sbin/slapd")
@@ -86,6 +87,15 @@ class Slapd:
                               env=self.environment, capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise Failed(f"slapadd: {done.stderr[-1000:]}")
+
+    def modify(self, changes):
+        """LDIF with changetype lines, while it runs."""
+        tools = unpack(self.builddir, "ldap-utils")
+        done = subprocess.run([os.path.join(tools, "usr/bin/ldapmodify"), "-x", "-H", self.unix_uri, "-D", ADMIN,
+                               "-w", PASSWORD], env=dict(os.environ, LD_LIBRARY_PATH=libraries(tools)),
+                              input=changes, capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise Failed(f"ldapmodify: {done.stderr[-1000:]}")
 
     def start(self):
         uris = " ".join(filter(None, (self.uri, self.unix_uri, self.tls_uri)))

@@ -4,6 +4,7 @@
 #include <check.h>
 #include <core/store/directory.h>
 #include <core/store/records.h>
+#include <core/store/snapshot.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -390,6 +391,65 @@ START_TEST(users_come_and_go)
 }
 END_TEST
 
+/* What snapshot_each() gives, as text. */
+static int
+write_line(void *arg, enum record_kind kind, const char *const columns[RECORD_COLUMNS])
+{
+	GString *text = arg;
+
+	g_string_append_printf(text, "%d:%s,%s,%s;", kind, columns[0],
+	    columns[1] ? columns[1] : "-", columns[2] ? columns[2] : "-");
+	return 0;
+}
+
+static GHashTable *
+lines_of(const char *const (*rows)[RECORD_COLUMNS], size_t count)
+{
+	GHashTable *lines = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+
+	for (size_t i = 0; i < count; i++)
+		g_hash_table_add(lines, snapshot_line(RECORD_USER, rows[i]));
+	return lines;
+}
+
+/* A line that stays keeps its place: whoever was there first. */
+START_TEST(a_snapshot_changes_by_lines)
+{
+	static const char *const first[][RECORD_COLUMNS] = { { "b@x.example" },
+		{ "c@x.example", "0" } };
+	static const char *const second[][RECORD_COLUMNS] = { { "a@x.example" },
+		{ "b@x.example" } };
+	GHashTable *lines = lines_of(first, 2);
+	GString *text = g_string_new(NULL);
+	struct snapshot_state state;
+	struct pn_error err = { 0 };
+	int64_t before, after;
+
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	ck_assert_msg(snapshot_migrate(db, &err) == 0, "%s", err.text);
+	ck_assert_int_eq(records_version(db, &before, &err), 0);
+	ck_assert_int_eq(snapshot_state(db, &state, &err), 0);
+	ck_assert(!state.any);
+	ck_assert_msg(snapshot_replace(db, lines, "one", &err) == 0, "%s", err.text);
+	g_hash_table_destroy(lines);
+	lines = lines_of(second, 2);
+	ck_assert_int_eq(snapshot_replace(db, lines, "two", &err), 0);
+	g_hash_table_destroy(lines);
+	ck_assert_int_eq(snapshot_each(db, write_line, text, &err), 0);
+	ck_assert_str_eq(text->str, "9:b@x.example,-,-;9:a@x.example,-,-;");
+	ck_assert_int_eq(snapshot_state(db, &state, &err), 0);
+	ck_assert(state.any && state.read_us > 0);
+	ck_assert_str_eq(state.source, "two");
+	ck_assert_int_eq(records_version(db, &after, &err), 0);
+	ck_assert_int_eq(after, before + 2);
+	ck_assert_int_eq(snapshot_forget(db, &err), 0);
+	ck_assert_int_eq(snapshot_state(db, &state, &err), 0);
+	ck_assert(!state.any);
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM directory_server"), 0);
+	g_string_free(text, TRUE);
+}
+END_TEST
+
 START_TEST(profiles)
 {
 	char value[DIRECTORY_FIELD_SIZE], endless[DIRECTORY_FIELD_SIZE + 1];
@@ -444,6 +504,7 @@ main(void)
 	tcase_add_test(tests, records_come_and_go);
 	tcase_add_test(tests, what_hangs_on_a_user_goes_too);
 	tcase_add_test(tests, profiles);
+	tcase_add_test(tests, a_snapshot_changes_by_lines);
 	suite_add_tcase(suite, tests);
 	return unit_run(suite);
 }
