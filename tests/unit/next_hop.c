@@ -10,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,16 @@ step_hang(struct next_hop *hop)
 	return true;
 }
 
+/* What the peer has said is left for the next steps. */
+static bool
+step_wait(struct next_hop *hop, const char *step)
+{
+	struct pollfd wait = { .fd = hop->fd, .events = POLLIN };
+
+	return hop->in_at < hop->in_len || poll(&wait, 1, GIVE_UP_S * 1000) == 1 ||
+	       fail(hop, step, "nothing was said");
+}
+
 static bool
 run_step(struct next_hop *hop, const char *step)
 {
@@ -223,6 +234,8 @@ run_step(struct next_hop *hop, const char *step)
 	case 'R':
 		hang_up(hop, true);
 		return true;
+	case 'W':
+		return step_wait(hop, step);
 	case 'H':
 		return step_hang(hop);
 	default:

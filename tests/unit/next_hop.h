@@ -4,8 +4,9 @@
  *
  * Steps: "S text" says a line, "C text" reads a line that begins so, "D" reads a message up to its
  * dot, "B" reads BDAT and its octets, "T" is the TLS handshake, "A" closes and waits for the next
- * connection, "R" resets it, "H" waits until the peer has closed. The script ends with NULL; then
- * the connection is closed. "L n" goes back to the step after the last "A" n times more.
+ * connection, "R" resets it, "W" waits until the peer has said something, "H" until it has closed.
+ * The script ends with NULL; then the connection is closed. "L n" goes back to the step after the
+ * last "A" n times more.
  */
 #ifndef TESTS_UNIT_NEXT_HOP_H
 #define TESTS_UNIT_NEXT_HOP_H
