@@ -63,9 +63,13 @@ void book_abort(struct book *book, uint64_t id);
 struct warning {
 	enum counter counter;
 	char *name; /* user or account */
-	char *user; /* whose message it was; "": nobody's */
 	int64_t count, most;
 	int64_t frees; /* when something of it does */
+	/*
+	 * The same for this warning in another process, or again after a crash, and another for
+	 * any other of the counter: since when it could have been.
+	 */
+	int64_t since;
 };
 
 /*

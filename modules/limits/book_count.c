@@ -81,7 +81,6 @@ free_warning(void *data)
 	struct warning *warning = data;
 
 	g_free(warning->name);
-	g_free(warning->user);
 	g_free(warning);
 }
 
@@ -94,7 +93,7 @@ book_warnings_new(void)
 /* Once a window, and this is written down as well. */
 static void
 warn(struct book *book, const struct rules *rules, const struct hold *parties, enum counter counter,
-    const char *user, int64_t now, GPtrArray *warnings)
+    int64_t now, GPtrArray *warnings)
 {
 	struct party *party = book_places[counter].account ? parties->account : parties->user;
 	const struct span *span = &rules->span[counter];
@@ -114,12 +113,13 @@ warn(struct book *book, const struct rules *rules, const struct hold *parties, e
 	*(book_places[counter].account ? &record.account : &record.user) = pn_slice_of(party->name);
 	write_down(book, &record);
 	warning = g_new0(struct warning, 1);
-	*warning = (struct warning){ counter, g_strdup(party->name), g_strdup(user ? user : ""),
-		have, most,
+	*warning = (struct warning){ counter, g_strdup(party->name), have, most,
 		counter == USER_UNIQUE
 		    ? unique_frees(party->unique, span, now, (size_t)MAX(have - 1, 0))
 		    : tally_frees(&party->tally[slot], span, now,
-			  tally_count(&party->tally[slot], span, now) - 1) };
+			  tally_count(&party->tally[slot], span, now) - 1),
+		/* Two are a window apart, so in two multiples of it, but for a reset. */
+		MAX(now / span->ms * span->ms, party->reset) };
 	g_ptr_array_add(warnings, warning);
 }
 
@@ -164,7 +164,7 @@ commit(struct book *book, const struct rules *rules, const struct who *who, stru
 	if (hold)
 		book_let_go(book, hold);
 	for (enum counter i = 0; warnings && i < COUNTERS; i++)
-		warn(book, rules, &parties, i, who->user, now, warnings);
+		warn(book, rules, &parties, i, now, warnings);
 }
 
 void
@@ -203,10 +203,11 @@ named(struct book *book, bool account, struct pn_slice name)
 }
 
 static void
-reset(struct book *book, struct party *party)
+reset(struct book *book, struct party *party, int64_t at)
 {
 	if (!party)
 		return;
+	party->reset = at;
 	for (int i = 0; i < SLOTS; i++) {
 		tally_clear(&party->tally[i]);
 		party->warned[i] = 0;
@@ -228,8 +229,8 @@ book_apply(struct book *book, const struct rules *rules, const struct record *re
 		if (!was_seen(book, record->id))
 			count(book, rules, record, user, account);
 	} else if (record->type == RECORD_RESET) {
-		reset(book, user);
-		reset(book, account);
+		reset(book, user, record->at);
+		reset(book, account, record->at);
 	} else if (record->which < COUNTERS) {
 		struct party *party = book_places[record->which].account ? account : user;
 

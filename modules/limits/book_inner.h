@@ -15,6 +15,7 @@ struct party {
 	struct tally tally[SLOTS];
 	int64_t held[SLOTS];
 	int64_t warned[SLOTS]; /* when; 0: never */
+	int64_t reset;         /* when; 0: never */
 	struct unique *unique;
 	size_t holds; /* reservations that point here */
 	size_t bytes; /* as it is counted in the book */

@@ -64,34 +64,49 @@ put_number(struct pn_console *console, const char *name, int64_t number)
 }
 
 /* As late as it takes: a second is over when its last millisecond is. */
-static void
-put_time(struct pn_console *console, const char *name, int64_t ms)
+void
+time_text(int64_t ms, char ret[TIME_TEXT_SIZE])
 {
 	time_t seconds = (time_t)((ms + 999) / 1000);
-	char text[32] = "";
 	struct tm tm;
 
+	*ret = '\0';
 	if (ms > 0)
-		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-	pn_console_field(console, name, text);
+		strftime(ret, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
 }
 
 static void
-put_window(struct pn_console *console, const struct span *span)
+put_time(struct pn_console *console, const char *name, int64_t ms)
+{
+	char text[TIME_TEXT_SIZE];
+
+	time_text(ms, text);
+	pn_console_field(console, name, text);
+}
+
+void
+span_text(const struct span *span, char ret[SPAN_TEXT_SIZE])
 {
 	static const struct {
 		int64_t ms;
 		char unit;
 	} units[] = { { 3600000, 'h' }, { 60000, 'm' }, { 1000, 's' } };
-	char text[48];
 
 	for (size_t i = 0; i < G_N_ELEMENTS(units); i++) {
 		if (span->ms % units[i].ms != 0 && i + 1 < G_N_ELEMENTS(units))
 			continue;
-		snprintf(text, sizeof(text), "%lld%c%s", (long long)(span->ms / units[i].ms),
+		snprintf(ret, SPAN_TEXT_SIZE, "%lld%c%s", (long long)(span->ms / units[i].ms),
 		    units[i].unit, span->fixed ? " fixed" : "");
 		break;
 	}
+}
+
+static void
+put_window(struct pn_console *console, const struct span *span)
+{
+	char text[SPAN_TEXT_SIZE];
+
+	span_text(span, text);
 	pn_console_field(console, "window", text);
 }
 

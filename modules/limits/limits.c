@@ -78,6 +78,11 @@ static const struct pn_option plan_options[] = {
 static const struct pn_option warn_options[] = {
 	PN_OPT_INT("at", struct limits_warn, at, "80", 0, 100, PN_SCOPED,
 	    "Percent of a limit at which a warning is due, once a window; 0: never."),
+	PN_OPT_BOOL("user", struct limits_warn, user, "yes", PN_SCOPED,
+	    "Whether users get it by mail when the limit is their own: who logged in or is "
+	    "registered, not who only says so."),
+	PN_OPT_STRINGS("admins", struct limits_warn, admins, NULL, PN_SCOPED,
+	    "Addresses that get it by mail, of users and of accounts."),
 	PN_OPT_END
 };
 
@@ -102,7 +107,7 @@ static const struct pn_option limits_options[] = {
 	PN_OPT_CHOICE("window", struct limits, window, "sliding", windows, 0,
 	    "How windows move. What counts in one is the time of MAIL."),
 	PN_OPT_GROUP("warn", struct limits, warn, struct limits_warn, warn_options, 0,
-	    "Warnings in the log before a limit is reached."),
+	    "Warnings before a limit is reached: in the log, and by mail."),
 	PN_OPT_SIZE("memory", struct limits, memory, "256m", 1024 * 1024, INT64_MAX, 0,
 	    "What all counters together may take: some 72 bytes for each user's recipient. "
 	    "Where that is not enough MAIL is answered 452."),
@@ -126,6 +131,7 @@ limits_stop(void *data)
 	struct limits_state *state = data;
 
 	book_free(&state->book);
+	warn_free(&state->notices);
 	sodium_memzero(state->key, sizeof(state->key));
 	free(state);
 }
@@ -154,6 +160,7 @@ limits_open(struct pn_call *call, bool starts, struct limits_state **ret, struct
 	if (!state)
 		return pn_error_set(err, -ENOMEM, "out of memory");
 	state->book = book_new();
+	warn_init(&state->notices);
 	r = recall(call, state, starts, err);
 	if (r < 0) {
 		limits_stop(state);
@@ -394,18 +401,6 @@ limits_on_aborted(struct pn_call *call, struct pn_txn *txn)
 	return pn_pass();
 }
 
-static void
-tell(struct pn_call *call, const GPtrArray *warnings)
-{
-	for (guint i = 0; i < warnings->len; i++) {
-		const struct warning *warning = warnings->pdata[i];
-
-		pn_log(call, PN_LOG_WARNING, "near the limit: %s has %lld %s of %lld",
-		    warning->name, (long long)warning->count, counter_name(warning->counter),
-		    (long long)warning->most);
-	}
-}
-
 static struct pn_verdict
 limits_on_committed(struct pn_call *call, struct pn_txn *txn)
 {
@@ -431,7 +426,7 @@ limits_on_committed(struct pn_call *call, struct pn_txn *txn)
 	book_commit(subject.state->book, &subject.rules,
 	    &(struct who){ *user ? user : NULL, *account ? account : NULL }, subject.id, record.at,
 	    hashes, count, now_ms(), warnings);
-	tell(call, warnings);
+	warn_note(call, txn, &subject.rules, warnings);
 	g_ptr_array_unref(warnings);
 	g_free(user);
 	g_free(account);
@@ -461,13 +456,36 @@ limits_on_flush(struct pn_call *call, struct pn_txn *txn)
 {
 	struct limits_state *state = pn_state(call);
 	struct pn_error err = { 0 };
-	int r = store_write(call, state, &err);
+	int r = warn_send(call, state, &err);
 
+	if (r == 0)
+		r = store_write(call, state, &err);
 	if (r == 0)
 		r = store_read(call, state, &err);
 	if (r == 0)
 		r = sweep(call, state, &err);
 	return r < 0 ? pn_fault(call, r, "cannot keep the counters: %s", err.text) : pn_pass();
+}
+
+/* ---- settings that no table refuses ---------------------------------------------------------- */
+
+static void
+limits_check(struct pn_check *check, const void *settings)
+{
+	const struct pn_strings *admins = &((const struct limits *)settings)->warn.admins;
+	char path[40];
+
+	for (size_t i = 0; i < admins->count; i++) {
+		snprintf(path, sizeof(path), "warn.admins[%zu]", i);
+		if (!warn_is_address(admins->items[i]))
+			pn_complain(check, path,
+			    "\"%.100s\" is not a mail address; write for example "
+			    "postmaster@example.com",
+			    admins->items[i]);
+	}
+	if (admins->count > PN_MAIL_RECIPIENTS_MOST)
+		pn_complain(
+		    check, "warn.admins", "has more than %d addresses", PN_MAIL_RECIPIENTS_MOST);
 }
 
 /* ---- the module ------------------------------------------------------------------------------ */
@@ -487,6 +505,7 @@ PN_MODULE(limits) = {
 	.summary = "Limits how many messages and recipients a user and an account may have.",
 	.settings_size = sizeof(struct limits),
 	.settings = limits_options,
+	.check = limits_check,
 	.start = limits_start,
 	.stop = limits_stop,
 	.hooks = limits_hooks,

@@ -5,6 +5,7 @@
 
 #include "book.h"
 #include <postern/module.h>
+#include <pthread.h>
 
 struct limits_user {
 	int64_t messages, unique_recipients, per;
@@ -25,6 +26,8 @@ struct limits_plan {
 
 struct limits_warn {
 	int64_t at;
+	bool user;
+	struct pn_strings admins;
 };
 
 enum { WINDOW_SLIDING, WINDOW_FIXED };
@@ -47,8 +50,15 @@ int64_t rules_longest(const struct rules *rules);
 
 #define HASH_KEY_SIZE 16 /* crypto_shorthash_KEYBYTES */
 
+/* Mail that is to be sent with the next flush. */
+struct notices {
+	pthread_mutex_t lock;
+	GPtrArray *items;
+};
+
 struct limits_state {
 	struct book *book;
+	struct notices notices;
 	unsigned char key[HASH_KEY_SIZE]; /* of hashes in the journal: as old as the database */
 	char writer[33]; /* tells this process's rows of the journal from others' */
 	int64_t read;    /* the last row that was read; of the flush hook alone */
@@ -85,6 +95,12 @@ const char *limits_reply(enum counter limit);
 /* command.c */
 extern const struct pn_command limits_commands[];
 const char *counter_name(enum counter counter);
+#define SPAN_TEXT_SIZE 48
+/* "24h", "10m fixed" */
+void span_text(const struct span *span, char ret[SPAN_TEXT_SIZE]);
+#define TIME_TEXT_SIZE 32
+/* The second in which that moment is over, in UTC; "" for 0. */
+void time_text(int64_t ms, char ret[TIME_TEXT_SIZE]);
 
 /* Whom a command is about. */
 struct party_found {
@@ -95,6 +111,16 @@ struct party_found {
 };
 int party_find(
     struct pn_call *call, const char *name, struct party_found *ret, struct pn_error *err);
+
+/* warn.c */
+void warn_init(struct notices *notices);
+void warn_free(struct notices *notices);
+bool warn_is_address(const char *text);
+/* Says them in the log, and notes what is to be mailed. On the loop. */
+void warn_note(struct pn_call *call, const struct pn_txn *txn, const struct rules *rules,
+    const GPtrArray *warnings);
+/* Blocks. What could not be sent is kept for the next time. */
+int warn_send(struct pn_call *call, struct limits_state *state, struct pn_error *err);
 
 /* simulate.c */
 int simulate_command(

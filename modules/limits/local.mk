@@ -11,7 +11,8 @@ modules_limits_la_SOURCES = \
 	modules/limits/simulate.c \
 	modules/limits/store.c \
 	modules/limits/tally.c modules/limits/tally.h \
-	modules/limits/unique.c modules/limits/unique.h
+	modules/limits/unique.c modules/limits/unique.h \
+	modules/limits/warn.c
 # Objects of its own, beside those of the unit test.
 modules_limits_la_CFLAGS = $(AM_CFLAGS)
 modules_limits_la_LDFLAGS = $(module_flags)

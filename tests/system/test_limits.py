@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits on the wire, a test for each line of the checklist, by its number (S0-16..S0-18, S2-01..S2-14, S2-17)."""
+import email
+import email.policy
 import json
 import os
 import socket
@@ -7,6 +9,7 @@ import threading
 
 from tests.lib import proc
 from tests.lib.case import RelayCase
+from tests.lib.nexthop import NextHop
 
 PLAIN = {"tls": "none", "auth": "off", "networks": ["127.0.0.0/8"]}
 ADA, BO, EVE = "ada@clinic.example", "bo@clinic.example", "eve@sub.clinic.test"
@@ -355,6 +358,52 @@ class Lasting(LimitsCase):
         self.assertLessEqual(self.used(ADA)["messages"], len(sent))
         self.assertEqual(self.used(ADA)["messages"], self.used("clinic")["recipients"])
         self.assertGreater(self.used(ADA)["messages"], written)
+
+
+class Warnings(LimitsCase):
+    def test_by_mail(self):
+        """S6, B-23: at the threshold a user and the admins get one mail each, sealed as any, which no limit counts; not a
+        user who is neither registered nor logged in."""
+        with NextHop() as hop:
+            self.server = self.relay(
+                {"plain": PLAIN}, [hop.route], pipeline=["limits", "sealer"],
+                sections={"directory": {"accounts": {"clinic": {"domains": ["clinic.example"],
+                                                                "networks": [{"range": "127.0.0.0/24"}]}},
+                                        "users": {ADA: {}}},
+                          "limits": {"user": {"messages": 5}, "warn": {"at": 80, "admins": ["boss@partner.example"]}}})
+            self.server.programs.modules += ":" + os.path.join(os.path.abspath(self.builddir), "tests", "modules", ".libs")
+            self.server.start()
+            with self.client() as client:
+                for sender in (ADA, BO):
+                    for _ in range(5):
+                        self.accepted(client.message(sender, "to@partner.example"))
+                    self.assertEqual(client.message(sender, "to@partner.example"), USER)
+            mails = proc.wait_until(lambda: self.own(hop, 3), 60, "the warnings have come")
+            self.wait_used(ADA, messages=5, unique_recipients=1)
+            self.wait_used("clinic", recipients=10)
+            self.assertEqual(self.server.stop(), 0)
+            self.assertEqual(sorted(to for to, _ in self.own(hop, 3)), ["ada@clinic.example"] + ["boss@partner.example"] * 2)
+            for to, mail in mails:
+                text = " ".join(mail.get_content().split())
+                self.assertRegex(mail["Subject"], r"^Near the sending limit: (ada|bo)@clinic.example, [45] of 5 messages$")
+                self.assertRegex(text, r"@clinic.example has [45] messages within 24h; at most 5 are let pass\.")
+                self.assertIn(USER.decode().strip(), text)
+                self.assertRegex(text, r"no longer counts from \d{4}-\d\d-\d\dT[0-9:]+Z on")
+                self.assertEqual("posternctl limits show" in text, to == "boss@partner.example")
+                self.assertTrue(mail["X-Seal"])
+            self.assertEqual(self.server.log().count("near the limit: "), 2)
+
+    def own(self, hop, count):
+        """[(recipient, message)] once so many have come that no client sent."""
+        with hop.lock:
+            found = [(to[0].strip("<>"), email.message_from_bytes(data, policy=email.policy.default))
+                     for _, to, data in hop.messages if b"\nAuto-Submitted: auto-generated\r\n" in data]
+        return len(found) >= count and found
+
+    def test_admins_are_addresses(self):
+        relay = self.relay({"plain": PLAIN}, pipeline=["limits"], sections={"limits": {"warn": {"admins": ["boss"]}}})
+        done = relay.ctl("check", check=False)
+        self.assertEqual((done.returncode, 'limits.warn.admins[0]: "boss" is not a mail address' in done.stderr), (1, True))
 
 
 class Simulation(LimitsCase):

@@ -529,10 +529,36 @@ START_TEST(one_warning_a_window)
 	ck_assert_str_eq(warning->name, "ada@clinic.example");
 	ck_assert_int_eq(warning->count, 8);
 	ck_assert_int_eq(warning->frees, NOON + 1 + DAY);
+	ck_assert_int_eq(warning->since, NOON / DAY * DAY);
 	for (uint64_t i = 10; i <= 19; i++)
 		book_commit(book, &rules, &ada, i, NOON + DAY + 10 + (int64_t)i, NULL, 0,
 		    NOON + DAY + 10 + (int64_t)i, warnings);
 	ck_assert_uint_eq(warnings->len, 2);
+	warning = warnings->pdata[1];
+	ck_assert_int_eq(warning->since, NOON / DAY * DAY + DAY);
+	g_ptr_array_unref(warnings);
+}
+END_TEST
+
+/* Once more after a reset, in the same window: it is another warning. */
+START_TEST(a_warning_after_a_reset)
+{
+	struct record record = {
+		.type = RECORD_RESET, .at = NOON + 10, .user = pn_slice_of("ada@clinic.example")
+	};
+	GPtrArray *warnings = book_warnings_new();
+	const struct warning *first, *second;
+
+	rules.warn_percent = 50;
+	rules.most[USER_MESSAGES] = 2;
+	book_commit(book, &rules, &ada, 1, NOON, NULL, 0, NOON, warnings);
+	book_apply(book, &rules, &record);
+	book_commit(book, &rules, &ada, 2, NOON + 20, NULL, 0, NOON + 20, warnings);
+	ck_assert_uint_eq(warnings->len, 2);
+	first = warnings->pdata[0];
+	second = warnings->pdata[1];
+	ck_assert_int_lt(first->since, second->since);
+	ck_assert_int_eq(second->since, NOON + 10);
 	g_ptr_array_unref(warnings);
 }
 END_TEST
@@ -689,6 +715,7 @@ main(void)
 	tcase_add_test(tc, memory_is_not_of_what_was_seen);
 	tcase_add_test(tc, a_million_unique_recipients);
 	tcase_add_test(tc, one_warning_a_window);
+	tcase_add_test(tc, a_warning_after_a_reset);
 	tcase_add_test(tc, the_journal_makes_the_counters_again);
 	tcase_add_test(tc, a_journal_cut_anywhere_gives_what_is_whole);
 	tcase_add_test(tc, a_broken_journal_breaks_nothing);
