@@ -51,7 +51,8 @@ core_libcore_a_SOURCES += \
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice tests/unit/queue_plan \
 	tests/unit/queue_clock tests/unit/queue_convert \
-	tests/unit/queue_hops tests/unit/queue_lists tests/unit/route_index tests/unit/shaping
+	tests/unit/queue_hops tests/unit/queue_letter tests/unit/queue_lists \
+	tests/unit/route_index tests/unit/shaping
 queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
 tests_unit_route_index_SOURCES = tests/unit/route_index.c
@@ -61,6 +62,7 @@ tests_unit_queue_clock_SOURCES = tests/unit/queue_clock.c $(queue_scene)
 tests_unit_queue_convert_SOURCES = tests/unit/queue_convert.c $(queue_scene)
 tests_unit_queue_hops_SOURCES = tests/unit/queue_hops.c
 tests_unit_queue_lists_SOURCES = tests/unit/queue_lists.c $(queue_scene)
+tests_unit_queue_letter_SOURCES = tests/unit/queue_letter.c $(queue_scene)
 tests_unit_queue_change_SOURCES = tests/unit/queue_change.c $(queue_scene)
 tests_unit_queue_notice_SOURCES = tests/unit/queue_notice.c $(queue_scene)
 tests_unit_queue_plan_SOURCES = tests/unit/queue_plan.c $(queue_scene)

@@ -64,10 +64,10 @@ write_text(const struct warning *warning, const struct span *span, bool for_admi
 	span_text(span, window);
 	time_text(warning->frees, frees);
 	g_string_append_printf(text,
-	    "%s\nhas %lld %s within %s; at most %lld are let pass.\n\n"
+	    "%s\nhas used %lld of %lld %s within %s.\n\n"
 	    "What goes beyond that is refused%s:\n\n    %s\n\n",
-	    warning->name, (long long)warning->count, counter_name(warning->counter), window,
-	    (long long)warning->most, *reply == '4' ? " for now" : "", reply);
+	    warning->name, (long long)warning->count, (long long)warning->most,
+	    counter_name(warning->counter), window, *reply == '4' ? " for now" : "", reply);
 	if (*frees)
 		g_string_append_printf(
 		    text, "The first of it no longer counts from %s on.\n\n", frees);

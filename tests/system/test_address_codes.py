@@ -54,6 +54,7 @@ class AddressCodes(RelayCase):
                 for row in json.loads(self.server.ctl("--json", "address", "list").stdout)}
 
     def test_by_code(self):
+        """S0-21: refused before, accepted after; another code, a wrong one, one that was used, one that is too old."""
         with NextHop() as hop:
             relay = self.start(hop)
             self.assertIn("550 5.7.1", self.send(OTHER))
@@ -82,7 +83,6 @@ class AddressCodes(RelayCase):
 
     def refused_at_once(self):
         for words, text in (((USER, "nobody"), '"nobody" is not a mail address'),
-                            (("eve@clinic.example", OTHER), 'there is no user "eve@clinic.example"'),
                             ((USER, "Ada@clinic.example"), "may send with ada@clinic.example already (own)"),
                             ((USER, "bo@clinic.example"), "is an address of bo@clinic.example here")):
             self.assertIn(text, self.refused("add", *words))

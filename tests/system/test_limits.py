@@ -386,7 +386,7 @@ class Warnings(LimitsCase):
             for to, mail in mails:
                 text = " ".join(mail.get_content().split())
                 self.assertRegex(mail["Subject"], r"^Near the sending limit: (ada|bo)@clinic.example, [45] of 5 messages$")
-                self.assertRegex(text, r"@clinic.example has [45] messages within 24h; at most 5 are let pass\.")
+                self.assertRegex(text, r"@clinic.example has used [45] of 5 messages within 24h\.")
                 self.assertIn(USER.decode().strip(), text)
                 self.assertRegex(text, r"no longer counts from \d{4}-\d\d-\d\dT[0-9:]+Z on")
                 self.assertEqual("posternctl limits show" in text, to == "boss@partner.example")
