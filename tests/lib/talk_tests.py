@@ -163,9 +163,11 @@ class Stage:
 
     @staticmethod
     def loud(log, announced):
-        """What the log says as a warning or error that no script wanted."""
+        """What the log says as a warning or error that no script wanted. That something was held up for
+        a tenth of a second is a matter of the machine."""
         return [line for line in log.splitlines()
                 if re.match(r"time=\S+ level=(warning|error) ", line)
+                and not re.search(r" event=(loop-)?stall ", line)
                 and not any(text in line for text in announced)]
 
     def end(self):

@@ -86,7 +86,7 @@ class BackupSpool(RelayCase):
         self.server.start()
         self.wait_loaded()
         self.server.ctl("queue", "retry", "--all", check=False)
-        proc.wait_until(lambda: self.status()["waiting"] + self.status()["sending"] == 0, 60, "the queue is empty")
+        proc.wait_until(self.server.queue_is_empty, 60, "the queue is empty")
         return {int(re.search(rb"Subject: n(\d+);", path.read_bytes())[1])
                 for path in pathlib.Path(self.mail, "new").iterdir()}
 

@@ -36,7 +36,7 @@ class DeliveryCase(RelayCase):
         self.server.ctl("reload")
 
     def send(self, *recipients, sender=SENDER, mail=(), rcpt=(), subject="x"):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             refused = client.sendmail(sender, recipients, TEXT.format(subject), mail, rcpt)
             self.assertEqual(refused, {})
 
@@ -169,7 +169,7 @@ class Reports(DeliveryCase):
         self.assertTrue(any(b"NOTIFY=SUCCESS" in line for _, line in hop.lines), hop.lines)
 
     def test_given_up(self):
-        self.refusing("late@partner.example", code="450 4.2.1 later", give_up="700ms")
+        self.refusing("late@partner.example", code="450 4.2.1 later", give_up="2s")
         self.send("late@partner.example")
         self.wait_empty()
         reports = [email.message_from_bytes(each, policy=email.policy.default) for each in self.delivered(1)]

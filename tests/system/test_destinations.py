@@ -3,6 +3,7 @@
 one which hangs holds up nobody else. Every loopback address is a next hop of its own."""
 import smtplib
 import socket
+import time
 
 from tests.lib import proc
 from tests.lib.case import RelayCase
@@ -30,7 +31,7 @@ class DestinationCase(RelayCase):
     def send(self, *recipients, count=1, sender="ada@clinic.example"):
         """A new session for each, so that they spread over the loops."""
         for _ in range(count):
-            with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+            with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
                 self.assertEqual(client.sendmail(sender, recipients, TEXT), {})
 
     def wait(self, condition, what, seconds=240):
@@ -65,19 +66,19 @@ class Hanging(DestinationCase):
         everything; nothing of theirs was deferred. Those that hung get their mail when they answer."""
         silent = self.a_thousand(connections=5000, **LATER)
         self.assertEqual(self.deferred(), 0)
+        self.wait(lambda: all(self.sink.open[host] for host in silent), "each of them has a connection")
         for host in silent:
-            self.assertGreaterEqual(self.sink.open[host], 1)
             self.assertLessEqual(self.sink.most[host], 4, "two for each loop at first")
         self.sink.speak()
         self.taken(5000)
-        self.wait(lambda: self.server.status()["waiting"] + self.server.status()["sending"] == 0, "nothing is left")
+        self.wait(self.server.queue_is_empty, "nothing is left")
 
     def test_not_even_with_few_connections_for_all(self):
         """Fewer connections than next hops that hang: these are given up, so that all have a turn."""
         self.a_thousand(connections=40, **LATER)
         self.assertLessEqual(self.sink.most_of_all, 40)
         self.assertGreater(self.server.log().count("others wait for a connection"), 0)
-        self.assertEqual(self.server.status()["waiting"] + self.server.status()["sending"], 5)
+        self.assertEqual(self.server.unsent(), 5)
 
 
 class Connections(DestinationCase):
@@ -144,30 +145,34 @@ class Rates(DestinationCase):
         """Never more than ten in a second, over both loops; none is lost or deferred for it."""
         self.sink = self.hosts()
         self.start([self.route("127.0.0.1")], [{"rate": {"messages": 10, "per": "1s"}}], **LATER)
+        began = time.monotonic()    # nothing can go sooner, however late the first one comes
         self.send("b@x.example", count=25)
         self.taken(25)
-        # What the relay spaced evenly may arrive a little closer: the sink shares a busy machine.
-        self.assertGreaterEqual(self.sink.times[-1] - self.sink.times[0], 2.2)
+        self.assertGreaterEqual(self.sink.times[-1] - began, 2.3)
         self.assertEqual(self.deferred(), 0)
 
     def test_connections(self):
         self.sink = self.hosts()
         self.start([self.route("127.0.0.1")], [{"rate": {"connections": 2, "per": "1s"},
                                                "messages_per_connection": 1}], **LATER)
+        began = time.monotonic()
         self.send("b@x.example", count=5)
         self.taken(5)
-        self.assertGreaterEqual(self.sink.times[-1] - self.sink.times[0], 1.8)
+        self.assertGreaterEqual(self.sink.times[-1] - began, 1.9)
         self.assertEqual(self.deferred(), 0)
 
     def test_backlog_is_deferred_and_comes(self):
-        """More than the rate lets through in twice the first wait does not wait in memory (C27)."""
+        """More than the rate lets through in twice the first wait does not wait in memory (C27). A slow
+        machine takes mail faster than this rate, too."""
         self.sink = self.hosts()
-        self.start([self.route("127.0.0.1")], [{"rate": {"messages": 20, "per": "1s"}}], relay={"loops": 1},
+        self.start([self.route("127.0.0.1")], [{"rate": {"messages": 4, "per": "1s"}}], relay={"loops": 1},
                    retry_first="200ms", retry_most="1h")
-        self.send("b@x.example", count=40)
-        self.taken(40)
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
+            for _ in range(8):
+                client.sendmail("ada@clinic.example", ["b@x.example"], TEXT)
+        self.taken(8)
         self.assertIn("more messages wait here than the rate lets through", self.server.log())
-        self.assertEqual(len(self.sink.messages), 40)
+        self.assertEqual(len(self.sink.messages), 8)
 
 
 class BackOff(DestinationCase):
@@ -209,7 +214,7 @@ class Priority(DestinationCase):
                    [{"connections": 1}], relay={"loops": 1}, **LATER)
         for name in ("bulk", "usual", "urgent", "bulk", "usual", "urgent"):
             self.send(f"b@{name}.example")
-        self.wait(lambda: self.sink.open["127.0.0.1"] == 1, "the connection hangs")
+        self.wait(lambda: self.sink.open["127.0.0.1"] == 1 and self.server.unsent() == 6, "all hang there")
         self.sink.speak()
         order = [recipients[0] for _, recipients in self.taken(6)]
         self.assertEqual(order, [f"b@{name}.example" for name in ("urgent", "usual", "bulk") for _ in range(2)])

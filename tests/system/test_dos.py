@@ -188,7 +188,7 @@ class Crowds(RelayCase):
         self.assertLess(self.server.log().count("event=refused "), 100)  # the others are counted
         self.server.relay["limits"]["connections_per_minute"] = 10
         self.server.write()
-        self.server.reload()
+        self.server.ctl("reload")
         crowd = Crowd(self.server.port("plain"), 100, 1000, 0, 1)
         tried = crowd.tried()
         crowd.end()

@@ -9,7 +9,7 @@ from tests.lib.case import RelayCase
 
 SLOW = True
 
-MESSAGES = 15
+MESSAGES = 6    # hooks hear of them one after the other
 
 
 class Listen(RelayCase):
@@ -24,7 +24,7 @@ class Listen(RelayCase):
         return open(self.note).read() if os.path.exists(self.note) else ""
 
     def deliver(self, relay):
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             for number in range(MESSAGES):
                 client.sendmail("ada@clinic.example", [f"to{number}@example.net"], "Subject: hello\r\n\r\nText\r\n")
         self.delivered(MESSAGES)
@@ -35,7 +35,7 @@ class Listen(RelayCase):
                          [str(number) for number in range(MESSAGES)])
 
     def test_a_stop_waits_for_outcome_hooks(self):
-        relay = self.start(wait="200ms")
+        relay = self.start(wait="500ms")
         self.deliver(relay)
         self.assertEqual(relay.stop(60), 0)
         self.assert_all_heard()
@@ -50,7 +50,7 @@ class Listen(RelayCase):
         self.assertNotIn("killing it", relay.log())
 
     def test_an_upgrade_waits_for_outcome_hooks(self):
-        relay = self.start(wait="200ms")
+        relay = self.start(wait="500ms")
         self.deliver(relay)
         relay.ctl("upgrade")
         proc.wait_until(lambda: "=relay-left " in relay.log(), 40, "the old relay has left")

@@ -26,7 +26,7 @@ class Logs(RelayCase):
 
     def talk(self, relay):
         """A refused AUTH with an odd name, then a message from a known user."""
-        with socket.create_connection(("127.0.0.1", relay.port("plain")), 20) as peer, peer.makefile("rb") as replies:
+        with socket.create_connection(("127.0.0.1", relay.port("plain")), 60) as peer, peer.makefile("rb") as replies:
             def say(line, code):
                 peer.sendall(line + b"\r\n")
                 reply = replies.readline()
@@ -94,7 +94,8 @@ class Logs(RelayCase):
         relay.ctl("reload")
         before = len(relay.log())
         self.talk(relay)
-        self.assertEqual(relay.log()[before:], "")
+        told = [line for line in relay.log()[before:].splitlines() if '"event":"loop-stall"' not in line]
+        self.assertEqual(told, [], "but that a slow machine holds up a loop")
 
     def test_journal(self):
         """It is chosen by itself where standard error leads there."""
@@ -115,7 +116,7 @@ class Logs(RelayCase):
                 "LD_PRELOAD": shim, "POSTERN_TEST_JOURNAL": path, "JOURNAL_STREAM": f"{about.st_dev}:{about.st_ino}",
                 "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"})
             message_id = self.talk(relay)
-            reader.join(20)
+            reader.join(60)
             self.assertFalse(reader.is_alive(), f"the journal has seen no delivery: {datagrams[-3:]} {relay.log()[-2000:]}")
             self.judge([self.entry(datagram) for datagram in datagrams], message_id,
                        ODD.decode(errors="surrogateescape"))
@@ -150,7 +151,7 @@ class Logs(RelayCase):
         """80 wrong passwords: 5 lines of each kind and a sum; the message between them is told as ever."""
         relay = self.serve({"level": "notice", "repeats": 5})
         for number in range(8):
-            with socket.create_connection(("127.0.0.1", relay.port("plain")), 20) as peer, peer.makefile("rb") as replies:
+            with socket.create_connection(("127.0.0.1", relay.port("plain")), 60) as peer, peer.makefile("rb") as replies:
                 peer.sendall(b"EHLO eve\r\n")
                 while replies.readline()[:4] != b"250 ":
                     pass
@@ -166,7 +167,9 @@ class Logs(RelayCase):
         for record in records:
             if record["event"] == "repeated":
                 same = [line for line in records if line["event"] == record["of"]]
-                self.assertEqual(len(same), 5, record)
+                sums = [line for line in records if line["event"] == "repeated" and line["of"] == record["of"]]
+                self.assertLessEqual(len(same), 5 * (len(sums) + 1), record)  # each minute has its own five
+                self.assertGreaterEqual(len(same), 5, record)
                 self.assertEqual(record["client"], "127.0.0.0/24")
         self.assertIn("repeated", [record["event"] for record in records])
 

@@ -3,7 +3,7 @@
 import json
 import smtplib
 
-from tests.lib import prometheus
+from tests.lib import proc, prometheus
 from tests.lib.case import RelayCase
 from tests.lib.proc import CannotRun
 
@@ -17,8 +17,13 @@ class Metrics(RelayCase):
         self.running = relay.start()
 
     def send(self, sender):
-        with smtplib.SMTP("127.0.0.1", self.running.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", self.running.port("plain"), timeout=60) as client:
             client.sendmail(sender, ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
+
+    def noted(self, count):
+        """A message is in the maildir before the relay knows of it."""
+        proc.wait_until(lambda: self.running.status()["delivered"] == count and self.running.all_is_noted(), 60,
+                        f"{count} are delivered")
 
     def parsed(self):
         try:
@@ -47,7 +52,7 @@ class Metrics(RelayCase):
         self.assertEqual(before["postern_build_info", ("version", "0.1.0")], 1)
         self.send("a@clinic.example")
         self.send("a@clinic.example")
-        self.delivered(2)
+        self.noted(2)
         after = self.samples()
         self.assertEqual(after["postern_messages_total", ("result", "accepted")], 2)
         self.assertEqual(after["postern_deliveries_total", ("result", "delivered")], 2)
@@ -63,7 +68,7 @@ class Metrics(RelayCase):
 
     def test_json_says_the_same(self):
         self.send("a@clinic.example")
-        self.delivered(1)
+        self.noted(1)
         text = self.samples()
         rows = json.loads(self.running.ctl("--json", "metrics").stdout)
         told = {(row["metric"], *sorted(row["labels"].items())): row["value"] for row in rows}

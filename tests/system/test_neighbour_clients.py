@@ -117,7 +117,7 @@ class NeighbourClients(RelayCase):
         self.assertEqual(answers[0][0], "451")
         self.assertEqual(answers, [answers[0]] * times)
         self.said("accepted", 0)
-        self.assertTrue(self.server.queue_is_empty())
+        proc.wait_until(self.server.queue_is_empty, 60, "the queue is empty")
         self.server.sections["faulty"] = {"how": "pass"}
         self.server.write()
         self.server.reload()

@@ -31,7 +31,7 @@ class ReportCase(RelayCase):
         self.start(answers={f"RCPT TO:<{address}>": [code] * 99 for address in addresses}, **more)
 
     def send(self, *recipients, sender=SENDER, mail=(), rcpt=(), text=HEADER.format("x") + BODY):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.ehlo()
             client.command_encoding = "utf-8"
             for verb in (f"MAIL FROM:<{sender}> {' '.join(mail)}",
@@ -106,7 +106,7 @@ class Rfc3461(ReportCase):
 
     def test_4_3_ret_is_about_failures(self):
         """RET=FULL: the whole message in a failure, the header alone in a notice of delay."""
-        self.refusing("late@partner.example", code=LATER, notice_after="300ms", give_up="900ms")
+        self.refusing("late@partner.example", code=LATER, notice_after="300ms", give_up="3s")
         self.send("late@partner.example", mail=["RET=FULL"])
         self.wait_empty()
         late, failed = self.reports(2)
@@ -220,7 +220,7 @@ class Rfc3464(ReportCase):
         self.assertEqual(len(list((self.mail / "new").iterdir())), 1)
 
     def test_expired(self):
-        self.refusing("late@partner.example", code=LATER, give_up="600ms")
+        self.refusing("late@partner.example", code=LATER, give_up="2s")
         self.send("late@partner.example", rcpt=["NOTIFY=FAILURE"])
         block, = self.report().recipients
         self.assertEqual((block["Action"], block["Status"]), ("failed", "4.4.7"))
