@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `make install` puts where, that it runs from there, and that strangers can build a module."""
+import functools
 import os
 import pathlib
 import re
 import shutil
 import smtplib
 import subprocess
+import tempfile
+import unittest
 
 from tests.lib.case import TREE, RelayCase
 from tests.lib.certificates import certificate
@@ -20,11 +23,21 @@ def make(builddir, *words):
     return done.stdout
 
 
+@functools.cache
+def installed(builddir):
+    """A folder into which all is installed, once; each test has a copy."""
+    folder = tempfile.mkdtemp(prefix="postern-test-", dir="/var/tmp")
+    unittest.addModuleCleanup(shutil.rmtree, folder, ignore_errors=True)
+    os.chmod(folder, 0o755)
+    make(builddir, "install", f"DESTDIR={folder}")
+    return folder
+
+
 class Installed(RelayCase):
     def setUp(self):
         super().setUp()
         self.dest = pathlib.Path(self.directory, "dest")
-        self.install()
+        shutil.copytree(installed(self.builddir), self.dest, symlinks=True)
         self.prefix = next(self.dest.rglob("sbin/posternd")).parent.parent
         self.modules = next(self.dest.rglob("postern/modules"))
         self.installed_conf = next(self.dest.rglob("postern/conf.d"))
@@ -83,7 +96,7 @@ class Install(Installed):
                 text = text.replace(before, after)
             path.write_text(text)
         relay.conf = str(self.installed_conf)
-        with relay, smtplib.SMTP("127.0.0.1", relay.port("submission"), timeout=20) as client:
+        with relay, smtplib.SMTP("127.0.0.1", relay.port("submission"), timeout=60) as client:
             self.assertIn(b"relay.example.com", client.ehlo()[1])
             self.assertEqual(relay.ctl("check").returncode, 0)
 
@@ -112,7 +125,7 @@ class Strangers(Installed):
             self.build_module(self.directory, name)
             relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=[name],
                                sections={name: {"text": "Hello"}})
-            with relay, smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+            with relay, smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
                 client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
                 self.assertIn(b"X-Greeting: Hello", self.delivered(1)[0].splitlines())
 
@@ -123,7 +136,7 @@ class Strangers(Installed):
         self.build_module(outside, "stamper")
         relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=["stamper"],
                            sections={"stamper": {"value": "from a stranger"}})
-        with relay, smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with relay, smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
             self.assertIn(b"X-Stamp: from a stranger", self.delivered(1)[0].splitlines())
 
@@ -145,7 +158,7 @@ class Closed(Installed):
     def test_closed_to_nobody(self):
         relay = self.relay_of("nobody")
         done = subprocess.run([relay.programs.posternd, "-c", relay.conf, "-m", self.modules], check=False,
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn("auth.so: a folder on the way there is closed to user nobody; see relay.user",
                       done.stderr)
