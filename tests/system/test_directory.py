@@ -23,21 +23,26 @@ class DirectoryCase(RelayCase):
         return relay
 
     def send(self, relay, listener, sender, source="127.0.0.1", helo=None, login=False):
-        """None, or the code of the greeting or of the reply to MAIL that refused it."""
+        """None, or the code of the reply that refused it, be it to the greeting or, where what counts
+        changes meanwhile, to any command."""
         try:
-            client = smtplib.SMTP("127.0.0.1", relay.port(listener), timeout=20, local_hostname=helo,
+            client = smtplib.SMTP("127.0.0.1", relay.port(listener), timeout=60, local_hostname=helo,
                                   source_address=(source, 0))
         except smtplib.SMTPConnectError as refused:
             return refused.smtp_code
-        with client:
-            if login:
-                client.starttls()
-                client.login(USER, PASSWORD)
-            try:
+        try:
+            with client:
+                if login:
+                    client.starttls()
+                    client.login(USER, PASSWORD)
                 client.sendmail(sender, ["to@partner.example"], b"Subject: x\r\nX-From: " + sender.encode()
                                 + b" " + source.encode() + b"\r\n\r\nbody\r\n")
-            except smtplib.SMTPSenderRefused as refused:
-                return refused.smtp_code
+        except smtplib.SMTPResponseException as refused:
+            return refused.smtp_code
+        except smtplib.SMTPRecipientsRefused as refused:
+            return next(iter(refused.recipients.values()))[0]
+        except smtplib.SMTPServerDisconnected:
+            return 421
         return None
 
     def said(self, count):
