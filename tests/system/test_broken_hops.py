@@ -21,7 +21,7 @@ class BrokenCase(RelayCase):
                                  relay=dict({"queue": QUICK, "loops": 1}, **more)).start()
 
     def send(self, *recipients):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             self.assertEqual(client.sendmail("ada@clinic.example", recipients, TEXT), {})
 
     def taken(self, wanted):
@@ -73,7 +73,7 @@ class Descriptors(BrokenCase):
         self.send("b@h20.example")  # the spool has its segment open from here on
         self.taken(["b@h20.example"])
         wanted = [f"b@h{i}.example" for i in range(20)]
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.ehlo()
             clients = [socket.create_connection(("127.0.0.1", self.server.port("plain"))) for _ in range(200)]
             try:

@@ -15,7 +15,7 @@ def names(port, asked):
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", port), 10) as plain:
+    with socket.create_connection(("127.0.0.1", port), 60) as plain:
         with context.wrap_socket(plain, server_hostname=asked) as tls:
             der = tls.getpeercert(binary_form=True)
     return [name for name in ("one.example", "two.example", "three.example") if name.encode() in der]

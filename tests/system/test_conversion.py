@@ -149,7 +149,7 @@ class Delivery(DeliveryCase):
     LESSER = ("PIPELINING", "ENHANCEDSTATUSCODES")
 
     def submit(self, data, *recipients, options=("BODY=8BITMIME",)):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.sendmail("ada@clinic.example", recipients, data, options)
 
     def test_hop_without_8bitmime(self):

@@ -55,7 +55,7 @@ class MetricsPage(RelayCase):
 
     def test_a_scrape(self):
         relay = self.start()
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
         self.delivered(1)
         status, headers, text = self.ask()

@@ -15,7 +15,7 @@ class Mistakes(RelayCase):
     def refusal(self, relay, user=None):
         """Starts posternd, which is to refuse; what it says, as one text."""
         done = subprocess.run([relay.programs.posternd, "-c", relay.conf, "-m", relay.programs.modules],
-                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
                               user=user, check=False)
         self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
         return done.stderr

@@ -28,7 +28,7 @@ class Permissions(RelayCase):
         return self.relay({"plain": {"tls": "none", "auth": "off"}}, **more)
 
     def send(self, relay):
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
         self.delivered(1)
 

@@ -38,7 +38,7 @@ class Phonebook(RelayCase):
 
     def ask(self, relay, recipient):
         """The code with which RCPT is answered."""
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             client.helo("client.example")
             client.mail("a@clinic.example")
             return client.rcpt(recipient)[0]
@@ -88,7 +88,7 @@ class Phonebook(RelayCase):
     def test_rewrites(self):
         server = self.serve()
         relay = self.start({"uris": [server.uri], "starttls": False}, attribute="description")
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             client.sendmail("a@clinic.example", ["ada@clinic.example"], "Subject: x\r\n\r\nx\r\n")
         self.delivered(1)
         proc.wait_until(lambda: "ada@ward.example" in relay.log(), 20, "the log names the new recipient")

@@ -39,7 +39,7 @@ class Scrambled(RelayCase):
     def connect(self):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        client = smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=20, context=context)
+        client = smtplib.SMTP_SSL("127.0.0.1", self.server.port("submissions"), timeout=60, context=context)
         self.addCleanup(client.close)
         client.ehlo("client.example")
         return client
@@ -229,6 +229,6 @@ class Scrambled(RelayCase):
             ["msmtp", "--host=127.0.0.1", f"--port={self.server.port('submissions')}", "--tls=on",
              "--tls-starttls=off", "--tls-certcheck=off", "--auth=scram-sha-256", f"--user={USER}",
              f"--passwordeval=echo {PASSWORD}", f"--from={USER}", "b@partner.example"],
-            input="Subject: by msmtp\n\nx\n", capture_output=True, text=True, timeout=30, check=False)
+            input="Subject: by msmtp\n\nx\n", capture_output=True, text=True, timeout=60, check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(b"with ESMTPSA", self.delivered(1)[0])

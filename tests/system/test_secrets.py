@@ -37,7 +37,7 @@ class Secrets(RelayCase):
         os.rename(self.path + ".new", self.path)
 
     def send(self):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.sendmail("a@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nhello\r\n")
 
     def logged(self, text, count=1):

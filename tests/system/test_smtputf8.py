@@ -15,7 +15,7 @@ NEED_NOT = {"ascii": HEAD.format("x") + "\r\nx\r\n", "body": HEAD.format("x") + 
 
 class Smtputf8(DeliveryCase):
     def submit(self, data, recipient):
-        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=30) as client:
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
             client.ehlo()
             client.command_encoding = "utf-8"
             client.sendmail("ada@clinic.example", [recipient], data.encode(), ["SMTPUTF8", "BODY=8BITMIME"])

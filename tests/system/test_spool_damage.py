@@ -67,7 +67,7 @@ class Damage(RelayCase):
 
     @staticmethod
     def submit(relay, count=COUNT, lines=200):
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             for number in range(count):
                 client.sendmail("a@clinic.example", [f"r{number}@partner.example"],
                                 f"Subject: number {number}\r\n\r\n" + f"line of {number}\r\n" * lines)

@@ -367,7 +367,7 @@ class Relayed(RelayCase):
                            pipeline=[{"taglines": {"id": "legal"}}],
                            sections={"legal": {"text": "Of the clinic.", "users": {
                                "bo@clinic.example": {"text": "Of {{name}}."}}}}).start()
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             for number, (body, _) in enumerate(STRUCTURES.values()):
                 for sender in ("ada@clinic.example", "bo@clinic.example"):
                     client.sendmail(sender, ["to@partner.example"],
@@ -395,7 +395,7 @@ class Relayed(RelayCase):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         port = relay.start().port("submissions")
-        with smtplib.SMTP_SSL("127.0.0.1", port, timeout=20, context=context) as client:
+        with smtplib.SMTP_SSL("127.0.0.1", port, timeout=60, context=context) as client:
             client.login(USER, PASSWORD)
             client.sendmail("other@clinic.example", ["to@partner.example"],
                             "From: Other <other@clinic.example>\r\nContent-Type: text/html\r\n\r\nx\r\n")

@@ -39,7 +39,7 @@ class Webhook(RelayCase):
 
     def send(self, relay):
         """The code with which a message is answered."""
-        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=20) as client:
+        with smtplib.SMTP("127.0.0.1", relay.port("plain"), timeout=60) as client:
             try:
                 client.sendmail("a+b@clinic.example", ["b@partner.example"], "Subject: x\r\n\r\nx\r\n")
                 return 250
