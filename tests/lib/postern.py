@@ -149,7 +149,7 @@ class Relay:
         """Runs posternctl; gives the finished process, with stdout and stderr as text."""
         done = subprocess.run(
             [self.programs.posternctl, "-c", self.conf, "-m", self.programs.modules, *arguments],
-            input=stdin, capture_output=True, text=True, timeout=60)
+            input=stdin, capture_output=True, text=True, timeout=2 * proc.PATIENCE_SECONDS)
         if check and done.returncode != 0:
             raise Failed(f"posternctl {' '.join(arguments)}: status {done.returncode}\n"
                          f"{done.stdout}{done.stderr}")
@@ -231,7 +231,8 @@ class Relay:
         status = None
         if self.process:
             family = set(proc.tree(self.process.pid)) - {self.process.pid}
-            status = proc.end(self.process, seconds)
+            # A relay may take half a minute to leave, and a sanitizer looks for leaks at the end.
+            status = proc.end(self.process, max(seconds, 2 * proc.PATIENCE_SECONDS))
             proc.wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in family),
                             20, "the master's children leave with it")
             self.process = None

@@ -92,6 +92,7 @@ class Load:
 
     def finish(self, seconds=620):
         """What it measured (tests/bench/load.c)."""
+        seconds = max(seconds, 5 * proc.PATIENCE_SECONDS)
         try:
             out, _ = self.process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:

@@ -306,7 +306,7 @@ class Reuse(DeliveryCase):
         got = Load(self.builddir, self.server.port("plain"), sessions=1, per_connection=200, messages=200,
                    size=2000).finish(60)
         self.assertEqual(got["accepted"], 200, got)
-        report = sink.wait(200, 30)
+        report = sink.wait(200, 60)
         self.assertEqual(report["messages"], 200)
         print(f"200 messages over {report['connections']} connections")
         self.assertLessEqual(report["connections"], 20)
