@@ -101,17 +101,6 @@ START_TEST(held_and_released)
 }
 END_TEST
 
-static struct destination *
-only_destination(struct scene *scene)
-{
-	GHashTableIter each;
-	gpointer value = NULL;
-
-	g_hash_table_iter_init(&each, scene->queue->destinations);
-	ck_assert(g_hash_table_iter_next(&each, NULL, &value));
-	return value;
-}
-
 static bool
 had_an_answer(struct scene *scene)
 {
@@ -133,7 +122,7 @@ START_TEST(released_while_left_alone)
 	scene.settings.give_up_ms = 3600000;
 	queue_configure(scene.queue, &scene.settings, scene.routes);
 	scene_each(&scene, make_old, NULL);
-	only_destination(&scene)->blocked_until_ms = loop_now(scene.loop) + 3600000;
+	scene_destination(&scene)->blocked_until_ms = loop_now(scene.loop) + 3600000;
 	ck_assert_int_eq(ask(&scene, queue_release).answer, QUEUE_CHANGED);
 	scene_run(&scene, had_an_answer);
 	ck_assert_uint_eq(scene_figures(&scene).failed, 0);

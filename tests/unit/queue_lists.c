@@ -10,22 +10,12 @@
 /* Takes a connection and says nothing. */
 static const char *const silent[] = { "A", "H", NULL };
 
-static struct destination *
-only_destination(struct scene *scene)
-{
-	GHashTableIter each;
-	gpointer value = NULL;
-
-	g_hash_table_iter_init(&each, scene->queue->destinations);
-	ck_assert(g_hash_table_iter_next(&each, NULL, &value));
-	return value;
-}
-
 static bool
 has_connected(struct scene *scene)
 {
-	return g_hash_table_size(scene->queue->destinations) > 0 &&
-	       only_destination(scene)->connections->len > 0;
+	struct destination *destination = scene_destination(scene);
+
+	return destination && destination->connections->len > 0;
 }
 
 static bool
@@ -43,7 +33,7 @@ begin(struct scene *scene)
 	queue_configure(scene->queue, &scene->settings, scene->routes);
 	scene_send(scene, "", "a@r.example");
 	scene_run(scene, has_connected);
-	return only_destination(scene);
+	return scene_destination(scene);
 }
 
 /* What one connection is refused says nothing for good while another may do better. */

@@ -3,6 +3,7 @@
 #include "tests/unit/queue_scene.h"
 #include <check.h>
 #include <core/base/clock.h>
+#include <core/queue/inside.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
@@ -349,4 +350,14 @@ scene_mailbox_count(struct scene *scene, const char *user)
 
 	g_free(read_mailbox(scene, user, &count));
 	return count;
+}
+
+struct destination *
+scene_destination(struct scene *scene)
+{
+	GHashTableIter each;
+	gpointer value = NULL;
+
+	g_hash_table_iter_init(&each, scene->queue->destinations);
+	return g_hash_table_iter_next(&each, NULL, &value) ? value : NULL;
 }

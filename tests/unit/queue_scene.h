@@ -60,6 +60,9 @@ void scene_each(struct scene *scene, void (*each)(void *arg, struct item *item),
 bool scene_is_empty(struct scene *scene); /* the queue has no item left */
 struct queue_figures scene_figures(struct scene *scene);
 
+/* The one that mail has gone to, where there is one alone; NULL: none has gone anywhere. */
+struct destination *scene_destination(struct scene *scene);
+
 /* All of a user's maildir/new in one text, "" where there is none; to be freed. */
 char *scene_mailbox(struct scene *scene, const char *user);
 /* Messages in it. */
