@@ -226,8 +226,10 @@ static void (*const handlers[COURIER_STATES])(struct courier *, const struct rep
 static void
 connected(struct courier *courier)
 {
-	if (courier->state == COURIER_CONNECTING)
-		courier_on_connected(courier);
+	if (courier->state != COURIER_CONNECTING)
+		return;
+	courier->met = true;
+	courier_on_connected(courier);
 }
 
 /*
@@ -534,14 +536,17 @@ courier_is_unprotected(const struct courier *courier)
 bool
 courier_is_unheard(const struct courier *courier)
 {
-	return courier->tried && !courier->heard && !courier->local_fault;
+	return courier->tried && !courier->heard && !courier->local_fault &&
+	       !(courier->abandoned && courier->met);
 }
 
 void
 courier_abandon(struct courier *courier, const char *why)
 {
-	if (!courier->was_ready && courier->state != COURIER_ENDED)
-		courier_give_up(courier, "451 4.4.2", "%s", why);
+	if (courier->was_ready || courier->state == COURIER_ENDED)
+		return;
+	courier->abandoned = true;
+	courier_give_up(courier, "451 4.4.2", "%s", why);
 }
 
 void

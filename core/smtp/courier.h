@@ -158,7 +158,10 @@ bool courier_send(struct courier *courier, struct courier_letter *letter);
 bool courier_is_local_fault(const struct courier *courier);
 /* True after an end for want of verified TLS, or of REQUIRETLS, where the target asks for that. */
 bool courier_is_unprotected(const struct courier *courier);
-/* True after an end where no address that was tried has said a byte. */
+/*
+ * True after an end where no address that was tried has said a byte; one that took the connection
+ * had its full time for that.
+ */
 bool courier_is_unheard(const struct courier *courier);
 /* Not `ready` yet and not worth waiting for: `ended` is called soon, with that reason. */
 void courier_abandon(struct courier *courier, const char *why);

@@ -90,6 +90,8 @@ struct courier {
 	bool ahead;        /* then the next reply was there already: it answers nothing */
 	bool unprotected;  /* the last connection was not what `requiretls` wants */
 	bool tried, heard; /* an address; of one of them a byte */
+	bool met;          /* one of them took the connection */
+	bool abandoned;    /* before its time was up */
 	bool local_fault;  /* the last connection came to nothing through no fault of the host's */
 	size_t unsent;     /* at the last deadline: what has gone since is progress */
 	char remote[ADDRESS_TEXT + 280];
