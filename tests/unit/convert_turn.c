@@ -69,7 +69,6 @@ main(void)
 	Suite *suite = suite_create("convert_turn");
 	TCase *tc = tcase_create("convert_turn");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, large_is_alone);
 	tcase_add_test(tc, small_ones_together);
 	suite_add_tcase(suite, tc);

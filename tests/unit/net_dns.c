@@ -116,7 +116,6 @@ main(void)
 	Suite *suite = suite_create("net_dns");
 	TCase *tc = tcase_create("net_dns");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, nobody_waits_for_the_set_up);
 	tcase_add_test(tc, asker_may_go);

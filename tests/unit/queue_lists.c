@@ -99,7 +99,6 @@ main(void)
 	Suite *suite = suite_create("queue_lists");
 	TCase *tc = tcase_create("queue_lists");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, refused_beside_another);
 	tcase_add_test(tc, failure_of_a_former_host);
 	tcase_add_test(tc, failure_in_a_newer_list);

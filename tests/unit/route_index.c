@@ -185,7 +185,6 @@ main(void)
 	Suite *suite = suite_create("route_index");
 	TCase *tc = tcase_create("route_index");
 
-	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, same_as_one_by_one, 0, 3);
 	tcase_add_test(tc, user_of_any_length);
 	tcase_add_test(tc, many_cost_as_few);
