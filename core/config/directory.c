@@ -29,7 +29,8 @@ static const struct pn_option account_options[] = {
 	PN_OPT_BOOL("paid", ACCOUNT, paid, "yes", 0,
 	    "Whether the account has paid; off, the limits of a trial hold."),
 	PN_OPT_STRING("plan", ACCOUNT, plan, NULL, 0,
-	    "The plan that the account is on, by its name; modules know what it includes."),
+	    "The plan that the account is on, by its name: directory.plans says what it does not "
+	    "include, and modules how much."),
 	PN_OPT_STRINGS("domains", ACCOUNT, domains, NULL, 0,
 	    "Domains whose mail is this account's, with all below them; a domain is one account's "
 	    "only."),
@@ -72,6 +73,15 @@ static const struct pn_option delegation_options[] = {
 	PN_OPT_END
 };
 
+#define PLAN struct config_plan
+static const struct pn_option plan_options[] = {
+	PN_OPT_STRINGS("without", PLAN, without, NULL, 0,
+	    "Entries of the pipeline, by id, that are no part of the plan: they do not run for "
+	    "mail "
+	    "of its accounts, and settings of their own for these accounts are refused."),
+	PN_OPT_END
+};
+
 static const struct pn_choice ways[] = {
 	{ "user", PN_BY_USER, "the user who logged in" },
 	{ "certificate", PN_BY_CERTIFICATE, "the certificate that the client has shown" },
@@ -89,6 +99,8 @@ const struct pn_option config_directory_options[] = {
 	    "Users by their addresses, beside those that posternctl adds."),
 	PN_OPT_MAP("groups", DIRECTORY, groups, struct pn_strings, group_options, 0,
 	    "Groups of users by names of your own; settings may be overridden for each."),
+	PN_OPT_MAP("plans", DIRECTORY, plans, PLAN, plan_options, 0,
+	    "What accounts are not entitled to, by the name of their plan."),
 	PN_OPT_STRINGS("group_order", DIRECTORY, group_order, NULL, 0,
 	    "Whose overrides win for a user in several groups: the first named wins; groups that "
 	    "are not named come after them, by name."),

@@ -64,11 +64,16 @@ struct config_ldap {
 	struct config_ldap_accounts accounts;
 };
 
+struct config_plan {
+	struct pn_strings without; /* ids of entries */
+};
+
 struct config_directory {
 	struct pn_map accounts;    /* name -> struct config_account */
 	struct pn_map users;       /* address -> struct config_user */
 	struct pn_map groups;      /* name -> struct pn_strings of users */
 	struct pn_map delegations; /* address -> struct config_delegation */
+	struct pn_map plans;       /* name -> struct config_plan */
 	struct pn_strings group_order;
 	struct pn_strings attribute_by; /* "user", "certificate", "network", "helo", "sender" */
 	int64_t largest_network;        /* addresses */

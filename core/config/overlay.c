@@ -136,6 +136,20 @@ read_name(const struct reading *reading, const struct config_node *key, char ret
 	return false;
 }
 
+/* S0-17: nobody is given what the account's plan is without. False: complained. */
+static bool
+is_entitled(const struct reading *reading, const struct config_node *key, const char *name)
+{
+	const struct scopes_how *how = &reading->scopes->how;
+	const char *plan = scopes_plan_without(how, reading->kind, name);
+
+	if (plan)
+		fill_complain(&reading->fill, NULL, key->mark,
+		    "the plan \"%s\" of that account is without %s: directory.plans.%s.without",
+		    plan, how->where, plan);
+	return !plan;
+}
+
 /* Full at powers of two. */
 struct scope_layer *
 overlay_new_layer(struct scopes *scopes)
@@ -167,7 +181,7 @@ read_layer(struct reading *reading, const struct config_node *key, const struct 
 		    where);
 		return;
 	}
-	if (!read_name(reading, key, name))
+	if (!read_name(reading, key, name) || !is_entitled(reading, key, name))
 		return;
 	layer = overlay_new_layer(reading->scopes);
 	layer->kind = reading->kind;

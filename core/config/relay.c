@@ -189,8 +189,37 @@ read_directory(const struct core_fill *fill)
 	struct settings settings = fill_section(fill, "directory", sizeof(*directory));
 	struct pn_check check = { &settings, "directory", fill->diags };
 
+	fill->core->directory_settings = settings;
 	*directory = *(struct config_directory *)settings.values;
 	config_directory_check(&check, directory);
+}
+
+/* A plan can only be without what there is. */
+static void
+check_plans(const struct core_fill *fill)
+{
+	const struct config_core *core = fill->core;
+	const struct pn_map *plans = &core->directory.plans;
+	const struct config_plan *values = plans->values;
+	const char **ids = arena_alloc(fill->arena, (core->pipeline_count + 1) * sizeof(*ids));
+	struct pn_check check = { &core->directory_settings, "directory", fill->diags };
+
+	for (size_t i = 0; i < core->pipeline_count; i++)
+		ids[i] = core->pipeline[i].id;
+	for (size_t i = 0; i < plans->count && !fill->tree->incomplete; i++)
+		for (size_t k = 0; k < values[i].without.count; k++) {
+			const char *id = values[i].without.items[k];
+			size_t at = 0;
+
+			while (ids[at] && strcmp(ids[at], id) != 0)
+				at++;
+			if (!ids[at])
+				pn_complain(&check,
+				    arena_printf(
+					fill->arena, "plans.%s.without[%zu]", plans->keys[i], k),
+				    "no entry \"%s\" stands in the pipeline%s", id,
+				    option_hint(fill->arena, id, ids));
+		}
 }
 
 int
@@ -214,6 +243,7 @@ config_core_fill(const struct config_tree *tree, struct arena *arena,
 	read_all_clients(&fill);
 	read_authorities(&fill);
 	pipeline_fill(&fill);
+	check_plans(&fill);
 	relay_check(&fill);
 	routes_check(&fill);
 	destinations_check(&fill);

@@ -186,7 +186,7 @@ struct config_core {
 	size_t pipeline_count;
 	/* Marks for later complaints (a key that does not fit, say), `where` as the section's name.
 	 */
-	struct settings relay_settings, routes_settings, destinations_settings;
+	struct settings relay_settings, routes_settings, destinations_settings, directory_settings;
 };
 
 /*

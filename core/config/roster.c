@@ -94,6 +94,22 @@ roster_account(const struct roster *roster, const char *name)
 	return found ? *found : NULL;
 }
 
+bool
+roster_has_plans(const struct roster *roster)
+{
+	return roster && roster->lack_count > 0;
+}
+
+bool
+roster_plan_lacks(const struct roster *roster, const struct pn_account *account, const char *entry)
+{
+	for (size_t i = 0; roster && account && account->plan && i < roster->lack_count; i++)
+		if (strcmp(roster->lacks[i].plan, account->plan) == 0 &&
+		    strcmp(roster->lacks[i].entry, entry) == 0)
+			return true;
+	return false;
+}
+
 /* `domain` is canonical. */
 static const struct pn_account *
 account_above(const struct roster *roster, const char *domain)

@@ -80,6 +80,11 @@ struct roster *roster_of_directory(const struct config_directory *directory);
 /* ---- asking: NULL is a roster of nobody ------------------------------------------------------ */
 
 const struct pn_account *roster_account(const struct roster *roster, const char *name);
+/* Whether the account's plan is without that entry of the pipeline. `account` NULL: nobody's. */
+bool roster_plan_lacks(
+    const struct roster *roster, const struct pn_account *account, const char *entry);
+/* Whether any plan is without anything. */
+bool roster_has_plans(const struct roster *roster);
 /* By number, in the order of their names; NULL past the end. */
 const struct pn_account *roster_account_at(const struct roster *roster, size_t index);
 const char *roster_group_at(const struct roster *roster, size_t index);

@@ -319,6 +319,23 @@ add_user(struct roster *roster, const char *address, const struct config_user *c
 }
 
 static void
+add_plans(struct roster *roster, const struct pn_map *plans)
+{
+	const struct config_plan *values = plans->values;
+	size_t count = 0;
+
+	for (size_t i = 0; i < plans->count; i++)
+		count += values[i].without.count;
+	roster->lacks = arena_alloc(&roster->arena, count * sizeof(*roster->lacks) + 1);
+	for (size_t i = 0; i < plans->count; i++)
+		for (size_t k = 0; k < values[i].without.count; k++)
+			roster->lacks[roster->lack_count++] = (struct roster_lack){
+				roster_text(roster, plans->keys[i]),
+				roster_text(roster, values[i].without.items[k]),
+			};
+}
+
+static void
 add_delegation(struct roster *roster, const char *address, const struct config_delegation *config)
 {
 	for (size_t i = 0; i < config->users.count; i++)
@@ -335,6 +352,7 @@ roster_add_directory(struct roster *roster, const struct config_directory *direc
 	const struct pn_strings *groups = directory->groups.values;
 	const struct config_delegation *delegations = directory->delegations.values;
 
+	add_plans(roster, &directory->plans);
 	for (size_t i = 0; i < directory->accounts.count; i++)
 		add_account(roster, directory->accounts.keys[i], &accounts[i]);
 	for (size_t i = 0; i < directory->users.count; i++)

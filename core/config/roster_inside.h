@@ -21,6 +21,11 @@ struct roster_certificate {
 	const struct pn_account *account;
 };
 
+/* An entry that a plan is without. */
+struct roster_lack {
+	const char *plan, *entry;
+};
+
 /* A user who is in groups. */
 struct roster_member {
 	const char *user;
@@ -51,12 +56,13 @@ struct roster {
 	struct roster_filling *filling; /* NULL: settled */
 	/* All sorted; the ranges from narrow to wide. */
 	size_t account_count, user_count, home_count, range_count, member_count, owner_count,
-	    group_count, certificate_count;
+	    group_count, certificate_count, lack_count;
 	struct pn_account **accounts;
 	const struct roster_user **users;
 	struct roster_home *homes;
 	struct roster_range *ranges;
 	struct roster_certificate *certificates;
+	struct roster_lack *lacks; /* few; as they were given */
 	struct roster_member *members;
 	struct roster_owner *owners;
 	const char **groups;

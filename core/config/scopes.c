@@ -56,6 +56,20 @@ scope_name(enum config_scope_kind kind, const char *name, char ret[MAIL_ADDRESS_
 }
 
 const char *
+scopes_plan_without(const struct scopes_how *how, enum config_scope_kind kind, const char *name)
+{
+	const struct pn_account *account = NULL;
+
+	if (kind == SCOPE_ACCOUNT)
+		account = roster_account(how->roster, name);
+	else if (kind == SCOPE_DOMAIN)
+		account = roster_domain_account(how->roster, name);
+	else if (kind == SCOPE_USER)
+		account = roster_user_account(how->roster, name);
+	return roster_plan_lacks(how->roster, account, how->where) ? account->plan : NULL;
+}
+
+const char *
 scopes_table_fault(const struct pn_option *rows, size_t row_size)
 {
 	for (int kind = SCOPE_ACCOUNT; kind < SCOPE_KINDS; kind++)

@@ -83,6 +83,10 @@ struct scopes_how {
 	size_t stored_count;
 };
 
+/* The plan of whom the scope is in, where it is without the entry; NULL: it is not, or nobody's. */
+const char *scopes_plan_without(
+    const struct scopes_how *how, enum config_scope_kind kind, const char *name);
+
 struct scopes {
 	struct scopes_how how;
 	const struct config_node *section; /* without the scopes; NULL: none, or empty */

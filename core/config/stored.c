@@ -244,6 +244,7 @@ read_one(struct one *one, struct diags *diags)
 	const struct stored_setting *stored = one->stored;
 	char name[MAIL_ADDRESS_SIZE];
 	struct diags found = { 0 };
+	const char *plan;
 
 	one->fill.diags = &found;
 	if (stored->kind == SCOPE_DEFAULT)
@@ -252,6 +253,11 @@ read_one(struct one *one, struct diags *diags)
 		diag_add(diags, stored->label ? DIAG_ERROR : DIAG_WARNING, one->mark,
 		    "%s.%s: no %s is called \"%s\"", one->scopes->how.where, stored->path,
 		    scope_word(stored->kind), stored->name);
+	else if ((plan = scopes_plan_without(&one->scopes->how, stored->kind, name)))
+		diag_add(diags, stored->label ? DIAG_ERROR : DIAG_WARNING, one->mark,
+		    "%s.%s: the plan \"%s\" of the %s \"%s\" is without %s", one->scopes->how.where,
+		    stored->path, plan, scope_word(stored->kind), stored->name,
+		    one->scopes->how.where);
 	else
 		read_for_layer(one, &found, diags, name);
 	diags_free(&found);

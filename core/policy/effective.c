@@ -342,6 +342,17 @@ effective_step(const struct effective *effective, int32_t stage)
 									  : EFFECTIVE_OFF;
 }
 
+/* The plan of the account that the mail is counted for is without the entry. */
+static bool
+is_not_in_plan(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage)
+{
+	const struct roster *roster = generation_roster(txn->generation);
+
+	return roster_has_plans(roster) && !stage_is(stage, STAGE_IN_SESSION) && txn->id[0] &&
+	       !is_always(stage) &&
+	       roster_plan_lacks(roster, sender_of(txn)->counted, entry->config->id);
+}
+
 enum effective_step
 effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage,
     struct scope_stack *ret_stack, struct effective **ret)
@@ -350,6 +361,8 @@ effective_find(const struct chain_entry *entry, struct pn_txn *txn, int32_t stag
 
 	*ret = NULL;
 	ret_stack->count = 0;
+	if (is_not_in_plan(entry, txn, stage))
+		return EFFECTIVE_OFF;
 	/* Before MAIL, and where there is no sender at all, the default speaks. */
 	if (own && !stage_is(stage, STAGE_IN_SESSION) && txn->id[0])
 		scopes_match(own->scopes, sender_of(txn), ret_stack);

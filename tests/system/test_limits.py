@@ -268,6 +268,54 @@ class Plans(LimitsCase):
                              b"550 5.7.1 Relaying is not part of this account's plan\r\n")
 
 
+class Entitlements(LimitsCase):
+    """S0-17: a plan without encryption or special processing: its entries do not run, and cannot be switched on."""
+
+    PLANS = {"basic": {"without": ["taglines"]}}
+
+    def settle(self, **taglines):
+        self.server.routes = [{"to": "maildir", "path": str(self.mail)}]
+        self.server.sections["taglines"] = {"text": "Clinic Ltd", **taglines}
+        self.server.write()
+
+    def test_a_plan_without(self):
+        self.start({"licences": 100, "plan": "basic"}, pipeline=["limits", "taglines"])
+        directory = self.server.sections["directory"]
+        directory["plans"] = self.PLANS
+        directory["accounts"]["lab"] = {"domains": ["lab.example"], "networks": [{"range": "192.0.2.0/24"}],
+                                        "plan": "premium"}
+        self.settle()
+        self.assertEqual(self.server.ctl("check", check=False).returncode, 0)
+        self.server.ctl("reload")
+        with self.client() as client:
+            self.accepted(client.message(ADA, "a@partner.example"))
+            directory["accounts"]["clinic"]["plan"] = "premium"
+            self.settle()
+            self.server.ctl("reload")
+            self.accepted(client.message(ADA, "b@partner.example"))
+        seen = {b"b@partner.example" in mail: b"Clinic Ltd" in mail for mail in self.delivered(2)}
+        self.assertEqual(seen, {False: False, True: True})
+        directory["accounts"]["clinic"]["plan"] = "basic"
+        for scope, name, good in (("accounts", "clinic", False), ("domains", "clinic.example", False),
+                                  ("users", ADA, False), ("accounts", "lab", True), ("domains", "lab.example", True)):
+            with self.subTest(name):
+                self.settle(**{scope: {name: {"text": "Of its own"}}})
+                done = self.server.ctl("check", check=False)
+                said = done.stdout + done.stderr
+                self.assertEqual(done.returncode == 0, good, said)
+                self.assertEqual('the plan "basic" of that account is without taglines' in said, not good)
+        self.settle()
+        for words, good in ((("--account", "clinic"), False), (("--user", ADA), False), (("--account", "lab"), True)):
+            with self.subTest(words):
+                done = self.server.ctl("settings", "set", "taglines", "text", "Of its own", *words, check=False)
+                self.assertEqual(done.returncode == 0, good, done.stderr)
+        directory["plans"] = {"basic": {"without": ["tagline"]}}
+        self.settle()
+        done = self.server.ctl("check", check=False)
+        self.assertIn('directory.plans.basic.without[0]: no entry "tagline" stands in the pipeline; did you mean '
+                      '"taglines"?', done.stdout + done.stderr)
+
+
 class Conditions(LimitsCase):
     """Of an entry that is asked about some recipients only."""
 
