@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.dirname(HERE))
 sys.dont_write_bytecode = True
 
 from lib import machine, proc  # noqa: E402
-from lib.contenders import PosternContender, PostfixContender  # noqa: E402
+from lib.contenders import GateContender, PosternContender, PostfixContender  # noqa: E402
 from lib.proc import CannotRun, Failed  # noqa: E402
 from lib.traffic import Idle, Load, Sink  # noqa: E402
 
@@ -110,7 +110,7 @@ class Bench:
 
     def warm_up(self):
         for contender in self.contenders:
-            for secure in (False, True)[:1 + contender.secures]:
+            for secure in (False, True)[contender.only_secure:1 + contender.secures]:
                 self.run(contender, Case(10, 20, 1, secure, 100), 100)
 
     def rounds(self, count, wanted):
@@ -121,7 +121,9 @@ class Bench:
                 for contender in self.contenders:
                     if contender.once and (number > 0 or not targets.is_key(case.name)):
                         continue
-                    if case.secure and not contender.secures:
+                    if not (contender.secures if case.secure else not contender.only_secure):
+                        continue
+                    if contender.only_secure and not targets.is_key(case.name):
                         continue
                     got = self.run(contender, case)
                     self.results.append(got)
@@ -162,6 +164,8 @@ class Bench:
 
     def measure_memory(self):
         for contender in self.contenders:
+            if contender.only_secure:
+                continue
             self.memory[contender.name] = {
                 "idle_plain": self.idle_memory(contender, False),
                 "idle_tls": self.idle_memory(contender, True) if contender.secures else None,
@@ -174,7 +178,7 @@ class Bench:
         messages = 600 if self.quick else 3000
         for _ in range(1 if self.quick else rounds):
             for contender in self.contenders:
-                if contender.once:
+                if contender.once or contender.only_secure:
                     continue
                 contender.sink.reset()
                 load = Load(self.builddir, contender.port(False), sessions=100, rate=200,
@@ -203,6 +207,7 @@ class Bench:
             "postfix": lambda: PostfixContender("Postfix tuned", directory, self.builddir,
                                                 open(os.path.join(HERE, "postfix-main.cf")).read()),
             "postern": lambda: PosternContender("Postern", directory, self.builddir),
+            "gate": lambda: GateContender(targets.GATE, directory, self.builddir),
             "untuned": lambda: PostfixContender("Postfix untuned", directory, self.builddir, "",
                                                 once=True),
         }
@@ -308,8 +313,8 @@ def parse():
     parser.add_argument("--builddir", default=os.environ.get("POSTERN_BUILDDIR", "."))
     parser.add_argument("--quick", action="store_true", help="few cases, small counts, < 90 s")
     parser.add_argument("--rounds", type=int, help="how often each case runs (3; quick: 2)")
-    parser.add_argument("--servers", default="postfix,postern,untuned",
-                        help="some of postfix,postern,untuned")
+    parser.add_argument("--servers", default="postfix,postern,gate,untuned",
+                        help="some of postfix,postern,gate,untuned")
     parser.add_argument("--case", default="", help="only cases whose name contains this")
     return parser.parse_args()
 

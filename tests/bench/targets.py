@@ -7,6 +7,7 @@ MANY = "10 KB, 20 sessions, 100 per connection"
 CROWD = "10 KB, 100 sessions, 1 per connection"
 SECURE = PLAIN + ", TLS+AUTH"
 US, THEM = "Postern", "Postfix tuned"
+GATE = "Postern gate"
 
 
 def is_key(case):
@@ -39,6 +40,14 @@ def _rates(table):
         yield row("100 sessions against 20", ">= 0.90", part, part >= 0.9, " x")
 
 
+def _gate(table):
+    """Who may send what to whom and how much, beside `auth` alone."""
+    alone, gate = table.get(SECURE, {}).get(US), table.get(SECURE, {}).get(GATE)
+    if alone and gate and alone["cpu_per_1000"]:
+        part = gate["cpu_per_1000"] / alone["cpu_per_1000"]
+        yield row(f"{SECURE}: CPU, the full gate", "<= 1.25 x auth alone", part, part <= 1.25, " x")
+
+
 def _memory(memory):
     ours = memory.get(US)
     if ours:
@@ -63,12 +72,12 @@ def _latencies(latencies):
 
 
 def judge(table, memory, latencies):
-    return [*_rates(table), *_memory(memory), *_latencies(latencies)]
+    return [*_rates(table), *_gate(table), *_memory(memory), *_latencies(latencies)]
 
 
 def print_judged(judged, out):
     if not judged:
-        print("\ntargets: not judged, they need both Postern and the tuned Postfix", file=out)
+        print("\ntargets: not judged, they need Postern and what it is compared with", file=out)
         return
     print(f"\n{'target':56} {'wanted':22} {'measured':>10}", file=out)
     for row in judged:

@@ -14,6 +14,7 @@ USER, PASSWORD = "load@example.com", "correct-horse-battery"
 class _Contender:
     once = False         # measured once, for orientation
     secures = True       # has a listener for STARTTLS and AUTH
+    only_secure = False  # and no other
     factor = 1           # messages per run, times the case's
     idle_sessions = (25, 75)  # opened before the first look, and between it and the second
 
@@ -96,11 +97,14 @@ class PosternContender(_Contender):
         self.secure.start()
 
     def stop(self):
-        for relay in (self.plain, self.secure):
+        for relay in self._relays():
             if relay:
                 relay.stop()
         if self.sink:
             self.sink.stop()
+
+    def _relays(self):
+        return self.plain, self.secure
 
     def pid(self, secure):
         return (self.secure if secure else self.plain).pid
@@ -110,3 +114,42 @@ class PosternContender(_Contender):
 
     def describe(self):
         return self.name
+
+
+class GateContender(PosternContender):
+    """The same with who may send what to whom, and how much, in a directory of a thousand users."""
+    only_secure = True
+    gate = ("auth", "sender-restrictions", "recipient-restrictions", "limits")
+    users = 1000
+
+    def __init__(self, name, directory, builddir):
+        super().__init__(name, directory, builddir)
+        self.gated = None
+
+    def start(self):
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.sink = Sink(self.builddir)
+        users = {f"user{i}@example.com": {"aliases": [f"alias{i}@example.com"]} for i in range(self.users - 1)}
+        groups = {"all": list(users)[:100]}
+        accounts = {"example": {"domains": ["example.com"], "networks": [{"range": "192.0.2.0/24"}],
+                                "licences": 2 * self.users, "plan": "high"}}
+        large = 10 ** 9
+        self.gated = self._relay(
+            "gate", {"tls": "starttls", "auth": "required"}, pipeline=list(self.gate), tls=self.certificate, sections={
+                "directory": {"accounts": accounts, "users": users, "groups": groups},
+                "recipient-restrictions": {"deny": [f"refused{i}.example" for i in range(100)],
+                                           "groups": {"all": {"recipients": 50}}},
+                "limits": {"user": {"messages": large, "unique_recipients": large},
+                           "account": {"recipients_per_licence": 0, "most": large},
+                           "peak": {"recipients_per_licence": 0, "most": large}}})
+        self.gated.add_user(USER, PASSWORD)
+        self.gated.start()
+
+    def _relays(self):
+        return (self.gated,)
+
+    def pid(self, secure):
+        return self.gated.pid
+
+    def port(self, secure):
+        return self.gated.port("bench")
