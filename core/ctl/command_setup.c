@@ -9,7 +9,6 @@
 #include <core/ctl/explain.h>
 #include <core/ctl/setup_sheet.h>
 #include <core/net/address.h>
-#include <core/store/directory.h>
 #include <errno.h>
 #include <string.h>
 
@@ -228,13 +227,13 @@ print_sheet(const json_t *row)
 
 /* ---- the command ----------------------------------------------------------------------------- */
 
-/* Its canonical form; a user must be known and may log in. */
+/* Its canonical form; a user must be known, by whoever names him, and may log in. */
 static int
 read_subject(struct setup *setup, const char *word, struct pn_error *err)
 {
+	const struct roster *roster = generation_roster(setup->ctl->generation);
 	char name[MAIL_ADDRESS_SIZE];
-	struct pn_user user;
-	int r;
+	const struct roster_user *user;
 
 	setup->is_user = strchr(word, '@') != NULL;
 	if (scope_name(setup->is_user ? SCOPE_USER : SCOPE_DOMAIN, word, name) < 0)
@@ -242,14 +241,19 @@ read_subject(struct setup *setup, const char *word, struct pn_error *err)
 		    err, -EINVAL, "\"%s\" is neither an address nor a domain", word);
 	setup->subject = arena_text(&setup->arena, name);
 	if (!setup->is_user)
-		return 0;
-	if (!setup->ctl->db)
-		return pn_error_set(
-		    err, -ENOENT, "no user is known here; posternctl user add adds one");
-	r = directory_user_find(setup->ctl->db, name, &user, err);
-	if (r == 0 && !user.enabled)
-		r = pn_error_set(err, -EACCES, "%s is disabled and cannot log in", name);
-	return r;
+		return !roster_account_at(roster, 0) || roster_domain_account(roster, name)
+			   ? 0
+			   : pn_error_set(err, -ENOENT,
+				 "%s is no account's domain; posternctl domain add %s ACCOUNT",
+				 name, name);
+	user = roster_user(roster, name);
+	if (!user)
+		return pn_error_set(err, -ENOENT,
+		    "there is no user %s, neither in the files nor in the database nor in a "
+		    "directory server; posternctl user add %s",
+		    name, name);
+	return user->enabled ? 0
+			     : pn_error_set(err, -EACCES, "%s is disabled and cannot log in", name);
 }
 
 static int
