@@ -63,16 +63,24 @@ struct pn_migration {
 /* ---- the directory --------------------------------------------------------------------------- */
 
 struct pn_user {
-	char address[321]; /* canonical: domain in lower case and A-labels */
+	char address[321]; /* one spelling for all: no capitals, A-labels */
 	bool enabled;
 };
 
 /*
- * Finds the user by any spelling of the address. -ENOENT: nobody of that name; `ret` then has the
- * canonical address alone, where it is one.
+ * Finds the user by any spelling of the address, whoever names the user. -ENOENT: nobody of that
+ * name; `ret` then has the canonical address alone, where it is one.
  */
 PN_PUBLIC int pn_user_find(
     struct pn_call *call, const char *address, struct pn_user *ret, struct pn_error *err);
+
+/*
+ * since ABI 5. For a module whose tables refer to users (address): from now on they may to this
+ * one, whom the files or a directory server may name and the database did not know. What refers to
+ * it falls with `posternctl user remove`. When, and what it answers: as pn_db_run(); -ENOENT:
+ * nobody of that name.
+ */
+PN_PUBLIC int pn_user_keep(struct pn_call *call, const char *address, struct pn_error *err);
 
 #define PN_USER_FIELD_SIZE 256
 /*

@@ -22,6 +22,7 @@
  *				pn_mail_send (mail.h)
  *				the client's certificate, pn_fingerprint_canonical (txn.h);
  *				PN_BY_CERTIFICATE (directory.h)
+ *				pn_user_keep (db.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

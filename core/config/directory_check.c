@@ -192,7 +192,11 @@ check_own(struct directory_check *c, const char *path, const char *user, const c
 		return;
 	}
 	owner = claim(c->addresses, compared, user);
-	if (owner)
+	if (owner == user && user != address)
+		pn_complain(c->check, path,
+		    "\"%s\" is the user's own address already, or named twice; leave it out",
+		    address);
+	else if (owner)
 		pn_complain(
 		    c->check, path, "\"%s\" is an address of \"%s\" already", address, owner);
 }

@@ -47,6 +47,7 @@ void roster_add_directory(struct roster *roster, const struct config_directory *
  */
 struct pn_account *roster_add_account(struct roster *roster, const char *name);
 struct roster_user *roster_add_user(struct roster *roster, const char *address);
+struct roster_user *roster_find_user(struct roster *roster, const char *address); /* or NULL */
 void roster_add_group(struct roster *roster, const char *group);
 const char *roster_text(struct roster *roster, const char *text); /* NULL: NULL */
 /* False: it is another account's already, `ret_owner`. What is no domain or network is left out. */
@@ -63,6 +64,12 @@ void roster_add_owner(
     struct roster *roster, const char *address, const char *user, enum pn_owns owns);
 /* Its members may send with the address. */
 void roster_add_delegated_group(struct roster *roster, const char *address, const char *group);
+/*
+ * An alias is one user's, and none where it is another's own address or what came earlier has it;
+ * `each` hears of those that are left out. Before settling.
+ */
+void roster_one_owner(struct roster *roster,
+    void (*each)(void *arg, const char *address, const char *owner, const char *other), void *arg);
 /* Makes the indexes. `order`: groups, strongest first; `by`: what an account may be found by. */
 void roster_settle(
     struct roster *roster, const struct pn_strings *order, const struct pn_strings *by);

@@ -220,6 +220,14 @@ roster_add_user(struct roster *roster, const char *address)
 	return user;
 }
 
+struct roster_user *
+roster_find_user(struct roster *roster, const char *address)
+{
+	const char *text = compared(roster, address);
+
+	return text ? g_hash_table_lookup(roster->filling->users, text) : NULL;
+}
+
 void
 roster_add_owner(struct roster *roster, const char *address, const char *user, enum pn_owns owns)
 {
@@ -578,6 +586,43 @@ read_ways(const struct pn_strings *by)
 			if (strcmp(by->items[i], words[way]) == 0)
 				ways |= 1u << way;
 	return ways;
+}
+
+/* Whose the address is already; NULL: now it is the alias's. */
+static const char *
+earlier_owner(struct roster *roster, GHashTable *owners, const struct roster_owner *alias)
+{
+	const struct roster_user *user = g_hash_table_lookup(
+	    roster->filling->users, alias->address);
+	const char *owner = user && user->from ? user->address
+					       : g_hash_table_lookup(owners, alias->address);
+
+	if (!owner)
+		g_hash_table_insert(
+		    owners, (gpointer)(uintptr_t)alias->address, (gpointer)(uintptr_t)alias->who);
+	return owner;
+}
+
+void
+roster_one_owner(struct roster *roster,
+    void (*each)(void *arg, const char *address, const char *owner, const char *other), void *arg)
+{
+	GHashTable *owners = g_hash_table_new(g_str_hash, g_str_equal);
+	GArray *all = roster->filling->owners;
+	guint kept = 0;
+
+	for (guint i = 0; i < all->len; i++) {
+		struct roster_owner *one = &g_array_index(all, struct roster_owner, i);
+		const char *owner = one->owns == PN_OWNS_ALIAS ? earlier_owner(roster, owners, one)
+							       : NULL;
+
+		if (!owner)
+			g_array_index(all, struct roster_owner, kept++) = *one;
+		else if (strcmp(owner, one->who) != 0)
+			each(arg, one->address, owner, one->who);
+	}
+	g_array_set_size(all, kept);
+	g_hash_table_destroy(owners);
 }
 
 void

@@ -18,7 +18,7 @@
 struct pair {
 	char given[MAIL_ADDRESS_SIZE];   /* where the code goes */
 	char address[MAIL_ADDRESS_SIZE]; /* as compared */
-	char user[MAIL_ADDRESS_SIZE];    /* as in the user's row, else as compared */
+	char user[MAIL_ADDRESS_SIZE];    /* the same */
 	char scope[MAIL_ADDRESS_SIZE + 16];
 };
 
@@ -29,36 +29,24 @@ static const char *const owns_words[] = { [PN_OWNS_SELF] = "own",
 
 /* ---- which address of whom ------------------------------------------------------------------- */
 
-/* So that it falls with the user. */
-static int
-take_spelling(void *arg, const char *const columns[RECORD_COLUMNS])
-{
-	struct pair *pair = arg;
-	char compared[MAIL_ADDRESS_SIZE], user[MAIL_ADDRESS_SIZE];
-
-	if (config_scope_address(columns[0], compared) == 0 &&
-	    config_scope_address(pair->user, user) == 0 && strcmp(compared, user) == 0)
-		g_strlcpy(pair->user, columns[0], sizeof(pair->user));
-	return 0;
-}
-
 static int
 read_pair(struct ctl *ctl, char **argv, struct pair *ret, struct pn_error *err)
 {
-	char user[MAIL_ADDRESS_SIZE];
+	char checked[MAIL_ADDRESS_SIZE];
 
-	if (!ctl_read_address(argv[0], user, err) || !ctl_read_address(argv[1], ret->given, err))
+	if (!ctl_read_address(argv[0], ret->user, err) ||
+	    !ctl_read_address(argv[1], ret->address, err))
 		return EXIT_REFUSED;
-	if (config_scope_address(user, ret->user) < 0 ||
-	    config_scope_address(ret->given, ret->address) < 0) {
-		pn_error_set(err, -EINVAL, "that is not a mail address");
+	/* Whose letters mean something where it is delivered (RFC 5321 section 2.4). */
+	if (mail_address_check(pn_slice_of(argv[1]), true, checked) < 0 ||
+	    mail_address_canonical(checked, ret->given) < 0) {
+		pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", argv[1]);
 		return EXIT_REFUSED;
 	}
 	if (!roster_user(generation_roster(ctl->generation), ret->user))
 		return ctl_absent(err, "user", argv[0]);
 	snprintf(ret->scope, sizeof(ret->scope), "address %s", ret->address);
-	return records_each(ctl->db, RECORD_USER, take_spelling, ret, err) < 0 ? EXIT_REFUSED
-									       : EXIT_OK;
+	return EXIT_OK;
 }
 
 /* The database open, and what the words mean. */

@@ -103,18 +103,18 @@ add_row(void *arg, const struct pn_user *user)
 static int
 show(struct ctl *ctl, const char *address, struct pn_error *err)
 {
-	struct pn_user user;
+	struct directory_row row;
 
-	if (directory_user_find(ctl->db, address, &user, err) < 0)
+	if (directory_row_find(ctl->db, address, &row, err) < 0)
 		return EXIT_REFUSED;
-	add_row(&ctl->console, &user);
+	add_row(&ctl->console, &row.user);
 	return EXIT_OK;
 }
 
 /* ---- changes, each with its row in the audit log ----------------------------------------------
  */
 
-/* The row of `action`, of the user as he is known; `ret_user` is as he was. */
+/* The row of `action`, of the user as he is known. */
 struct change {
 	struct ctl *ctl;
 	struct pn_user user;
@@ -122,10 +122,40 @@ struct change {
 	struct audit_row row;
 };
 
-/* EXIT_OK: the change is to be made, and its result is for end(). A new user need not be there. */
+/* Who the change is for: nobody yet, anybody whoever names him, what the database has. */
+enum whom { WHOM_NEW, WHOM_KNOWN, WHOM_STORED };
+
 static int
-begin(struct change *change, struct ctl *ctl, const char *action, const char *address, bool is_new,
-    struct pn_error *err)
+find_whom(struct change *change, enum whom whom, const char *address, struct pn_error *err)
+{
+	struct ctl *ctl = change->ctl;
+	const struct roster_user *user = roster_user(generation_roster(ctl->generation), address);
+	bool elsewhere = user && user->from & (ROSTER_FILES | ROSTER_SERVER);
+	struct directory_row row;
+	int r = directory_row_find(ctl->db, address, &row, err);
+
+	change->user = row.user;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == -ENOENT && whom == WHOM_STORED && elsewhere)
+		return pn_error_set(err, r,
+		    "%s stands in the files or the directory server, and is removed there",
+		    user->address);
+	if (whom == WHOM_NEW)
+		return *row.user.address ? 0 : r;
+	if (whom == WHOM_KNOWN && elsewhere && !row.stated) {
+		change->user.enabled = user->enabled;
+		return directory_user_keep(ctl->db, address, err);
+	}
+	if (r == 0 && whom == WHOM_KNOWN && !row.stated)
+		r = pn_error_set(err, -ENOENT, "there is no user %s", row.user.address);
+	return r;
+}
+
+/* EXIT_OK: the change is to be made, and its result is for end(). */
+static int
+begin(struct change *change, struct ctl *ctl, const char *action, const char *address,
+    enum whom whom, struct pn_error *err)
 {
 	int code = ctl_open_db(ctl, err), r;
 
@@ -136,8 +166,8 @@ begin(struct change *change, struct ctl *ctl, const char *action, const char *ad
 		return EXIT_REFUSED;
 	r = ctl_directory_unchanged(ctl, err);
 	if (r == 0)
-		r = directory_user_find(ctl->db, address, &change->user, err);
-	if (r < 0 && !(is_new && r == -ENOENT)) {
+		r = find_whom(change, whom, address, err);
+	if (r < 0) {
 		audit_end(ctl->db, NULL, r, err);
 		return EXIT_REFUSED;
 	}
@@ -163,16 +193,30 @@ state_word(bool enabled)
 	return enabled ? "enabled" : "disabled";
 }
 
+/* Mail with the address is somebody's already. */
+static int
+is_no_alias(const struct ctl *ctl, const char *address, struct pn_error *err)
+{
+	const char *owner = roster_alias_owner(generation_roster(ctl->generation), address);
+
+	return owner ? pn_error_set(err, -EEXIST,
+			   "%s is an alias of %s; posternctl address remove %s first", address,
+			   owner, address)
+		     : 0;
+}
+
 static int
 run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct change change;
-	int r, code = begin(&change, ctl, "user add", argv[0], true, err);
+	int r, code = begin(&change, ctl, "user add", argv[0], WHOM_NEW, err);
 
 	if (code != EXIT_OK)
 		return code;
 	change.row.after = state_word(true);
-	r = ctl_licence_free(ctl, argv[0], NULL, err);
+	r = is_no_alias(ctl, argv[0], err);
+	if (r == 0)
+		r = ctl_licence_free(ctl, argv[0], NULL, err);
 	code = end(&change, r < 0 ? r : directory_user_add(ctl->db, argv[0], err), err);
 	return code == EXIT_OK ? show(ctl, argv[0], err) : code;
 }
@@ -182,7 +226,7 @@ set_enabled(
     struct ctl *ctl, const char *action, const char *address, bool enabled, struct pn_error *err)
 {
 	struct change change;
-	int r = 0, code = begin(&change, ctl, action, address, false, err);
+	int r = 0, code = begin(&change, ctl, action, address, WHOM_KNOWN, err);
 
 	if (code != EXIT_OK)
 		return code;
@@ -210,7 +254,7 @@ static int
 run_remove(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
 	struct change change;
-	int code = begin(&change, ctl, "user remove", argv[0], false, err);
+	int code = begin(&change, ctl, "user remove", argv[0], WHOM_STORED, err);
 
 	if (code != EXIT_OK)
 		return code;
@@ -261,7 +305,7 @@ run_set_account(struct ctl *ctl, char **argv, struct pn_error *err)
 {
 	const struct pn_account *before;
 	struct change change;
-	int code = begin(&change, ctl, "user set", argv[0], false, err);
+	int code = begin(&change, ctl, "user set", argv[0], WHOM_KNOWN, err);
 
 	if (code != EXIT_OK)
 		return code;
@@ -282,7 +326,7 @@ run_set(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 
 	if (strcmp(argv[1], "account") == 0)
 		return run_set_account(ctl, argv, err);
-	code = begin(&change, ctl, "user set", argv[0], false, err);
+	code = begin(&change, ctl, "user set", argv[0], WHOM_KNOWN, err);
 	if (code != EXIT_OK)
 		return code;
 	change.row.object = argv[1];

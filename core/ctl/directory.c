@@ -59,7 +59,7 @@ ctl_read_address(const char *text, char ret[MAIL_ADDRESS_SIZE], struct pn_error 
 	char checked[MAIL_ADDRESS_SIZE];
 
 	if (mail_address_check(pn_slice_of(text), true, checked) == 0 &&
-	    *mail_address_domain(checked) && mail_address_canonical(checked, ret) == 0)
+	    *mail_address_domain(checked) && mail_address_compared(checked, ret) == 0)
 		return true;
 	pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", text);
 	return false;

@@ -35,7 +35,7 @@ void ctl_tell_relay(const struct ctl *ctl);
 int ctl_licence_free(
     const struct ctl *ctl, const char *address, const char *account, struct pn_error *err);
 
-/* The canonical form; false: said that it is none. */
+/* The form that is compared; false: said that it is none. */
 bool ctl_read_address(const char *text, char ret[MAIL_ADDRESS_SIZE], struct pn_error *err);
 /* Says so; EXIT_REFUSED. */
 int ctl_absent(struct pn_error *err, const char *what, const char *name);

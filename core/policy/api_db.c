@@ -97,10 +97,34 @@ pn_db_query(struct pn_call *call, struct pn_error *err, const char *sql, struct 
 int
 pn_user_find(struct pn_call *call, const char *address, struct pn_user *ret, struct pn_error *err)
 {
+	const struct roster_user *user;
+	struct directory_row row;
 	struct db *db;
-	int r = api_db_read(call, &db, err);
+	int found, r = api_db_read(call, &db, err);
 
-	return r < 0 ? r : directory_user_find(db, address, ret, err);
+	if (r < 0)
+		return r;
+	found = directory_row_find(db, address, &row, err);
+	*ret = row.user;
+	if ((found == 0 && row.stated) || (found < 0 && found != -ENOENT))
+		return found;
+	user = roster_user(generation_roster(call->generation), address);
+	ret->enabled = user && user->enabled && (found < 0 || row.user.enabled);
+	return user && user->from & (ROSTER_FILES | ROSTER_SERVER)
+		   ? 0
+		   : pn_error_set(err, -ENOENT, "there is no user \"%.320s\"", address);
+}
+
+int
+pn_user_keep(struct pn_call *call, const char *address, struct pn_error *err)
+{
+	struct pn_user user;
+	struct db *db;
+	int r = pn_user_find(call, address, &user, err);
+
+	if (r == 0)
+		r = api_db_write(call, &db, err);
+	return r < 0 ? r : directory_user_keep(db, user.address, err);
 }
 
 /* What the database does not say, files may. */

@@ -96,7 +96,7 @@ pn_user_confirm(struct pn_call *call, const char *user, const char *address, boo
 	struct db *db;
 	int r;
 
-	if (mail_address_canonical(user, who) < 0 || mail_address_canonical(address, what) < 0 ||
+	if (mail_address_compared(user, who) < 0 || mail_address_compared(address, what) < 0 ||
 	    !*mail_address_domain(who) || !*mail_address_domain(what))
 		return pn_error_set(err, -EINVAL, "that is no mail address");
 	snprintf(when, sizeof(when), "%lld", (long long)clock_wall_us());

@@ -79,16 +79,36 @@ add_network(void *arg, const char *const columns[RECORD_COLUMNS])
 	return 0;
 }
 
+/* The database may only hang something on a user whom files or server name (`stated` "0"). */
+static struct roster_user *
+of_row(const struct loading *loading, const char *address, const char *stated)
+{
+	struct roster_user *user = roster_find_user(loading->roster, address);
+
+	return user || (stated && *stated == '0') ? user
+						  : roster_add_user(loading->roster, address);
+}
+
+/* Of what hangs on a user. The server's rows come in any order. */
+static struct roster_user *
+owner_of_row(const struct loading *loading, const char *address)
+{
+	return of_row(loading, address, loading->from == ROSTER_SERVER ? "1" : "0");
+}
+
 /* Switched off by files or server is switched off, unless the database says otherwise. */
 static int
 add_user(void *arg, const char *const columns[RECORD_COLUMNS])
 {
 	const struct loading *loading = arg;
-	struct roster_user *user = roster_add_user(loading->roster, columns[0]);
+	struct roster_user *user = of_row(loading, columns[0], columns[2]);
 
 	if (!user)
 		return 0;
-	user->from |= loading->from;
+	if (!columns[2] || *columns[2] == '1')
+		user->from |= loading->from;
+	else if (*columns[1] == '1')
+		return 0;
 	if (columns[1] && (!is_files(loading, user) || user->enabled))
 		user->enabled = *columns[1] == '1';
 	if (loading->from == ROSTER_SERVER)
@@ -100,7 +120,7 @@ static int
 add_registered(void *arg, const char *const columns[RECORD_COLUMNS])
 {
 	const struct loading *loading = arg;
-	struct roster_user *user = roster_add_user(loading->roster, columns[0]);
+	struct roster_user *user = owner_of_row(loading, columns[0]);
 
 	if (user && !(is_files(loading, user) && user->account))
 		user->account = roster_text(loading->roster, columns[1]);
@@ -111,7 +131,7 @@ static int
 add_field(void *arg, const char *const columns[RECORD_COLUMNS])
 {
 	const struct loading *loading = arg;
-	struct roster_user *user = roster_add_user(loading->roster, columns[0]);
+	struct roster_user *user = owner_of_row(loading, columns[0]);
 	const char **field = NULL;
 
 	if (user && strcmp(columns[1], "name") == 0)
@@ -195,9 +215,22 @@ add_records(struct db *db, struct loading *loading, int64_t *ret_version, struct
 	if (r == 0 && loading->directory->ldap.server.uris.count > 0)
 		r = snapshot_each(db, add_served, loading, err);
 	loading->from = ROSTER_DATABASE;
+	if (r == 0) /* first of all: others hang on them */
+		r = records_each(db, RECORD_USER, add_user, loading, err);
 	for (int kind = 0; r == 0 && kind < RECORD_KINDS; kind++)
-		r = records_each(db, (enum record_kind)kind, add[kind], loading, err);
+		if (kind != RECORD_USER)
+			r = records_each(db, (enum record_kind)kind, add[kind], loading, err);
 	return r;
+}
+
+static void
+warn_of_alias(void *arg, const char *address, const char *owner, const char *other)
+{
+	const struct loading *loading = arg;
+
+	diag_add(loading->diags, DIAG_WARNING, (struct config_mark){ SCOPES_STORED, 0, 0 },
+	    "directory: the address \"%s\" is \"%s\"'s already, and not an alias of \"%s\"",
+	    address, owner, other);
 }
 
 static void
@@ -241,6 +274,7 @@ directory_load(struct db *db, const struct config_directory *directory, struct d
 	roster_add_directory(loading.roster, directory);
 	if (db)
 		r = add_records(db, &loading, ret_version, &err);
+	roster_one_owner(loading.roster, warn_of_alias, &loading);
 	roster_settle(loading.roster, &directory->group_order, &directory->attribute_by);
 	limit(&loading);
 	g_ptr_array_free(loading.served, TRUE);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * directory.c - the users of the relay, by canonical address.
+ * directory.c - the users of the relay, by the form of their addresses that is compared.
  *
  * Called by posternctl, and by modules through pn_user_find(). Knows no passwords: those belong to
- * the module auth, whose rows fall with their user.
+ * the module auth, whose rows fall with their user. A row is a user, or only what others refer to
+ * of a user whom the files or the directory server name.
  */
 #include <core/base/clock.h>
 #include <core/mail/address.h>
@@ -22,6 +23,7 @@ static const struct pn_migration migrations[] = {
 	    "CREATE TABLE user_fields (user TEXT NOT NULL REFERENCES users (address) "
 	    "ON DELETE CASCADE, field TEXT NOT NULL, value TEXT NOT NULL, "
 	    "PRIMARY KEY (user, field))" },
+	{ 3, 0, "ALTER TABLE users ADD COLUMN stated INTEGER NOT NULL DEFAULT 1" },
 	{ 0, 0, NULL },
 };
 
@@ -44,14 +46,14 @@ canonical(const char *address, char ret[MAIL_ADDRESS_SIZE], struct pn_error *err
 	if (r == 0 && !*mail_address_domain(checked))
 		r = -EINVAL; /* "postmaster" alone */
 	if (r == 0)
-		r = mail_address_canonical(checked, ret);
+		r = mail_address_compared(checked, ret);
 	if (r < 0)
 		return pn_error_set(err, -EINVAL, "\"%.320s\" is not a mail address", address);
 	return 0;
 }
 
 struct found {
-	struct pn_user *user;
+	struct directory_row *row;
 	bool any;
 };
 
@@ -70,16 +72,17 @@ read_found(void *arg, const struct pn_row *row)
 {
 	struct found *found = arg;
 
-	read_user(row, found->user);
+	read_user(row, &found->row->user);
+	found->row->stated = pn_row_int(row, 2) != 0;
 	found->any = true;
 	return 0;
 }
 
 static int
-find(struct db *db, const char *address, struct pn_user *ret, struct pn_error *err)
+find(struct db *db, const char *address, struct directory_row *ret, struct pn_error *err)
 {
 	struct found found = { ret, false };
-	int r = db_query(db, err, "SELECT address, enabled FROM users WHERE address = ?1",
+	int r = db_query(db, err, "SELECT address, enabled, stated FROM users WHERE address = ?1",
 	    PN_VALUES(PN_TEXT(address)), read_found, &found);
 
 	if (r == 0 && !found.any)
@@ -88,30 +91,61 @@ find(struct db *db, const char *address, struct pn_user *ret, struct pn_error *e
 }
 
 int
-directory_user_find(struct db *db, const char *address, struct pn_user *ret, struct pn_error *err)
+directory_row_find(
+    struct db *db, const char *address, struct directory_row *ret, struct pn_error *err)
 {
 	char name[MAIL_ADDRESS_SIZE];
 
-	*ret = (struct pn_user){ 0 };
+	*ret = (struct directory_row){ 0 };
 	/* What is no address is nobody's: for whoever looks up, not an error of its own. */
 	if (canonical(address, name, err) < 0)
 		return pn_error_set(err, -ENOENT, "there is no user \"%.320s\"", address);
-	strcpy(ret->address, name); /* stays where there is nobody */
+	strcpy(ret->user.address, name); /* stays where there is nobody */
 	return find(db, name, ret, err);
+}
+
+int
+directory_user_find(struct db *db, const char *address, struct pn_user *ret, struct pn_error *err)
+{
+	struct directory_row row;
+	int r = directory_row_find(db, address, &row, err);
+
+	*ret = row.user;
+	if (r == 0 && !row.stated)
+		r = pn_error_set(err, -ENOENT, "there is no user %s", row.user.address);
+	return r;
+}
+
+int
+directory_user_keep(struct db *db, const char *address, struct pn_error *err)
+{
+	char name[MAIL_ADDRESS_SIZE];
+	int r = canonical(address, name, err);
+
+	return r < 0 ? r
+		     : db_run(db, err,
+			   "INSERT INTO users (address, enabled, created, stated) "
+			   "VALUES (?1, 1, ?2, 0) ON CONFLICT (address) DO NOTHING",
+			   PN_VALUES(PN_TEXT(name), PN_INT(clock_wall_us())));
 }
 
 int
 directory_user_add(struct db *db, const char *address, struct pn_error *err)
 {
 	char name[MAIL_ADDRESS_SIZE];
+	struct directory_row row = { 0 };
 	int r = canonical(address, name, err);
 
+	if (r == 0)
+		r = directory_user_keep(db, name, err);
+	if (r == 0)
+		r = find(db, name, &row, err);
 	if (r < 0)
 		return r;
-	r = db_run(db, err, "INSERT INTO users (address, enabled, created) VALUES (?1, 1, ?2)",
-	    PN_VALUES(PN_TEXT(name), PN_INT(clock_wall_us())));
-	if (r == -EEXIST)
-		return pn_error_set(err, r, "user %s is there already", name);
+	if (row.stated)
+		return pn_error_set(err, -EEXIST, "user %s is there already", name);
+	r = db_run(db, err, "UPDATE users SET stated = 1, enabled = 1 WHERE address = ?1",
+	    PN_VALUES(PN_TEXT(name)));
 	return r < 0 ? r : records_touch(db, err);
 }
 
@@ -121,11 +155,11 @@ change(struct db *db, const char *address, const char *sql, bool with_flag, bool
     struct pn_error *err)
 {
 	char name[MAIL_ADDRESS_SIZE];
-	struct pn_user user;
+	struct directory_row row;
 	int r = canonical(address, name, err);
 
 	if (r == 0)
-		r = find(db, name, &user, err);
+		r = find(db, name, &row, err);
 	if (r < 0)
 		return r;
 	r = db_run(db, err, sql,
@@ -184,23 +218,23 @@ int
 directory_field_set(
     struct db *db, const char *address, const char *field, const char *value, struct pn_error *err)
 {
-	struct pn_user user;
+	struct directory_row row;
 	int r = check_field(field, err);
 
 	if (r == 0)
 		r = check_value(value, err);
 	if (r == 0)
-		r = directory_user_find(db, address, &user, err);
+		r = directory_row_find(db, address, &row, err);
 	if (r < 0)
 		return r;
 	if (!*value)
 		r = db_run(db, err, "DELETE FROM user_fields WHERE user = ?1 AND field = ?2",
-		    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field)));
+		    PN_VALUES(PN_TEXT(row.user.address), PN_TEXT(field)));
 	else
 		r = db_run(db, err,
 		    "INSERT INTO user_fields (user, field, value) VALUES (?1, ?2, ?3) "
 		    "ON CONFLICT (user, field) DO UPDATE SET value = excluded.value",
-		    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field), PN_TEXT(value)));
+		    PN_VALUES(PN_TEXT(row.user.address), PN_TEXT(field), PN_TEXT(value)));
 	return r < 0 ? r : records_touch(db, err);
 }
 
@@ -217,16 +251,16 @@ int
 directory_field_get(struct db *db, const char *address, const char *field,
     char ret[DIRECTORY_FIELD_SIZE], struct pn_error *err)
 {
-	struct pn_user user;
+	struct directory_row row;
 	int r = check_field(field, err);
 
 	*ret = '\0';
 	if (r == 0)
-		r = directory_user_find(db, address, &user, err);
+		r = directory_row_find(db, address, &row, err);
 	if (r < 0)
 		return r;
 	return db_query(db, err, "SELECT value FROM user_fields WHERE user = ?1 AND field = ?2",
-	    PN_VALUES(PN_TEXT(user.address), PN_TEXT(field)), read_field, ret);
+	    PN_VALUES(PN_TEXT(row.user.address), PN_TEXT(field)), read_field, ret);
 }
 
 /* ---- everybody --------------------------------------------------------------------------------
@@ -253,6 +287,7 @@ directory_users(struct db *db, int (*each)(void *arg, const struct pn_user *user
 {
 	struct each_user to = { each, arg };
 
-	return db_query(db, err, "SELECT address, enabled FROM users ORDER BY address",
-	    PN_NO_VALUES, give_user, &to);
+	return db_query(db, err,
+	    "SELECT address, enabled FROM users WHERE stated = 1 ORDER BY address", PN_NO_VALUES,
+	    give_user, &to);
 }

@@ -6,11 +6,28 @@
 #include <core/store/db.h>
 
 int directory_migrate(struct db *db, struct pn_error *err);
+
+/* What the database has of somebody. */
+struct directory_row {
+	struct pn_user user;
+	/* a user of its own; else files or server have to name the user, and it only switches off
+	 */
+	bool stated;
+};
+/* -ENOENT: nothing; `ret` has the address alone, where it is one. */
+int directory_row_find(
+    struct db *db, const char *address, struct directory_row *ret, struct pn_error *err);
+/*
+ * Makes the row that passwords and fields refer to, for a user whom files or server name; nothing
+ * where there is one.
+ */
+int directory_user_keep(struct db *db, const char *address, struct pn_error *err);
 /* -EEXIST, -EINVAL (not an address). */
 int directory_user_add(struct db *db, const char *address, struct pn_error *err);
 int directory_user_remove(struct db *db, const char *address, struct pn_error *err);
 /* -ENOENT */
 int directory_user_enable(struct db *db, const char *address, bool enabled, struct pn_error *err);
+/* -ENOENT also for a row that is no user; `ret` then has the address alone, where it is one. */
 int directory_user_find(
     struct db *db, const char *address, struct pn_user *ret, struct pn_error *err);
 int directory_users(struct db *db, int (*each)(void *arg, const struct pn_user *user), void *arg,

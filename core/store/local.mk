@@ -9,6 +9,7 @@ core_libcore_a_SOURCES += \
 	core/store/overrides.c core/store/overrides.h \
 	core/store/records.c core/store/records.h \
 	core/store/snapshot.c core/store/snapshot.h \
+	core/store/spelling.c core/store/spelling.h \
 	core/store/sqlite.c core/store/sqlite.h \
 	core/store/tables.c core/store/tables.h
 

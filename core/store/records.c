@@ -109,8 +109,9 @@ static const struct record_table {
 	    "INSERT INTO directory_confirmed (address, member, confirmed) VALUES (?1, ?2, ?3) "
 	    "ON CONFLICT (address, member) DO UPDATE SET confirmed = excluded.confirmed",
 	    "DELETE FROM directory_confirmed WHERE address = ?1 AND member = ?2", NULL },
-	[RECORD_USER] = { 2, 1,
-	    "SELECT address, CASE enabled WHEN 0 THEN '0' ELSE '1' END FROM users "
+	[RECORD_USER] = { 3, 1,
+	    "SELECT address, CASE enabled WHEN 0 THEN '0' ELSE '1' END, "
+	    "CASE stated WHEN 0 THEN '0' ELSE '1' END FROM users "
 	    "ORDER BY address",
 	    NULL, NULL, NULL },
 	[RECORD_FIELD] = { 3, 2,

@@ -22,8 +22,9 @@ enum record_kind {
 	RECORD_ALIAS,      /* address; user */
 	RECORD_DELEGATE,   /* address, user or group, "user" or "group" */
 	RECORD_CONFIRMED,  /* address, user: who has shown to be its owner; when, in us */
-	RECORD_USER,       /* address; enabled ("1", "0"). Only read: directory.h changes it */
-	RECORD_FIELD,      /* user, field; value. Likewise */
+	/* address; enabled ("1", "0"), stated (likewise). Only read: directory.h changes it */
+	RECORD_USER,
+	RECORD_FIELD, /* user, field; value. Likewise */
 	RECORD_KINDS
 };
 #define RECORD_COLUMNS 4

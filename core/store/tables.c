@@ -10,6 +10,7 @@
 #include <core/store/outbox.h>
 #include <core/store/overrides.h>
 #include <core/store/snapshot.h>
+#include <core/store/spelling.h>
 #include <core/store/tables.h>
 
 int
@@ -17,6 +18,8 @@ tables_migrate(struct db *db, struct pn_error *err)
 {
 	int r = directory_migrate(db, err);
 
+	if (r == 0)
+		r = spelling_migrate(db, err);
 	if (r == 0)
 		r = snapshot_migrate(db, err);
 	if (r == 0)

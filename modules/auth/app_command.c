@@ -110,6 +110,9 @@ app_password_add(
 		    user.address);
 	if (r < 0)
 		return r;
+	r = pn_user_keep(call, user.address, err);
+	if (r < 0)
+		return r;
 	app_password_make(password);
 	note(call, user.address, argv[1], true);
 	r = insert(call, user.address, argv[1], password, err);

@@ -240,6 +240,8 @@ password_command(
 	r = argc == 2 ? read_option(argv[0], &change, err) : 0;
 	if (r == 0)
 		r = pn_user_find(call, argv[argc - 1], &user, err);
+	if (r == 0)
+		r = pn_user_keep(call, user.address, err);
 	if (r < 0)
 		return r;
 	r = change.given ? ask_hash(console, &change, err) : ask_password(console, &change, err);

@@ -17,7 +17,7 @@ class Backends(BackendCase):
               slapd.person("None", mail=["none@clinic.example"]) +
               slapd.person("One", mail=["two@clinic.example"], userPassword=["two's"]) +
               slapd.person("Two", mail=["two@clinic.example"], userPassword=["two's"]) +
-              slapd.person("Uma", title=["uma"], mail=["Uma.Thur@clinic.example"], userPassword=["uma's"]))
+              slapd.person("Uma", title=["uma"], mail=["uma.thur@clinic.example"], userPassword=["uma's"]))
 
     def serve(self, *backends, **auth):
         """A relay with these backends, each with the real program behind it."""
@@ -57,7 +57,7 @@ class Backends(BackendCase):
         for user, password in good:
             with self.subTest(user):
                 self.assertEqual(self.log_in(user, password), (235, "2.7.0"))
-        self.assertEqual(self.users_in_log(), [USER, LEA, SAM, DEE, "LEA@clinic.example"])
+        self.assertEqual(self.users_in_log(), [USER, LEA, SAM, DEE, LEA])
         for said, answer in self.log_in_all(bad):
             with self.subTest(said):
                 self.assertEqual(answer, (535, "5.7.8"))
@@ -101,7 +101,7 @@ class Backends(BackendCase):
         """A name that is no address, and the entry's attribute that has one."""
         self.serve("ldap", ldap={"filter": "(title=?1)", "address_attribute": "mail"})
         self.assertEqual(self.log_in("uma", "uma's"), (235, "2.7.0"))
-        self.assertEqual(self.users_in_log(), ["Uma.Thur@clinic.example"])
+        self.assertEqual(self.users_in_log(), ["uma.thur@clinic.example"])
         self.assertEqual(self.log_in("uma", "lea's"), (535, "5.7.8"))
 
     def test_hashes_brought_along(self):

@@ -2,6 +2,7 @@
 """directory.ldap with a real slapd: who is read, how soon, and what holds while the server is away."""
 import json
 import os
+import smtplib
 
 from tests.lib import proc, slapd
 from tests.lib.case import PASSWORD, USER
@@ -102,6 +103,47 @@ class DirectoryServer(DirectoryCase):
         self.assertEqual(off, ["u2@clinic.example"])
         refused = relay.ctl("user", "add", "z@clinic.example", check=False)
         self.assertIn("all licences of the account clinic are taken (3)", refused.stderr)
+
+    def test_passwords_and_sheets(self):
+        """Whoever names a user: a password in the database, its app passwords, a setup sheet; until he is gone."""
+        server = self.serve(slapd.person("Ada", mail=["Ada@clinic.example"]))
+        relay = self.served_relay(server, {"users": {"yan@clinic.example": {}}}, pipeline=["auth"], listeners={
+            "submission": {"tls": "starttls", "auth": "required"}})
+        relay.sections["auth"] = {"recheck": "0s"}
+        relay.write()
+        relay.start()
+        for user in (USER, "yan@clinic.example"):
+            relay.ctl("user", "passwd", "--scram", user, stdin=PASSWORD + "\n")
+            self.assertIn("password", relay.ctl("user", "app-password", "add", user, "phone").stdout)
+            self.assertIn("== Postfix", relay.ctl("setup-sheet", user).stdout)
+        self.assertIn("there is no user", relay.ctl("setup-sheet", "nobody@clinic.example", check=False).stderr)
+        self.assertIn("no account's domain", relay.ctl("setup-sheet", "lab.example", check=False).stderr)
+        relay.ctl("setup-sheet", "clinic.example")
+        self.assertIsNone(self.send(relay, "submission", USER, login=True))
+        relay.ctl("user", "disable", USER)
+        with self.assertRaises(smtplib.SMTPAuthenticationError):
+            self.send(relay, "submission", USER, login=True)
+        relay.ctl("user", "enable", USER)
+        relay.ctl("user", "set", USER, "title", "Countess")
+        relay.ctl("user", "remove", "yan@clinic.example")  # the password and all that hung on it
+        self.assertIn("is removed there", relay.ctl("user", "remove", "yan@clinic.example", check=False).stderr)
+        server.modify(f"dn: cn=Ada,{slapd.SUFFIX}\nchangetype: delete\n")
+        relay.ctl("directory", "refresh", "--force")
+        self.assertNotIn(USER, self.users(relay))
+        self.assertIn("there is no user", relay.ctl("user", "passwd", USER, stdin="x\n", check=False).stderr)
+
+    def test_an_alias_is_one_users(self):
+        """What is somebody's own address is nobody's alias, whoever says so."""
+        server = self.serve(slapd.person("Bo", mail=["bo@clinic.example", "ada@clinic.example", "b@clinic.example"]))
+        relay = self.served_relay(server, {"users": {USER: {"aliases": ["b@clinic.example"]}}}).start()
+        self.assertIn("not an alias of", relay.log())
+        rows = json.loads(relay.ctl("--json", "address", "list").stdout)
+        self.assertEqual([(row["address"], row["who"]) for row in rows], [("b@clinic.example", USER)])
+        for words in (["user", "add", "B@clinic.example"], ["address", "alias", "BO@clinic.example", USER],
+                      ["address", "alias", USER.upper(), USER]):
+            refused = relay.ctl(*words, check=False)
+            self.assertEqual(refused.returncode, 1, words)
+            self.assertRegex(refused.stderr, "is an alias of|is an address of")
 
     def test_over_tls_and_logged_in(self):
         cert = certificate(self.directory, "127.0.0.1")

@@ -126,7 +126,7 @@ static const struct {
 	{ "bo@example.org", "ada@example.org", "secret", 535 },
 	{ "", "ada@example.org", "Secret", 535 },
 	{ "", "ada@example.org", "secret ", 535 },
-	{ "", "Ada@example.org", "secret", 535 },
+	{ "", "Ada@example.org", "secret", 235 },
 	{ "", "ada", "secret", 535 },
 	{ "", "nobody@example.org", "secret", 535 },
 	{ "", "none@example.org", "secret", 535 },

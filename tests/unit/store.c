@@ -5,6 +5,7 @@
 #include <core/store/directory.h>
 #include <core/store/records.h>
 #include <core/store/snapshot.h>
+#include <core/store/spelling.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -306,7 +307,7 @@ START_TEST(what_hangs_on_a_user_goes_too)
 	put(RECORD_CONFIRMED, "e@y.example", "a@x.example", "1", NULL);
 	ck_assert_int_eq(records_version(db, &before, NULL), 0);
 	ck_assert_int_eq(directory_user_enable(db, "a@x.example", false, NULL), 0);
-	ck_assert_str_eq(records(RECORD_USER), "a@x.example=0,-,-;");
+	ck_assert_str_eq(records(RECORD_USER), "a@x.example=0,1,-;");
 	ck_assert_int_eq(directory_user_remove(db, "a@x.example", NULL), 0);
 	ck_assert_int_eq(records_version(db, &after, NULL), 0);
 	ck_assert_int_eq(after - before, 2);
@@ -325,7 +326,8 @@ static const struct {
 } spellings[] = {
 	{ "ada@example.org", "ada@example.org" },
 	{ "ada@EXAMPLE.org", "ada@example.org" },
-	{ "Ada@example.org", NULL },
+	{ "Ada@example.org", "ada@example.org" },
+	{ "Bo@example.org", NULL },
 	{ "bo@b\xc3\xbc"
 	  "cher.example",
 	    "bo@xn--bcher-kva.example" },
@@ -353,8 +355,8 @@ START_TEST(users_by_any_spelling)
 	r = directory_user_find(db, spellings[_i].typed, &user, &err);
 	if (!spellings[_i].found) {
 		ck_assert_int_eq(r, -ENOENT);
-		/* of what is an address the canonical form stays, of anything else nothing */
-		ck_assert_str_eq(user.address, _i == 2 ? "Ada@example.org" : "");
+		/* of what is an address its one form stays, of anything else nothing */
+		ck_assert_str_eq(user.address, _i == 3 ? "bo@example.org" : "");
 		ck_assert(!user.enabled);
 		return;
 	}
@@ -388,6 +390,65 @@ START_TEST(users_come_and_go)
 	ck_assert_int_eq(seen, 101);
 	ck_assert_int_eq(directory_user_remove(db, "b@example.org", &err), 0);
 	ck_assert_int_eq(directory_user_remove(db, "b@example.org", &err), -ENOENT);
+}
+END_TEST
+
+/* What hangs on a user whom somebody else names is no user, until one is added. */
+START_TEST(rows_that_are_no_users)
+{
+	struct pn_error err = { 0 };
+	struct directory_row row;
+	struct pn_user user;
+
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	ck_assert_int_eq(directory_user_keep(db, "Ada@x.example", &err), 0);
+	ck_assert_int_eq(directory_user_keep(db, "ada@x.example", &err), 0);
+	ck_assert_int_eq(directory_user_find(db, "ada@x.example", &user, &err), -ENOENT);
+	ck_assert_int_eq(directory_row_find(db, "ADA@x.example", &row, &err), 0);
+	ck_assert(!row.stated && row.user.enabled);
+	ck_assert_int_eq(directory_field_set(db, "ada@x.example", "title", "Dr", &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "ada@X.example", &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "ada@x.example", &err), -EEXIST);
+	ck_assert_int_eq(directory_user_find(db, "ada@x.example", &user, &err), 0);
+	ck_assert_str_eq(records(RECORD_FIELD), "ada@x.example=title,Dr,-;");
+}
+END_TEST
+
+/* Rows of before: two of one user, what a module has of both, and every other place. */
+START_TEST(one_spelling_for_all)
+{
+	static const char *const old[] = {
+		"CREATE TABLE child (address TEXT PRIMARY KEY REFERENCES users (address) "
+		"ON DELETE CASCADE, note TEXT)",
+		"INSERT INTO users (address, enabled, created) VALUES ('Ada@x.example', 0, 1), "
+		"('ada@x.example', 1, 2), ('BO@x.example', 1, 3), ('cy@x.example', 1, 4)",
+		"INSERT INTO child VALUES ('Ada@x.example', 'lost'), ('ada@x.example', 'kept'), "
+		"('BO@x.example', 'moved')",
+		"INSERT INTO user_fields VALUES ('Ada@x.example', 'title', 'Dr')",
+		"INSERT INTO directory_members VALUES ('g', 'BO@x.example'), ('g', 'bo@x.example')",
+		"INSERT INTO directory_aliases VALUES ('B@x.example', 'BO@x.example')",
+		"INSERT INTO directory_delegates VALUES ('Info@x.example', 'BO@x.example', "
+		"'user'), "
+		"('Info@x.example', 'Nurses', 'group')",
+	};
+	struct pn_error err = { 0 };
+
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]); i++)
+		ck_assert_msg(db_run(db, &err, old[i], PN_NO_VALUES) == 0, "%s", err.text);
+	ck_assert_msg(spelling_migrate(db, &err) == 0, "%s", err.text);
+	ck_assert_str_eq(
+	    records(RECORD_USER), "ada@x.example=0,1,-;bo@x.example=1,1,-;cy@x.example=1,1,-;");
+	ck_assert_str_eq(records(RECORD_FIELD), "ada@x.example=title,Dr,-;");
+	ck_assert_str_eq(records(RECORD_MEMBER), "g=bo@x.example,-,-;");
+	ck_assert_str_eq(records(RECORD_ALIAS), "b@x.example=bo@x.example,-,-;");
+	ck_assert_str_eq(records(RECORD_DELEGATE),
+	    "info@x.example=Nurses,group,-;info@x.example=bo@x.example,user,-;");
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM child"), 2);
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM child WHERE note IN ('kept', 'moved') AND "
+				"address IN ('ada@x.example', 'bo@x.example')"),
+	    2);
+	ck_assert_int_eq(spelling_migrate(db, &err), 0);
 }
 END_TEST
 
@@ -505,6 +566,8 @@ main(void)
 	tcase_add_test(tests, what_hangs_on_a_user_goes_too);
 	tcase_add_test(tests, profiles);
 	tcase_add_test(tests, a_snapshot_changes_by_lines);
+	tcase_add_test(tests, rows_that_are_no_users);
+	tcase_add_test(tests, one_spelling_for_all);
 	suite_add_tcase(suite, tests);
 	return unit_run(suite);
 }
