@@ -4,6 +4,7 @@ core_libcore_a_SOURCES += \
 	core/base/buf.c core/base/buf.h \
 	core/base/certificate.c core/base/certificate.h \
 	core/base/clock.c core/base/clock.h \
+	core/base/csv.c core/base/csv.h \
 	core/base/error.c \
 	core/base/log.c core/base/log.h \
 	core/base/log_journal.c \
@@ -15,8 +16,9 @@ core_libcore_a_SOURCES += \
 	core/base/text.c core/base/text.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/base tests/unit/log tests/unit/metric
+UNIT_TESTS += tests/unit/base tests/unit/csv tests/unit/log tests/unit/metric
 tests_unit_base_SOURCES = tests/unit/base.c
+tests_unit_csv_SOURCES = tests/unit/csv.c
 tests_unit_log_SOURCES = tests/unit/log.c
 tests_unit_metric_SOURCES = tests/unit/metric.c
 endif

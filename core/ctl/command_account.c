@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define NAME_SIZE        80 /* of a column of an account, which is short */
+#define NAME_SIZE        CTL_ACCOUNT_VALUE
 #define LICENCES_MOST    100000000
 #define DESCRIPTION_MOST 200
 #define WIDE_NETWORK     256 /* addresses, as directory_check.c has it */
@@ -37,9 +37,8 @@ keep_account(void *arg, const char *const columns[RECORD_COLUMNS])
 	return 0;
 }
 
-/* Checks VALUE and writes it as it is stored; "" is as the files say. */
-static bool
-read_value(const char *key, const char *value, char ret[NAME_SIZE], struct pn_error *err)
+bool
+ctl_account_value(const char *key, const char *value, char ret[NAME_SIZE], struct pn_error *err)
 {
 	char *end = NULL;
 	long long licences;
@@ -89,7 +88,7 @@ set_account(struct ctl *ctl, const char *action, const char *name, const char *k
 		return EXIT_USAGE;
 	}
 	if (records_each(ctl->db, RECORD_ACCOUNT, keep_account, &row, err) < 0 ||
-	    (key && !read_value(key, value, row.texts[at], err)))
+	    (key && !ctl_account_value(key, value, row.texts[at], err)))
 		return EXIT_REFUSED;
 	if (key)
 		row.has[at] = *row.texts[at] != '\0';

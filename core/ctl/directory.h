@@ -35,7 +35,13 @@ void ctl_tell_relay(const struct ctl *ctl);
 int ctl_licence_free(
     const struct ctl *ctl, const char *address, const char *account, struct pn_error *err);
 
-/* The form that is compared; false: said that it is none. */
+#define CTL_ACCOUNT_VALUE 80 /* bytes of a column of an account */
+/*
+ * Checks the value of licences, paid or plan and writes it as it is stored; "" is as the files say.
+ */
+bool ctl_account_value(
+    const char *key, const char *value, char ret[CTL_ACCOUNT_VALUE], struct pn_error *err);
+/* The form that is compared; false: said that it is no address. */
 bool ctl_read_address(const char *text, char ret[MAIL_ADDRESS_SIZE], struct pn_error *err);
 /* Says so; EXIT_REFUSED. */
 int ctl_absent(struct pn_error *err, const char *what, const char *name);

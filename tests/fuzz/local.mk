@@ -54,6 +54,9 @@ tests_fuzz_sasl_plain_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/dovecot_line
 tests_fuzz_dovecot_line_SOURCES = tests/fuzz/dovecot_line.c modules/auth/dovecot_line.c
 tests_fuzz_dovecot_line_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/csv
+tests_fuzz_csv_SOURCES = tests/fuzz/csv.c
+tests_fuzz_csv_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config
@@ -64,4 +67,4 @@ EXTRA_DIST += tests/fuzz/seeds/address_list
 EXTRA_DIST += tests/fuzz/seeds/convert tests/fuzz/seeds/courier tests/fuzz/seeds/proxy
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
-EXTRA_DIST += tests/fuzz/seeds/log
+EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
