@@ -257,6 +257,7 @@ take_config(struct relay *relay, struct channel_frame *frame)
 	if (r == 0) {
 		relay->applying = true;
 		relay_apply(relay, settled);
+		relay_served_configure(relay);
 	} else {
 		channel_send(CHILD_CHANNEL, CHANNEL_REFUSED, pn_slice_of(err.text), NULL, 0);
 	}

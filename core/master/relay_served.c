@@ -15,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LOOK_MS 1000 /* while no server is configured */
-
 struct relay_served {
 	struct relay *relay;
 	struct loop_timer timer;
@@ -88,12 +86,21 @@ note_bad(struct relay_served *own)
 	log_event(PN_LOG_ERROR, "directory-not-read", "reason", own->failure, NULL);
 }
 
+/* For the next reading; where no server is configured, for a reload. */
+static void
+wait(struct relay_served *own)
+{
+	const struct config_ldap *ldap = settings_of(own->relay->generation);
+
+	if (ldap->server.uris.count > 0)
+		loop_timer_set(own->relay->loop, &own->timer, ldap->interval);
+}
+
 static void
 done(struct job *job)
 {
 	struct relay_served *own = (struct relay_served *)((char *)job -
 							   offsetof(struct relay_served, job));
-	int64_t interval = settings_of(own->generation)->interval;
 
 	own->reading_now = false;
 	generation_release(&own->generation);
@@ -103,7 +110,7 @@ done(struct job *job)
 		note_bad(own);
 	else
 		note_good(own);
-	loop_timer_set(own->relay->loop, &own->timer, interval);
+	wait(own);
 }
 
 static void
@@ -114,17 +121,16 @@ begin(struct loop_timer *timer)
 	struct relay *relay = own->relay;
 	struct pn_error err;
 
-	if (own->reading_now)
+	if (own->reading_now || relay->draining)
 		return;
 	if (settings_of(relay->generation)->server.uris.count == 0) {
 		own->any = false;
 		*own->failure = '\0';
-		loop_timer_set(relay->loop, &own->timer, LOOK_MS);
 		return;
 	}
 	if (!own->jobs && jobs_new(1, &own->jobs, &err) < 0) {
 		log_event(PN_LOG_ERROR, "directory-not-read", "reason", err.text, NULL);
-		loop_timer_set(relay->loop, &own->timer, settings_of(relay->generation)->interval);
+		wait(own);
 		return;
 	}
 	own->reading_now = true;
@@ -144,6 +150,15 @@ relay_served_start(struct relay *relay)
 	own->timer.fire = begin;
 	own->job = (struct job){ .loop = relay->loop, .work = work, .done = done };
 	begin(&own->timer);
+}
+
+void
+relay_served_configure(struct relay *relay)
+{
+	if (!relay->served)
+		return;
+	loop_timer_cancel(relay->loop, &relay->served->timer);
+	begin(&relay->served->timer);
 }
 
 void

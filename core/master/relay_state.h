@@ -91,6 +91,8 @@ void relay_outbox_free(struct relay *relay);
 /* ---- relay_served.c ---- */
 /* Reads the directory server now and after each interval, off the loop, where there is one. */
 void relay_served_start(struct relay *relay);
+/* After a reload: as it says from now on. */
+void relay_served_configure(struct relay *relay);
 /* What came of it, for `posternctl status`; nothing where no server is configured. */
 void relay_served_status(const struct relay *relay, json_t *ret);
 /* False: a reading has not returned within so long, and reads what would be freed. */

@@ -90,6 +90,14 @@ class DirectoryServer(DirectoryCase):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("nothing was read by these settings before", refused.stderr)
         self.assertEqual(self.send(relay, "plain", "a@clinic.example"), None)
+        del relay.sections["directory"]["ldap"]
+        relay.write()
+        relay.ctl("reload")
+        self.assertEqual(self.users(relay), {})
+        relay.sections["directory"]["ldap"] = {"url": server.uri, "starttls": False, "base": slapd.SUFFIX}
+        relay.write()
+        relay.ctl("reload")
+        self.assertIn("a@clinic.example", self.users(relay))
 
     def test_licences(self):
         """S0-19: each user once, whoever names him; the server's users beyond the licences are nobody's."""
