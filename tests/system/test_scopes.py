@@ -297,7 +297,7 @@ class Database(ScopesCase):
         text = relay.ctl("--json", "audit", "list").stdout
         rows = json.loads(text)
         who = pwd.getpwuid(os.getuid()).pw_name
-        self.assertEqual({(row["who"], row["scope"]) for row in rows}, {(who, "user Ada@clinic.example")})
+        self.assertEqual({(row["who"], row["scope"]) for row in rows}, {(who, "user ada@clinic.example")})
         self.assertEqual([(row["action"], row["object"], row["before"], row["after"]) for row in rows], [
             ("user add", "user", None, "enabled"),
             ("user set", "title", None, "Dr"), ("user set", "title", "Dr", None),
