@@ -8,6 +8,7 @@ from tests.lib import proc, slapd
 from tests.lib.case import PASSWORD, USER
 from tests.lib.certificates import certificate
 from tests.lib.postern import File
+from tests.lib.unpack import unpack
 from tests.system.test_directory import CLINIC, DirectoryCase
 
 WITHOUT_TLS = {"tls": "none", "networks": ["127.0.0.0/8"]}
@@ -21,6 +22,7 @@ def group(name, *members):
 class DirectoryServer(DirectoryCase):
     def serve(self, entries, **more):
         try:
+            unpack(self.builddir, "ldap-utils")
             server = slapd.Slapd(os.path.join(self.directory, "slapd"), self.builddir, entries, **more)
         except proc.CannotRun as reason:
             self.skipTest(str(reason))
