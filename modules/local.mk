@@ -7,6 +7,7 @@ include modules/recipient-restrictions/local.mk
 include modules/sender-restrictions/local.mk
 include modules/taglines/local.mk
 include modules/tls-only/local.mk
+include modules/user-relays/local.mk
 
 # Modules are loaded by their .so; libtool's .la files and its advice on linking have no use here.
 # They go after installing, so uninstalling cannot ask them what is to be removed.

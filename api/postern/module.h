@@ -23,6 +23,7 @@
  *				the client's certificate, pn_fingerprint_canonical (txn.h);
  *				PN_BY_CERTIFICATE (directory.h)
  *				pn_user_keep (db.h)
+ *				servers of users' own (user_relay.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -76,6 +77,7 @@
 #include <postern/settings.h>
 #include <postern/store.h>
 #include <postern/txn.h>
+#include <postern/user_relay.h>
 #include <postern/verdict.h>
 
 #define PN_ABI 5

@@ -27,6 +27,7 @@ core_libcore_a_SOURCES += \
 	core/config/scopes.c core/config/scopes.h \
 	core/config/scopes_blame.c \
 	core/config/scopes_show.c \
+	core/config/sealed.c core/config/sealed.h \
 	core/config/secret.c \
 	core/config/senders_check.c \
 	core/config/settings.c core/config/settings.h \
@@ -34,6 +35,7 @@ core_libcore_a_SOURCES += \
 	core/config/source.c core/config/source.h \
 	core/config/table.c \
 	core/config/tree.c core/config/tree.h \
+	core/config/user_relays.c \
 	core/config/values.c \
 	core/config/when.c core/config/when.h \
 	core/config/when_explain.c

@@ -70,6 +70,18 @@ struct config_queue {
 	int64_t idle_connection, connection_age; /* ms */
 };
 
+/* Servers that users name for addresses of their own. */
+struct config_user_relays {
+	const struct pn_secret *seal_with; /* text of a keyring; NULL: none can be stored */
+	struct pn_strings ports, refused_networks;
+	const char *ca_file; /* NULL: the system's */
+};
+/* False: no port. */
+bool config_user_relays_port(const char *text, uint16_t *ret);
+/* Of a checked configuration, in `arena`. */
+const struct network *config_user_relays_refused(
+    const struct config_user_relays *config, struct arena *arena, size_t *ret_count);
+
 /* How the relay finds mail exchangers; see core/net/dns.h. */
 struct config_dns {
 	struct pn_strings servers;
@@ -108,6 +120,7 @@ struct config_relay {
 	struct config_spool spool;
 	struct config_queue queue;
 	struct config_dns dns;
+	struct config_user_relays user_relays;
 	struct pn_strings shared_networks; /* names in `networks` */
 	struct pn_map networks;            /* name -> struct pn_strings of CIDR */
 };

@@ -429,5 +429,6 @@ relay_check(const struct core_fill *fill)
 	check_limits(fill, &check);
 	check_keys(fill, &check);
 	check_metrics(fill, &check);
+	user_relays_check(fill, &check);
 	dns_check(fill, &check);
 }

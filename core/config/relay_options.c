@@ -324,6 +324,10 @@ const struct pn_option config_relay_options[] = {
 	PN_OPT_GROUP("dns", RELAY, dns, DNS, dns_options, 0,
 	    "How mail exchangers are found. Hosts that stand in this configuration are looked up "
 	    "as the system does it."),
+	PN_OPT_GROUP("user_relays", RELAY, user_relays, struct config_user_relays,
+	    config_user_relays_options, 0,
+	    "What servers users may name for addresses of their own, where the module user-relays "
+	    "lets them."),
 	PN_OPT_STRINGS("shared_networks", RELAY, shared_networks, NULL, 0,
 	    "Names in `networks` where many users share an address: no limits per address "
 	    "there."),

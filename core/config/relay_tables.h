@@ -10,8 +10,9 @@ extern const struct pn_choice config_route_kinds[];
 extern const struct pn_option config_relay_options[];
 extern const struct pn_option config_routes_options[];       /* one bare row: struct pn_list */
 extern const struct pn_option config_destinations_options[]; /* as config_routes_options */
-extern const struct pn_option config_database_options[];     /* one bare row: int */
-extern const struct pn_option config_entry_options[];        /* struct config_entry */
+extern const struct pn_option config_user_relays_options[];
+extern const struct pn_option config_database_options[]; /* one bare row: int */
+extern const struct pn_option config_entry_options[];    /* struct config_entry */
 
 /* What the steps of config_core_fill() work on. */
 struct core_fill {
@@ -29,6 +30,7 @@ void senders_check(struct pn_check *check, const struct config_directory *direct
     const struct config_listener *listener, size_t index, const struct address *address);
 /* More of the internet than anybody owns. */
 bool senders_are_everybody(const char *network);
+void user_relays_check(const struct core_fill *fill, struct pn_check *check);
 void dns_check(const struct core_fill *fill, struct pn_check *check);
 void routes_check(const struct core_fill *fill);
 void destinations_check(const struct core_fill *fill);

@@ -68,6 +68,15 @@ roster_compare_owners(const void *a, const void *b)
 }
 
 int
+roster_compare_relays(const void *a, const void *b)
+{
+	const struct roster_sender *left = a, *right = b;
+	int order = strcmp(left->user, right->user);
+
+	return order == 0 ? strcmp(left->address, right->address) : order;
+}
+
+int
 roster_compare_names(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -285,6 +294,36 @@ roster_owns(const struct roster *roster, const char *user, const char *address)
 	found = search(
 	    &key, roster->owners, roster->owner_count, sizeof(key), roster_compare_owners);
 	return found ? found->owns : owned_by_group(roster, who, what);
+}
+
+/* ---- servers of users ------------------------------------------------------------------------ */
+
+const struct roster_relay *
+roster_relay(const struct roster *roster, const char *user, const char *address)
+{
+	char who[MAIL_ADDRESS_SIZE], what[MAIL_ADDRESS_SIZE];
+	const struct roster_sender key = { .user = who, .address = what }, *found;
+
+	if (!roster || config_scope_address(user, who) < 0 ||
+	    config_scope_address(address, what) < 0)
+		return NULL;
+	found = search(
+	    &key, roster->relays, roster->relay_count, sizeof(key), roster_compare_relays);
+	return found ? &found->relay : NULL;
+}
+
+/* Who can write into the database must not be able to have it sent elsewhere, or less safely. */
+int
+roster_relay_about(const struct roster_relay *relay, struct buf *ret)
+{
+	return buf_printf(ret, "user relay\n%s\n%s\n%s\n%u\n%d\n", relay->user, relay->address,
+	    relay->host, (unsigned)relay->port, relay->verify);
+}
+
+const struct roster_relay *
+roster_relay_at(const struct roster *roster, size_t index)
+{
+	return roster && index < roster->relay_count ? &roster->relays[index].relay : NULL;
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #ifndef CORE_CONFIG_ROSTER_H
 #define CORE_CONFIG_ROSTER_H
 
+#include <core/base/buf.h>
 #include <core/config/directory.h>
 #include <core/mail/facts.h>
 
@@ -34,6 +35,21 @@ struct roster_user {
 	const char *name, *title, *phone; /* NULL: not known */
 	bool enabled;
 };
+
+/* A server that a user has named for an address of his own. */
+struct roster_relay {
+	const char *user, *address; /* as the database has them */
+	const char *host;
+	uint16_t port;
+	bool implicit_tls;      /* else STARTTLS */
+	bool verify;            /* the certificate */
+	struct pn_slice sealed; /* sealed.h: name there, NUL, password */
+	int64_t changed_us;
+};
+
+#define ROSTER_RELAY_ABOUT 2048u
+/* What its login is sealed about (sealed.h): whose it is, and where alone it may be sent. */
+int roster_relay_about(const struct roster_relay *relay, struct buf *ret) PN_WARN_UNUSED;
 
 struct roster *roster_new(void);
 struct roster *roster_hold(const struct roster *roster);
@@ -70,6 +86,8 @@ void roster_add_delegated_group(struct roster *roster, const char *address, cons
  */
 void roster_one_owner(struct roster *roster,
     void (*each)(void *arg, const char *address, const char *owner, const char *other), void *arg);
+/* One for each user and address. What is no address is left out. */
+void roster_add_relay(struct roster *roster, const struct roster_relay *relay);
 /* Makes the indexes. `order`: groups, strongest first; `by`: what an account may be found by. */
 void roster_settle(
     struct roster *roster, const struct pn_strings *order, const struct pn_strings *by);
@@ -120,6 +138,11 @@ void roster_each_owner(const struct roster *roster,
     void *arg);
 enum pn_owns roster_owns(const struct roster *roster, const char *user, const char *address);
 bool roster_in_group(const struct roster *roster, const char *user, const char *group);
+/* NULL: that user has named none for that address. */
+const struct roster_relay *roster_relay(
+    const struct roster *roster, const char *user, const char *address);
+/* By number, in the order of users and addresses; NULL past the end. */
+const struct roster_relay *roster_relay_at(const struct roster *roster, size_t index);
 /* Everybody who is in a group, as compared, by number; NULL past the end. */
 const char *roster_member_at(const struct roster *roster, size_t index);
 

@@ -52,6 +52,7 @@ free_filling(struct roster *roster)
 	g_hash_table_destroy(filling->certificates);
 	g_hash_table_destroy(filling->groups);
 	g_array_free(filling->owners, TRUE);
+	g_array_free(filling->relays, TRUE);
 	g_free(filling);
 }
 
@@ -76,6 +77,7 @@ roster_new(void)
 	filling->certificates = g_hash_table_new(g_str_hash, g_str_equal);
 	filling->groups = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, free_users);
 	filling->owners = g_array_new(FALSE, FALSE, sizeof(struct roster_owner));
+	filling->relays = g_array_new(FALSE, FALSE, sizeof(struct roster_sender));
 	return roster;
 }
 
@@ -236,6 +238,21 @@ roster_add_owner(struct roster *roster, const char *address, const char *user, e
 
 	if (owner.address && owner.who)
 		g_array_append_val(roster->filling->owners, owner);
+}
+
+void
+roster_add_relay(struct roster *roster, const struct roster_relay *relay)
+{
+	struct roster_sender sender = { compared(roster, relay->user),
+		compared(roster, relay->address), *relay };
+
+	if (!sender.user || !sender.address)
+		return;
+	sender.relay.user = roster_text(roster, relay->user);
+	sender.relay.address = roster_text(roster, relay->address);
+	sender.relay.host = roster_text(roster, relay->host);
+	sender.relay.sealed.data = arena_slice(&roster->arena, relay->sealed);
+	g_array_append_val(roster->filling->relays, sender);
 }
 
 static GPtrArray *
@@ -571,6 +588,17 @@ settle_owners(struct roster *roster)
 	roster->owner_count = count;
 }
 
+static void
+settle_relays(struct roster *roster)
+{
+	const GArray *from = roster->filling->relays;
+
+	roster->relay_count = from->len;
+	roster->relays = arena_copy(
+	    &roster->arena, from->data, from->len * sizeof(*roster->relays));
+	sort(roster->relays, from->len, sizeof(*roster->relays), roster_compare_relays);
+}
+
 static unsigned
 read_ways(const struct pn_strings *by)
 {
@@ -635,6 +663,7 @@ roster_settle(struct roster *roster, const struct pn_strings *order, const struc
 	sort(roster->users, roster->user_count, sizeof(*roster->users), roster_compare_users);
 	settle_groups(roster, order);
 	settle_owners(roster);
+	settle_relays(roster);
 	free_filling(roster);
 }
 

@@ -40,6 +40,11 @@ struct roster_owner {
 	enum pn_owns owns;
 };
 
+struct roster_sender {
+	const char *user, *address; /* as compared */
+	struct roster_relay relay;
+};
+
 /* What there is only while it is filled. */
 struct roster_filling {
 	GHashTable *accounts, *users; /* name -> struct pn_account, address -> struct roster_user */
@@ -48,6 +53,7 @@ struct roster_filling {
 	GHashTable *certificates;     /* fingerprint -> struct roster_certificate */
 	GHashTable *groups;           /* name -> GPtrArray of users */
 	GArray *owners;               /* struct roster_owner */
+	GArray *relays;               /* struct roster_sender */
 };
 
 struct roster {
@@ -56,7 +62,7 @@ struct roster {
 	struct roster_filling *filling; /* NULL: settled */
 	/* All sorted; the ranges from narrow to wide. */
 	size_t account_count, user_count, home_count, range_count, member_count, owner_count,
-	    group_count, certificate_count, lack_count;
+	    group_count, certificate_count, lack_count, relay_count;
 	struct pn_account **accounts;
 	const struct roster_user **users;
 	struct roster_home *homes;
@@ -65,6 +71,7 @@ struct roster {
 	struct roster_lack *lacks; /* few; as they were given */
 	struct roster_member *members;
 	struct roster_owner *owners;
+	struct roster_sender *relays;
 	const char **groups;
 	unsigned by; /* bits of enum pn_account_by: what may find an account */
 };
@@ -76,6 +83,7 @@ int roster_compare_ranges(const void *a, const void *b);
 int roster_compare_certificates(const void *a, const void *b);
 int roster_compare_members(const void *a, const void *b);
 int roster_compare_owners(const void *a, const void *b);
+int roster_compare_relays(const void *a, const void *b);
 int roster_compare_names(const void *a, const void *b);
 
 #endif

@@ -42,6 +42,7 @@ struct config_subject {
 	const char *sender;          /* "" is the null sender, NULL unknown */
 	const char *original_sender; /* the same as the client gave it: whose mail it is */
 	const char *recipient;       /* one of them, NULL unknown */
+	const char *user_relay; /* not asked here: whose server takes the mail; NULL: a route */
 	const char *const *tags;
 	size_t tag_count;
 	size_t size;

@@ -272,7 +272,8 @@ show_routes(struct ctl *ctl, const struct routes *routes, const struct config_su
     struct arena *arena, struct pn_error *err)
 {
 	const struct config_route *config = generation_core(ctl->generation)->routes.items;
-	const struct route *route, *taken = routes_find(routes, subject);
+	const char *refusal;
+	const struct route *route, *taken = routes_find(routes, subject, &refusal);
 
 	for (size_t i = 0; (route = routes_at(routes, i)); i++) {
 		show_route(ctl, route, i, route == taken ? "taken" : "passed",

@@ -9,6 +9,7 @@
 #include <core/master/privileges.h>
 #include <core/store/audit.h>
 #include <core/store/directory.h>
+#include <core/store/overrides.h>
 #include <core/store/tables.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -23,8 +24,14 @@ reopen_with_db(struct ctl *ctl, struct pn_error *err)
 		.role = ctl->trial ? PN_ROLE_RELAY : PN_ROLE_CTL,
 		.db = ctl->db,
 		.trial = ctl->trial };
+	struct overrides stored = { 0 };
 	struct buf bytes = BUF_INIT(64u * 1024 * 1024);
-	int r = source_bundle_write(ctl->recording, &bytes);
+	int r = ctl->db ? overrides_read(ctl->db, &ctl->stored, &stored, err) : 0;
+
+	if (r < 0)
+		return r;
+	how.overrides = &stored;
+	r = source_bundle_write(ctl->recording, &bytes);
 
 	if (r == 0)
 		r = source_bundle(buf_slice(&bytes), &ctl->bundle, err);
@@ -83,6 +90,7 @@ ctl_close(struct ctl *ctl)
 		generation_stop(ctl->generation);
 	generation_release(&ctl->generation);
 	db_close(&ctl->db);
+	arena_free(&ctl->stored);
 	diags_free(&ctl->diags);
 	source_free(&ctl->bundle);
 	source_free(&ctl->recording);

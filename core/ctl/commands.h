@@ -26,6 +26,7 @@ struct ctl {
 	struct source *files, *recording, *bundle;
 	struct generation *generation;
 	struct db *db;
+	struct arena stored; /* settings of the database that the generation was made with */
 };
 
 struct ctl_command {

@@ -5,6 +5,7 @@
  * Commands are words ("queue list"); the core's are in tables, a module's come with the module.
  */
 #include <core/base/log.h>
+#include <core/ctl/directory.h>
 #include <core/ctl/known.h>
 #include <errno.h>
 #include <getopt.h>
@@ -85,10 +86,11 @@ run_module_command(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	argv += words;
 	if (argc < command->min_arguments || argc > command->max_arguments)
 		return wrong_arguments(command->name, command->arguments);
-	return generation_command_run(
-		   ctl->generation, ctl->who, entry, command, &ctl->console, argc, argv, err) < 0
-		   ? EXIT_REFUSED
-		   : EXIT_OK;
+	if (generation_command_run(
+		ctl->generation, ctl->who, entry, command, &ctl->console, argc, argv, err) < 0)
+		return EXIT_REFUSED;
+	ctl_tell_relay(ctl); /* it looks whether anything is new */
+	return EXIT_OK;
 }
 
 static int

@@ -84,6 +84,7 @@ mail_envelope_copy(struct mail_envelope *ret, const struct mail_envelope *from, 
 		.sender = arena_text(arena, from->sender),
 		.envid = arena_text(arena, from->envid),
 		.auth = arena_text(arena, from->auth),
+		.user_relay = arena_text(arena, from->user_relay),
 		.ret = from->ret,
 		.count = from->count,
 		.capacity = from->count,
@@ -99,6 +100,7 @@ mail_envelope_copy(struct mail_envelope *ret, const struct mail_envelope *from, 
 		new->original = copy_original(old->original, old->address, new->address, arena);
 		new->orcpt = arena_text(arena, old->orcpt);
 		new->notify = old->notify;
+		new->added = old->added;
 		new->demand = old->demand;
 		new->want = old->want;
 		new->before = old->before;

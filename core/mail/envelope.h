@@ -20,6 +20,7 @@ struct mail_recipient {
 	    *original;     /* as the client gave it; the same pointer where nothing was rewritten */
 	const char *orcpt; /* "rfc822;..." as received in xtext, or NULL */
 	uint32_t notify;
+	bool added; /* by policy: the client does not know of this one */
 	/* what policy has said of this one before he had a plan; not in the spool */
 	struct mail_want want;
 	struct mail_demand demand;
@@ -33,6 +34,8 @@ struct mail_envelope {
 	const char *original_sender;
 	const char *envid; /* xtext as received, or NULL */
 	const char *auth;  /* AUTH= parameter of MAIL, decoded, or NULL */
+	/* By the server that the user has named for this address; NULL: by the routes. */
+	const char *user_relay;
 	enum mail_ret ret;
 	size_t count, capacity;
 	struct mail_recipient *recipients;

@@ -256,6 +256,9 @@ pn_recipient_tls_bits(const struct pn_call *call)
 		.sender = txn->envelope.sender,
 		.original_sender = txn->envelope.original_sender,
 		.recipient = txn->envelope.recipients[txn->recipient].address,
+		.user_relay = txn->envelope.recipients[txn->recipient].added
+				  ? NULL
+				  : txn->envelope.user_relay,
 		.tags = txn->tags,
 		.tag_count = txn->tag_count,
 		.size = txn->view ? mail_bytes_size(txn->view) : txn->size,

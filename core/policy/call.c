@@ -167,7 +167,9 @@ apply_envelope(struct pn_call *call)
 			mail_envelope_remove(envelope, (size_t)at);
 	}
 	for (size_t i = 0; i < call->added.count; i++)
-		mail_envelope_add(envelope, &txn->arena, call->added.items[i]);
+		mail_envelope_add(envelope, &txn->arena, call->added.items[i])->added = true;
+	if (call->user_relay)
+		envelope->user_relay = arena_text(&txn->arena, call->user_relay);
 }
 
 /* What this call says of wanting protection, and demands. */

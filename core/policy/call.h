@@ -69,6 +69,7 @@ struct pn_call {
 	struct mail_edits edits;
 	bool body_begun;                /* of a message that came without one */
 	const char *sender, *recipient; /* NULL: as it is */
+	const char *user_relay;         /* the address; NULL: not said */
 	struct call_words added, removed, tags, offers;
 	struct item_effect *effects;
 	size_t effect_count, effect_capacity;

@@ -11,6 +11,7 @@
 #include <core/policy/directory_ldap.h>
 #include <core/store/records.h>
 #include <core/store/snapshot.h>
+#include <core/store/user_relays.h>
 #include <stdlib.h>
 
 struct loading {
@@ -205,6 +206,25 @@ add_served(void *arg, enum record_kind kind, const char *const columns[RECORD_CO
 	return add[kind] ? add[kind](arg, columns) : 0;
 }
 
+static int
+add_relay(void *arg, const struct user_relay_row *row)
+{
+	const struct loading *loading = arg;
+	const struct roster_relay relay = {
+		.user = row->user,
+		.address = row->address,
+		.host = row->host,
+		.port = (uint16_t)row->port,
+		.implicit_tls = row->implicit_tls,
+		.verify = row->verify,
+		.sealed = row->sealed,
+		.changed_us = row->changed_us,
+	};
+
+	roster_add_relay(loading->roster, &relay);
+	return 0;
+}
+
 /* The version first: a change meanwhile is seen as a newer version the next time. */
 static int
 add_records(struct db *db, struct loading *loading, int64_t *ret_version, struct pn_error *err)
@@ -220,7 +240,7 @@ add_records(struct db *db, struct loading *loading, int64_t *ret_version, struct
 	for (int kind = 0; r == 0 && kind < RECORD_KINDS; kind++)
 		if (kind != RECORD_USER)
 			r = records_each(db, (enum record_kind)kind, add[kind], loading, err);
-	return r;
+	return r < 0 ? r : user_relays_each(db, add_relay, loading, err);
 }
 
 static void

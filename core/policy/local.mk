@@ -13,6 +13,7 @@ core_libcore_a_SOURCES += \
 	core/policy/api_plan.c \
 	core/policy/api_store.c \
 	core/policy/api_txn.c \
+	core/policy/api_user_relay.c \
 	core/policy/api_verdict.c \
 	core/policy/away.c core/policy/away.h \
 	core/policy/blob.c core/policy/blob.h \

@@ -341,7 +341,8 @@ queue_state_name(const struct item_recipient *recipient)
 const char *
 queue_route_name(const struct queue *queue, const struct item *item, uint32_t index)
 {
-	const struct route *route = queue_route(queue, item, index);
+	const char *refusal;
+	const struct route *route = queue_route(queue, item, index, &refusal);
 
 	return route ? route->name : NULL;
 }

@@ -106,6 +106,7 @@ on_ready(struct courier *courier)
 	destination->connecting--;
 	destination->shortages = 0;
 	destination->silent = false;
+	destination->turned_away = false;
 	if (!destination->slowed) {
 		destination->failures = 0;
 		destination->blocked_until_ms = 0;
@@ -233,6 +234,7 @@ give_up_hop(struct destination *destination, struct connection *connection, cons
 	bool unprotected = courier_is_unprotected(connection->courier);
 	struct hops *hops = connection->hops;
 
+	destination->turned_away = false;
 	hop_block(hops, connection->hop, unprotected, reason);
 	if (courier_is_unheard(connection->courier))
 		hop_is_silent(hops, connection->hop, reason);
@@ -271,6 +273,8 @@ on_ended(struct courier *courier, const char *reason)
 	g_ptr_array_remove_fast(destination->connections, connection);
 	if (bad && local && !queue->draining)
 		wait_for_machine(destination, text);
+	else if (bad && courier_is_turned_away(courier) && !queue->draining)
+		destination_turn_away(destination, text);
 	else if (bad && !queue->draining)
 		give_up_hop(destination, connection, text);
 	free_connection(connection);

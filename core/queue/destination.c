@@ -15,6 +15,8 @@
 #define UNUSED_MS         60000 /* a domain's destination is kept for so long after its mail */
 #define MAILDIR_JOBS_MOST 4u
 #define SETTLE_MOST       500u /* deliveries in one turn of the loop */
+/* A password may be wrong for a moment, where servers share their users; not for three attempts. */
+#define TURNED_AWAY_MOST 3u
 
 /* ---- back-off -------------------------------------------------------------------------------- */
 
@@ -49,11 +51,37 @@ destination_pump_in(struct destination *destination, int64_t ms)
 		loop_timer_set(loop, &destination->again, ms);
 }
 
-static void
-settle(struct delivery *delivery, enum courier_outcome outcome, const char *reply)
+static bool
+is_tried_enough(const struct delivery *delivery)
 {
-	delivery->spared |= delivery->destination->silent;
-	outcome_settle(delivery, outcome, reply);
+	const struct item *item = delivery->owner->item;
+
+	for (uint32_t i = 0; i < delivery->count; i++)
+		if (item->recipients[delivery->indices[i]].attempts + 1 < TURNED_AWAY_MOST)
+			return false;
+	return true;
+}
+
+/* "454 4.7.8 ..." as what holds for good. */
+static void
+fail_for_good(struct delivery *delivery, const char *reply)
+{
+	char text[COURIER_TEXT];
+
+	g_strlcpy(text, reply, sizeof(text));
+	text[0] = text[4] = '5';
+	outcome_settle(delivery, COURIER_FAILED, text);
+}
+
+static void
+settle(struct destination *destination, struct delivery *delivery, enum courier_outcome outcome,
+    const char *reply)
+{
+	delivery->spared |= destination->silent;
+	if (outcome == COURIER_DEFERRED && destination->turned_away && is_tried_enough(delivery))
+		fail_for_good(delivery, reply);
+	else
+		outcome_settle(delivery, outcome, reply);
 	outcome_note(delivery);
 }
 
@@ -71,7 +99,7 @@ destination_settle_all(
 	struct delivery *delivery;
 
 	for (unsigned i = 0; i < SETTLE_MOST && (delivery = take_waiting(destination)); i++)
-		settle(delivery, outcome, reply);
+		settle(destination, delivery, outcome, reply);
 	if (destination->lineup.count > 0 || destination->unfit.count > 0)
 		destination_pump_in(destination, 0);
 }
@@ -113,9 +141,17 @@ destination_leave_alone(struct destination *destination, int64_t until_ms, const
 	destination->window = WINDOW_FIRST;
 	destination->slowed = false;
 	destination->silent = true;
+	destination->turned_away = false;
 	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
 	hops_begin_round(destination->hops);
 	defer_all(destination);
+}
+
+void
+destination_turn_away(struct destination *destination, const char *reason)
+{
+	destination->turned_away = true;
+	destination_back_off(destination, reason);
 }
 
 void
@@ -269,6 +305,13 @@ send_what_can(struct destination *destination)
 		goes = send_next(destination) && destination->lineup.count > 0;
 }
 
+/* There may be any number of such in time: it goes when it is not needed. */
+static bool
+is_brief(const struct destination *destination)
+{
+	return destination->domain || destination->route->is_users;
+}
+
 void
 destination_pump(struct destination *destination)
 {
@@ -279,7 +322,7 @@ destination_pump(struct destination *destination)
 		defer_all(destination);
 	if (destination->lineup.count == 0) {
 		connections_stop_waiting(destination);
-		if (destination->domain && destination->connections->len == 0)
+		if (is_brief(destination) && destination->connections->len == 0)
 			destination_pump_in(destination, UNUSED_MS);
 	} else if (destination->turn_us <= clock_monotonic_us() &&
 		   destination_has_hops(destination)) {
@@ -338,13 +381,14 @@ destination_push(struct destination *destination, struct delivery *delivery)
 	}
 	if (destination_is_blocked(destination) && connections_established(destination) == 0) {
 		delivery->spared = true;
-		settle(delivery, COURIER_DEFERRED, destination->reason);
+		settle(destination, delivery, COURIER_DEFERRED, destination->reason);
 		return;
 	}
 	if (is_over_rate(destination)) {
 		delivery->spared = delivery->unasked = true;
-		settle(delivery, COURIER_DEFERRED,
+		outcome_settle(delivery, COURIER_DEFERRED,
 		    "451 4.7.0 more messages wait here than the rate lets through");
+		outcome_note(delivery);
 		return;
 	}
 	lineup_add_last(&destination->lineup, delivery);
@@ -364,7 +408,7 @@ pump_again(struct loop_timer *timer)
 									     struct destination,
 									     again));
 
-	if (destination->domain && destination_is_unused(destination)) {
+	if (is_brief(destination) && destination_is_unused(destination)) {
 		g_hash_table_remove(destination->queue->destinations, destination->key);
 		destination_free(destination);
 	} else {

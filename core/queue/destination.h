@@ -46,6 +46,7 @@ struct destination {
 	uint32_t failures;  /* in a row */
 	uint32_t shortages; /* of this machine, in a row */
 	bool silent;        /* it was not asked: others have found that it does not answer */
+	bool turned_away;   /* somebody's own server wants nothing of the login */
 	bool slowed;        /* the next hop answers, and asks for less */
 	int64_t blocked_until_ms;
 	int64_t turn_us;         /* no message before: the rate; monotonic */
@@ -80,6 +81,8 @@ void destination_back_off(struct destination *destination, const char *reason);
 void destination_leave_alone(struct destination *destination, int64_t until_ms, const char *reason);
 /* Its bytes could not be read, for now or because the spool's copy is damaged: its end. */
 void destination_cannot_load(struct delivery *delivery, int r);
+/* Somebody's own server wants nothing of the login: who was tried often enough has failed. */
+void destination_turn_away(struct destination *destination, const char *reason);
 /* None of its hosts gives the TLS that its letters need: they have failed. */
 void destination_refuse(struct destination *destination, const char *reason);
 /* All that wait have this end. */

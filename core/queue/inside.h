@@ -122,7 +122,9 @@ void queue_wait_for_due(struct queued *queued);
 /* Something of the item has ended: finish it, report, or wait for what is due next. May free it. */
 void queue_settle(struct queued *queued);
 bool queue_is_due(const struct item_recipient *recipient, int64_t now);
-const struct route *queue_route(const struct queue *queue, const struct item *item, size_t index);
+/* As routes_find(). */
+const struct route *queue_route(
+    const struct queue *queue, const struct item *item, size_t index, const char **ret_refusal);
 enum route_need queue_need(const struct item *item, size_t index);
 void queue_set_bytes(struct queued *queued, struct mail_bytes *bytes);
 void queue_drop_bytes(struct queued *queued);

@@ -42,6 +42,8 @@ core_libcore_a_SOURCES += \
 	core/queue/rate.c core/queue/rate.h \
 	core/queue/route.c core/queue/route.h core/queue/route_host.c core/queue/route_host.h \
 	core/queue/route_index.c core/queue/route_index.h \
+	core/queue/route_try.c core/queue/route_try.h \
+	core/queue/route_user.c core/queue/route_user.h \
 	core/queue/schedule.c core/queue/schedule.h \
 	core/queue/shaping.c core/queue/shaping.h core/queue/silence.c core/queue/silence.h \
 	core/queue/steady.c \
@@ -56,6 +58,8 @@ UNIT_TESTS += tests/unit/queue tests/unit/queue_change tests/unit/queue_notice t
 queue_scene = tests/unit/queue_scene.c tests/unit/queue_scene.h \
 	tests/unit/next_hop.c tests/unit/next_hop.h
 tests_unit_route_index_SOURCES = tests/unit/route_index.c
+UNIT_TESTS += tests/unit/user_relays
+tests_unit_user_relays_SOURCES = tests/unit/user_relays.c
 tests_unit_shaping_SOURCES = tests/unit/shaping.c
 tests_unit_queue_SOURCES = tests/unit/queue.c $(queue_scene)
 tests_unit_queue_clock_SOURCES = tests/unit/queue_clock.c $(queue_scene)

@@ -235,19 +235,22 @@ new_delivery(struct queued *queued, struct destination *destination, size_t inde
 }
 
 const struct route *
-queue_route(const struct queue *queue, const struct item *item, size_t index)
+queue_route(
+    const struct queue *queue, const struct item *item, size_t index, const char **ret_refusal)
 {
+	const struct mail_recipient *recipient = item->recipients[index].envelope;
 	struct config_subject subject = {
 		.facts = &item->facts,
 		.sender = item->envelope.sender,
 		.original_sender = item->envelope.original_sender,
-		.recipient = item->recipients[index].envelope->address,
+		.recipient = recipient->address,
+		.user_relay = recipient->added ? NULL : item->envelope.user_relay,
 		.tags = item->tags,
 		.tag_count = item->tag_count,
 		.size = item_rendering(item, (uint32_t)index).len,
 	};
 
-	return routes_find(queue->routes, &subject);
+	return routes_find(queue->routes, &subject, ret_refusal);
 }
 
 /* RFC 8689 section 5: a report is better sent than lost, so it takes what there is. */
@@ -279,9 +282,9 @@ add_recipient(struct queued *queued, struct delivery **list, size_t index)
 {
 	struct item *item = queued->item;
 	const struct mail_plan *plan = &item->recipients[index].plan;
-	const struct route *route = plan->unserved ? NULL : queue_route(queued->queue, item, index);
-	const char *refusal = plan->unserved ? plan->unserved
-					     : "554 5.4.4 no route for this recipient";
+	const char *refusal = plan->unserved;
+	const struct route *route = refusal ? NULL
+					    : queue_route(queued->queue, item, index, &refusal);
 	struct destination *destination = NULL;
 	struct delivery *delivery = *list;
 	char domain[MAIL_DOMAIN_MOST + 1];
@@ -340,7 +343,9 @@ send_due(struct queued *queued)
 		if (delivery->destination) {
 			destination_push(delivery->destination, delivery);
 		} else {
-			outcome_settle(delivery, COURIER_FAILED, delivery->refusal);
+			outcome_settle(delivery,
+			    *delivery->refusal == '4' ? COURIER_DEFERRED : COURIER_FAILED,
+			    delivery->refusal);
 			outcome_note(delivery);
 		}
 	}

@@ -209,6 +209,7 @@ put_recipient(struct field_writer *writer, const struct item *item, size_t index
 		field_put_text(writer, RECORD_ORIGINAL, recipient->original);
 	field_put_text(writer, RECORD_ORCPT, recipient->orcpt);
 	field_put_number(writer, RECORD_NOTIFY, recipient->notify);
+	field_put_number(writer, RECORD_ADDED, recipient->added);
 	if (item->resume)
 		put_want(writer, &recipient->want);
 	if (item->recipients)
@@ -216,6 +217,15 @@ put_recipient(struct field_writer *writer, const struct item *item, size_t index
 	if (item->recipients && record_has_state(&item->recipients[index]))
 		record_put_state(writer, (uint32_t)index, &item->recipients[index]);
 	field_end(writer, mark);
+}
+
+static void
+put_user_relay(struct field_writer *writer, const char *address)
+{
+	size_t mark = writer->buf->len;
+
+	field_put_text(writer, RECORD_USER_RELAY, address);
+	field_is_critical(writer, mark);
 }
 
 static void
@@ -229,6 +239,8 @@ put_envelope(struct field_writer *writer, const struct item *item)
 	field_put_text(writer, RECORD_ENVID, envelope->envid);
 	field_put_text(writer, RECORD_AUTH, envelope->auth);
 	field_put_number(writer, RECORD_RET, (uint64_t)envelope->ret);
+	if (envelope->user_relay)
+		put_user_relay(writer, envelope->user_relay);
 	for (size_t i = 0; i < envelope->count; i++)
 		put_recipient(writer, item, i);
 }

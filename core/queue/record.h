@@ -201,12 +201,18 @@ enum record_field {
 	RECORD_ENVID = 34,
 	RECORD_AUTH = 35,
 	RECORD_RET = 36,       /* 0 none said, 1 FULL, 2 HDRS */
-	RECORD_RECIPIENT = 37, /* nested: the next four, RECORD_PLAN and RECORD_RECIPIENT_STATE
-				* if there is one */
+	RECORD_RECIPIENT = 37, /* nested: the next four, RECORD_ADDED, RECORD_PLAN and
+				* RECORD_RECIPIENT_STATE if there is one */
 	RECORD_ADDRESS = 38,
 	RECORD_ORIGINAL = 39, /* absent: the same */
 	RECORD_ORCPT = 40,
 	RECORD_NOTIFY = 41, /* MAIL_NOTIFY_* */
+	/*
+	 * Critical: who does not know it would send by another way. The address whose server, named
+	 * by RECORD_USER, takes the message; not for recipients with RECORD_ADDED.
+	 */
+	RECORD_USER_RELAY = 42,
+	RECORD_ADDED = 43, /* 1: policy has added this recipient */
 	/* policy */
 	RECORD_TAG = 48,
 	RECORD_EFFECT = 49, /* nested: the next three */

@@ -314,6 +314,9 @@ get_want(struct pn_slice value, struct mail_want *ret)
 static int
 get_recipient_field(struct arena *arena, const struct field *field, struct mail_recipient *ret)
 {
+	uint32_t number = 0;
+	int r;
+
 	if (field_too_new(field))
 		return field_skip(field);
 	switch (field->type) {
@@ -325,6 +328,10 @@ get_recipient_field(struct arena *arena, const struct field *field, struct mail_
 		return record_get_text(arena, field, &ret->orcpt);
 	case RECORD_NOTIFY:
 		return record_get_u32(field, &ret->notify);
+	case RECORD_ADDED:
+		r = record_get_u32(field, &number);
+		ret->added = number != 0;
+		return r;
 	case RECORD_WANT:
 		return get_want(field->value, &ret->want);
 	case RECORD_PLAN: /* in the second pass: the item has no states yet */
@@ -449,6 +456,8 @@ get_item_field(const struct field *field, struct item *item)
 		return record_get_text(arena, field, &envelope->envid);
 	case RECORD_AUTH:
 		return record_get_text(arena, field, &envelope->auth);
+	case RECORD_USER_RELAY:
+		return record_get_text(arena, field, &envelope->user_relay);
 	case RECORD_RET:
 		return get_ret(field, &envelope->ret);
 	case RECORD_RECIPIENT:

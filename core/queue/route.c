@@ -7,6 +7,7 @@
  */
 #include <core/queue/route_host.h>
 #include <core/queue/route_index.h>
+#include <core/queue/route_user.h>
 #include <errno.h>
 #include <glib.h>
 #include <stdatomic.h>
@@ -20,8 +21,10 @@ struct routes {
 	struct config_when *when;
 	struct route_index *index; /* of these */
 	struct route *routes;
-	struct roster *roster; /* held; NULL: nobody's */
-	struct routes *root;   /* held: whose all but the roster is; NULL: its own */
+	struct roster *roster;    /* held; NULL: nobody's */
+	struct routes *root;      /* held: whose all but the roster is; NULL: its own */
+	struct user_rules *rules; /* the root's */
+	struct user_ways *ways;   /* of this roster */
 	/* For MX. */
 	struct pn_list destinations; /* struct config_destination */
 	const char *own_name;        /* canonical; NULL: no name that the DNS could have */
@@ -187,11 +190,14 @@ routes_new(const struct config_core *config, const struct roster *roster,
 			pn_error_in(err, "routes[%zu]", i);
 	}
 	g_hash_table_destroy(g_steal_pointer(&routes->making.contexts));
+	if (r == 0)
+		r = user_rules_new(&config->relay.user_relays, &routes->rules, err);
 	if (r < 0) {
 		routes_release(&routes);
 		return r;
 	}
 	routes->index = route_index_new(routes->when, routes->count);
+	routes->ways = user_ways_new(routes->rules, &routes->destinations);
 	*ret = routes;
 	return 0;
 }
@@ -218,6 +224,7 @@ routes_again(struct routes *routes, const struct roster *roster)
 	again->own_name = root->own_name;
 	again->listener_count = root->listener_count;
 	again->listeners = root->listeners;
+	again->ways = user_ways_new(root->rules, &again->destinations);
 	return again;
 }
 
@@ -236,6 +243,7 @@ routes_release(struct routes **routes_at)
 	*routes_at = NULL;
 	if (!routes || atomic_fetch_sub(&routes->references, 1) > 1)
 		return;
+	user_ways_free(&routes->ways);
 	roster_release(&routes->roster);
 	if (routes->root) {
 		routes_release(&routes->root);
@@ -245,6 +253,7 @@ routes_release(struct routes **routes_at)
 	for (size_t i = 0; i < routes->count; i++)
 		route_hosts_drop(&routes->routes[i]);
 	route_index_free(&routes->index);
+	user_rules_free(&routes->rules);
 	capability_release(&routes->capability);
 	arena_wipe(&routes->making.secrets);
 	arena_free(&routes->making.arena);
@@ -263,11 +272,30 @@ routes_at(const struct routes *routes, size_t index)
 	return index < routes->count ? &routes->routes[index] : NULL;
 }
 
+/* Never by another way instead. */
+static const struct route *
+find_users(
+    const struct routes *routes, const struct config_subject *subject, const char **ret_refusal)
+{
+	const char *user = subject->facts ? subject->facts->user : NULL;
+	const struct roster_relay *relay = user ? roster_relay(
+						      routes->roster, user, subject->user_relay)
+						: NULL;
+
+	*ret_refusal = "554 5.7.1 the user's server for the address in From, by which this message "
+		       "was to leave, is not there any more";
+	return relay ? user_ways_find(routes->ways, relay, ret_refusal) : NULL;
+}
+
 const struct route *
-routes_find(const struct routes *routes, const struct config_subject *subject)
+routes_find(
+    const struct routes *routes, const struct config_subject *subject, const char **ret_refusal)
 {
 	struct config_subject own = *subject;
 
+	if (subject->user_relay)
+		return find_users(routes, subject, ret_refusal);
+	*ret_refusal = "554 5.4.4 no route for this recipient";
 	own.roster = routes->roster;
 	return routes_at(routes, route_index_match(routes->index, &own));
 }
@@ -311,7 +339,8 @@ routes_way_key(const struct route *route, enum route_need need, const char *doma
 int
 routes_tls_bits(const struct routes *routes, const struct config_subject *subject)
 {
-	const struct route *route = routes_find(routes, subject);
+	const char *refusal;
+	const struct route *route = routes_find(routes, subject, &refusal);
 	const char *demanded = route ? route->keys[ROUTE_DEMANDED] : NULL;
 	char domain[MAIL_DOMAIN_MOST + 1];
 	char *key;

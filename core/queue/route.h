@@ -49,6 +49,7 @@ struct route {
 	size_t host_count; /* SMARTHOST: in the order they are tried; MX: 1 */
 	struct route_host *hosts;
 	int priority;     /* SMARTHOST, MX */
+	bool is_users;    /* SMARTHOST: a server that a user has named */
 	const char *path; /* MAILDIR; with {user} and {domain} */
 	size_t refused_count;
 	const struct network *refused; /* MX: no mail goes there */
@@ -68,10 +69,12 @@ struct capability *routes_capability(const struct routes *routes);
 struct routes *routes_hold(struct routes *routes);
 void routes_release(struct routes **routes);
 /*
- * NULL where no route matches: the recipient fails with 5.4.4. The subject's roster is the
- * routes' own, whatever it says.
+ * NULL: none matches, or what the subject's user_relay names is not there (any more); the reply
+ * `ret_refusal` says so, and by its first digit whether for good. The subject's roster is the
+ * routes' own, whatever it says. What comes back lives as long as the routes.
  */
-const struct route *routes_find(const struct routes *routes, const struct config_subject *subject);
+const struct route *routes_find(
+    const struct routes *routes, const struct config_subject *subject, const char **ret_refusal);
 
 /* MX: how what the DNS says is to be judged. Borrowed from the routes. */
 struct mx_policy routes_mx_policy(const struct routes *routes, const struct route *route);

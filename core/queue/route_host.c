@@ -143,9 +143,9 @@ fill_tls(struct route_making *making, const struct config_route *config, struct 
 }
 
 /* Its limits, where `destinations` has any for this host. */
-static int
-fill_limits(struct arena *arena, const struct config_destination *config, struct route_host *ret,
-    struct pn_error *err)
+int
+route_host_limits(struct arena *arena, const struct config_destination *config,
+    struct route_host *ret, struct pn_error *err)
 {
 	struct courier_target *target = &ret->ways[ROUTE_AS_SET].target;
 	struct config_destination *limits;
@@ -195,7 +195,7 @@ fill_host(struct route_making *making, const struct pn_list *destinations,
 	target->lmtp = config->to == CONFIG_ROUTE_LMTP;
 	r = read_host(arena, text, target, err);
 	if (r == 0)
-		r = fill_limits(arena, config_destination_find(destinations, text), ret, err);
+		r = route_host_limits(arena, config_destination_find(destinations, text), ret, err);
 	if (r < 0)
 		return r;
 	fill_user(making, config, target);
@@ -267,7 +267,7 @@ route_host_named(struct arena *arena, const struct pn_list *destinations, const 
 	*ret = *route->hosts;
 	first->host = arena_text(arena, name);
 	ret->name = name_of(arena, first);
-	r = fill_limits(arena, config_destination_find(destinations, name), ret, err);
+	r = route_host_limits(arena, config_destination_find(destinations, name), ret, err);
 	for (int need = 0; need < ROUTE_NEEDS; need++) {
 		struct route_way *way = &ret->ways[need];
 

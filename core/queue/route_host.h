@@ -22,6 +22,9 @@ int route_host_pattern(struct route_making *making, const struct config_route *c
 /* By that pattern; its TLS contexts are borrowed. */
 int route_host_named(struct arena *arena, const struct pn_list *destinations,
     const struct route *route, const char *name, struct route_host *ret, struct pn_error *err);
+/* What `destinations` has for it: NULL, nothing. */
+int route_host_limits(struct arena *arena, const struct config_destination *config,
+    struct route_host *ret, struct pn_error *err);
 void route_hosts_drop(struct route *route);
 
 #endif

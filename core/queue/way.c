@@ -12,7 +12,9 @@ char *
 queue_way_key(const struct queue *queue, const struct item *item, uint32_t index)
 {
 	const struct mail_plan *plan = &item->recipients[index].plan;
-	const struct route *route = plan->unserved ? NULL : queue_route(queue, item, index);
+	const char *refusal;
+	const struct route *route = plan->unserved ? NULL
+						   : queue_route(queue, item, index, &refusal);
 	char domain[MAIL_DOMAIN_MOST + 1];
 	bool by_domain = route && route->kind == ROUTE_MX;
 

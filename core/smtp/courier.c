@@ -416,6 +416,9 @@ on_resolved(struct resolve_request *request, int r)
 		request->count = 0;
 		courier_break(courier, "451 4.4.3", "%s",
 		    r == -ENOENT ? "no such host" : "cannot find its address");
+	} else if (!courier_drop_refused(courier->parts.target, request)) {
+		courier->turned_away = true;
+		courier_break(courier, "451 4.7.1", "its addresses are not for users' servers");
 	} else {
 		const char *fault = courier_choose_addresses(courier->parts.target, request);
 
@@ -538,6 +541,12 @@ courier_is_unheard(const struct courier *courier)
 {
 	return courier->tried && !courier->heard && !courier->local_fault &&
 	       !(courier->abandoned && courier->met);
+}
+
+bool
+courier_is_turned_away(const struct courier *courier)
+{
+	return courier->turned_away;
 }
 
 void

@@ -19,6 +19,8 @@
 
 #define COURIER_TEXT 512u /* of a reply as results carry it, with its NUL */
 
+struct buf;
+
 /* Where to, and how. Lives as long as every courier made with it. */
 struct courier_target {
 	const char *host; /* of a unix socket: "localhost" */
@@ -31,9 +33,18 @@ struct courier_target {
 	bool implicit_tls;    /* RFC 8314 section 3: from the first byte on, and never in clear */
 	bool requiretls; /* no letter goes where REQUIRETLS is not offered; `level` is verify */
 	enum tls_level level;
-	SSL_CTX *tls;                    /* NULL at TLS_LEVEL_NONE */
-	const char *user;                /* NULL: no AUTH */
-	struct pn_slice password;        /* a secret */
+	SSL_CTX *tls;             /* NULL at TLS_LEVEL_NONE */
+	const char *user;         /* NULL: no AUTH */
+	struct pn_slice password; /* a secret */
+	/*
+	 * Somebody's own server: the name there, NUL and the password come from here when they are
+	 * needed, and are wiped; `user` is NULL. 0, or negative: they are not to be had. NULL: as
+	 * above.
+	 */
+	int (*login)(const void *login_of, struct buf *ret);
+	const void *login_of;
+	size_t refused_count;
+	const struct network *refused;   /* nothing is connected to there */
 	struct address source4, source6; /* to send from; `len` 0: the system chooses */
 	enum address_prefer prefer;
 };
@@ -163,6 +174,11 @@ bool courier_is_unprotected(const struct courier *courier);
  * had its full time for that.
  */
 bool courier_is_unheard(const struct courier *courier);
+/*
+ * True after an end of somebody's own server that another attempt will hardly change: it wants
+ * nothing of the login, or all its addresses are refused ones.
+ */
+bool courier_is_turned_away(const struct courier *courier);
 /* Not `ready` yet and not worth waiting for: `ended` is called soon, with that reason. */
 void courier_abandon(struct courier *courier, const char *why);
 /* Says QUIT once no letter is under way, then `ended`. */

@@ -46,6 +46,27 @@ courier_choose_addresses(const struct courier_target *target, struct resolve_req
 	return ip6 ? "it has no IPv6 address" : "it has no IPv4 address";
 }
 
+static bool
+is_refused(const struct courier_target *target, const struct address *address)
+{
+	for (size_t i = 0; i < target->refused_count; i++)
+		if (network_contains(&target->refused[i], address))
+			return true;
+	return false;
+}
+
+bool
+courier_drop_refused(const struct courier_target *target, struct resolve_request *request)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < request->count; i++)
+		if (!is_refused(target, &request->addresses[i]))
+			request->addresses[kept++] = request->addresses[i];
+	request->count = kept;
+	return kept > 0;
+}
+
 const struct address *
 courier_source(const struct courier_target *target, const struct address *address)
 {

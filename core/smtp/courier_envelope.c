@@ -180,7 +180,7 @@ courier_say_mail(struct courier *courier)
 	/* AUTH=<>: we vouch for nobody else's login (RFC 4954 section 5). */
 	courier_say(courier, "MAIL FROM:<%s>%s%s%s%s%s%s%s%s\r\n", sender_of(letter), size, body,
 	    courier->utf8 ? " SMTPUTF8" : "", dsn ? ret[envelope->ret] : "", envid ? " ENVID=" : "",
-	    envid ? envelope->envid : "", courier->parts.target->user ? " AUTH=<>" : "",
+	    envid ? envelope->envid : "", courier_logs_in(courier->parts.target) ? " AUTH=<>" : "",
 	    courier_may_requiretls(courier, letter) ? " REQUIRETLS" : "");
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * courier_greet.c - from the greeting to the first letter: EHLO, STARTTLS, AUTH.
+ * courier_greet.c - from the greeting to the first letter: EHLO, STARTTLS.
  *
- * Called by courier.c with each reply. Must never send a password in clear to another machine, nor
- * go on in clear where the route wants TLS, nor believe after TLS what was offered before it.
+ * Called by courier.c with each reply. Must never go on in clear where the route wants TLS, nor
+ * believe after TLS what was offered before it.
  */
 #include <core/base/log.h>
 #include <core/base/text.h>
@@ -11,8 +11,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
-
-#define AUTH_MOST 4096u
 
 static bool
 is_class(const struct reply *reply, int class)
@@ -118,102 +116,19 @@ read_offer(struct courier *courier, struct pn_slice line)
 		read_mechanisms(courier, line);
 }
 
-/* ---- AUTH (RFC 4954) --------------------------------------------------------------------------
+/* ---- ready ------------------------------------------------------------------------------------
  */
 
-static void
-become_ready(struct courier *courier)
+void
+courier_become_ready(struct courier *courier)
 {
 	courier->was_ready = true;
+	courier->turned_away = false;
 	*courier->reason = '\0';
 	courier_expect(courier, COURIER_READY, courier->parts.idle_ms);
 	courier->parts.events->ready(courier);
 	if (courier->state == COURIER_READY && courier->quitting)
 		courier_say_quit(courier);
-}
-
-/* "prefix base64(bytes) CRLF", overwritten in memory once it is queued. */
-static void
-say_secret(struct courier *courier, const char *prefix, struct pn_slice bytes)
-{
-	struct buf line = BUF_INIT(AUTH_MOST);
-	int r;
-
-	r = buf_add_text(&line, prefix);
-	if (r == 0)
-		r = text_base64_encode(bytes, &line);
-	if (r == 0)
-		r = buf_add(&line, "\r\n", 2);
-	courier->spoke = true;
-	if (r == 0)
-		r = stream_write(&courier->stream, line.data, line.len);
-	buf_wipe(&line);
-	if (r < 0)
-		courier_give_up(courier, "451 4.3.0", "user and password are too long for AUTH");
-	courier_flush(courier);
-}
-
-/* RFC 4616: nothing, NUL, user, NUL, password. */
-static void
-say_plain(struct courier *courier)
-{
-	const struct courier_target *target = courier->parts.target;
-	struct buf text = BUF_INIT(AUTH_MOST);
-	int r;
-
-	r = buf_add(&text, "", 1);
-	if (r == 0)
-		r = buf_add(&text, target->user, strlen(target->user) + 1);
-	if (r == 0)
-		r = buf_add(&text, target->password.data, target->password.len);
-	courier_expect(courier, COURIER_AUTH_PLAIN, courier->parts.limits->hello);
-	if (r == 0)
-		say_secret(courier, "AUTH PLAIN ", buf_slice(&text));
-	else
-		courier_give_up(courier, "451 4.3.0", "user and password are too long for AUTH");
-	buf_wipe(&text);
-}
-
-static void
-begin_auth(struct courier *courier)
-{
-	const struct address *address = &courier->lookup->request.addresses[courier->address_at];
-
-	if (!courier_is_secure(courier) && !address_is_loopback(address)) {
-		courier_give_up(courier, "454 4.7.0",
-		    "no TLS there, and the password does not travel in clear");
-	} else if (courier->offers & COURIER_OFFERS_PLAIN) {
-		say_plain(courier);
-	} else if (courier->offers & COURIER_OFFERS_LOGIN) {
-		courier_say(courier, "AUTH LOGIN\r\n");
-		courier_expect(courier, COURIER_AUTH_LOGIN, courier->parts.limits->hello);
-		courier_flush(courier);
-	} else {
-		courier_give_up(courier, "454 4.7.0", "neither AUTH PLAIN nor LOGIN is offered");
-	}
-}
-
-void
-courier_on_auth(struct courier *courier, const struct reply *reply)
-{
-	const struct courier_target *target = courier->parts.target;
-
-	if (is_class(reply, 2) && courier->state != COURIER_AUTH_LOGIN &&
-	    courier->state != COURIER_AUTH_USER) {
-		become_ready(courier);
-	} else if (reply->code == 334 && courier->state == COURIER_AUTH_LOGIN) {
-		courier_expect(courier, COURIER_AUTH_USER, courier->parts.limits->hello);
-		say_secret(courier, "", pn_slice_of(target->user));
-	} else if (reply->code == 334 && courier->state == COURIER_AUTH_USER) {
-		courier_expect(courier, COURIER_AUTH_PASSWORD, courier->parts.limits->hello);
-		say_secret(courier, "", target->password);
-	} else {
-		char text[COURIER_TEXT / 2];
-
-		/* A wrong password is wrong at the next address too, and locks accounts. */
-		reply_print(reply, text, sizeof(text));
-		courier_give_up(courier, "454 4.7.0", "AUTH as %s: %s", target->user, text);
-	}
 }
 
 /* ---- hello and STARTTLS (RFC 3207) ------------------------------------------------------------
@@ -257,10 +172,10 @@ after_hello(struct courier *courier)
 	}
 	if (target->requiretls && !(courier->offers & COURIER_OFFERS_REQUIRETLS))
 		leave_unprotected(courier);
-	else if (target->user)
-		begin_auth(courier);
+	else if (courier_logs_in(target))
+		courier_begin_auth(courier);
 	else
-		become_ready(courier);
+		courier_become_ready(courier);
 }
 
 void

@@ -4,7 +4,8 @@
  *
  *	courier.c           connection: addresses, deadlines, replies to handlers, the end
  *	courier_address.c   which addresses of the host, and which of ours to send from
- *	courier_greet.c     greeting, EHLO, STARTTLS, AUTH, up to `ready`
+ *	courier_greet.c     greeting, EHLO, STARTTLS, up to `ready`
+ *	courier_auth.c      AUTH
  *	courier_envelope.c  MAIL and RCPT lines with their parameters
  *	courier_letter.c    transactions: MAIL to the final reply, results
  *	courier_body.c      the bytes of a letter
@@ -88,6 +89,7 @@ struct courier {
 	bool was_ready;
 	bool spoke;        /* something was said since the last reply */
 	bool ahead;        /* then the next reply was there already: it answers nothing */
+	bool turned_away;  /* see courier_is_turned_away() */
 	bool unprotected;  /* the last connection was not what `requiretls` wants */
 	bool tried, heard; /* an address; of one of them a byte */
 	bool met;          /* one of them took the connection */
@@ -142,10 +144,18 @@ courier_is_secure(const struct courier *courier)
 	return courier->tls.version != NULL;
 }
 
+static inline bool
+courier_logs_in(const struct courier_target *target)
+{
+	return target->user || target->login;
+}
+
 /* ---- courier_address.c ---- */
 /* The host's addresses that may be tried, in that order; NULL, or why none is left. */
 const char *courier_choose_addresses(
     const struct courier_target *target, struct resolve_request *request);
+/* Without those in networks that are refused. False: there were only such. */
+bool courier_drop_refused(const struct courier_target *target, struct resolve_request *request);
 /* NULL: any of ours. */
 const struct address *courier_source(
     const struct courier_target *target, const struct address *address);
@@ -160,6 +170,11 @@ void courier_on_ehlo(struct courier *courier, const struct reply *reply);
 void courier_on_helo(struct courier *courier, const struct reply *reply);
 void courier_on_starttls(struct courier *courier, const struct reply *reply);
 void courier_on_secured(struct courier *courier, const struct pn_error *err);
+/* All is said and done before the first letter. */
+void courier_become_ready(struct courier *courier);
+
+/* ---- courier_auth.c ---- */
+void courier_begin_auth(struct courier *courier);
 void courier_on_auth(struct courier *courier, const struct reply *reply);
 
 /* ---- courier_envelope.c ---- */

@@ -3,7 +3,7 @@ core_libcore_a_SOURCES += \
 	core/smtp/command.c core/smtp/command.h core/smtp/command_words.h \
 	core/smtp/command_envelope.c \
 	core/smtp/courier.c core/smtp/courier.h core/smtp/courier_parts.h \
-	core/smtp/courier_address.c core/smtp/courier_body.c core/smtp/courier_envelope.c core/smtp/courier_greet.c \
+	core/smtp/courier_address.c core/smtp/courier_auth.c core/smtp/courier_body.c core/smtp/courier_envelope.c core/smtp/courier_greet.c \
 	core/smtp/courier_letter.c \
 	core/smtp/crowd.c core/smtp/crowd.h \
 	core/smtp/dot.c core/smtp/dot.h \

@@ -11,7 +11,8 @@ core_libcore_a_SOURCES += \
 	core/store/snapshot.c core/store/snapshot.h \
 	core/store/spelling.c core/store/spelling.h \
 	core/store/sqlite.c core/store/sqlite.h \
-	core/store/tables.c core/store/tables.h
+	core/store/tables.c core/store/tables.h \
+	core/store/user_relays.c core/store/user_relays.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/codes tests/unit/outbox tests/unit/store

@@ -33,6 +33,11 @@ static const struct pn_migration migrations[] = {
 	    "confirmed TEXT NOT NULL, PRIMARY KEY (address, member)); "
 	    "CREATE TABLE directory_version (number BIGINT NOT NULL); "
 	    "INSERT INTO directory_version (number) VALUES (0)" },
+	{ 2, 0,
+	    "CREATE TABLE user_relays (member TEXT NOT NULL, address TEXT NOT NULL, "
+	    "host TEXT NOT NULL, port BIGINT NOT NULL, implicit INTEGER NOT NULL, "
+	    "verify INTEGER NOT NULL, sealed BLOB NOT NULL, changed BIGINT NOT NULL, "
+	    "PRIMARY KEY (member, address))" },
 	{ 0, 0, NULL },
 };
 
@@ -55,6 +60,7 @@ static const char *const of_user[] = {
 	"DELETE FROM directory_delegates WHERE kind = 'user' AND who = ?1",
 	"DELETE FROM directory_confirmed WHERE member = ?1",
 	"DELETE FROM address_codes WHERE member = ?1",
+	"DELETE FROM user_relays WHERE member = ?1",
 	NULL,
 };
 
