@@ -60,6 +60,16 @@ struct config_head {
 	struct pn_slice bundle, blobs;
 };
 
+/* Warnings may stand behind it. */
+static const char *
+last_error(const struct diags *diags)
+{
+	for (size_t i = diags->count; i-- > 0;)
+		if (diags->items[i].kind == DIAG_ERROR)
+			return diags->items[i].text;
+	return "a module could not start";
+}
+
 static int
 build(struct relay *relay, const struct config_head *head, struct generation **ret,
     struct pn_error *err)
@@ -83,8 +93,7 @@ build(struct relay *relay, const struct config_head *head, struct generation **r
 	blobs_release(&how.blobs);
 	relay_log_diags(&diags);
 	if (r < 0)
-		pn_error_set(err, r, "%s",
-		    diags.count ? diags.items[diags.count - 1].text : "a module could not start");
+		pn_error_set(err, r, "%s", last_error(&diags));
 	diags_free(&diags);
 	source_free(&how.source);
 	return r;

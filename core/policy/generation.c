@@ -203,8 +203,8 @@ ensure_served(
 	if (!how->db || how->role != PN_ROLE_RELAY || how->trial ||
 	    directory_ldap_ensure(how->db, &generation_core(generation)->directory.ldap, &err) == 0)
 		return 0;
-	diag_add(diags, DIAG_ERROR, (struct config_mark){ "directory.ldap", 0, 0 },
-	    "nothing was read by these settings before, and now: %s", err.text);
+	diag_add(diags, DIAG_ERROR, (struct config_mark){ 0 },
+	    "directory.ldap: nothing was read by these settings before, and now: %s", err.text);
 	return -EINVAL;
 }
 
