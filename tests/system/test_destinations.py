@@ -183,7 +183,7 @@ class BackOff(DestinationCase):
                    relay={"loops": 1}, retry_first="10ms", retry_most="50ms")
         self.send("b@x.example", count=3)
         self.taken(3)
-        self.assertIn("=slowed ", self.server.log())
+        self.wait(lambda: "=slowed " in self.server.log(), "it is slowed")
         self.assertGreaterEqual(self.sink.times[1] - self.sink.times[0], 1.5)
 
     def test_421_on_one_message_is_its_own_otherwise(self):
@@ -201,7 +201,7 @@ class BackOff(DestinationCase):
                    relay={"loops": 1}, retry_first="10ms", retry_most="50ms")
         self.send("b@x.example")
         self.taken(1)
-        self.assertIn("=slowed ", self.server.log())
+        self.wait(lambda: "=slowed " in self.server.log(), "it is slowed")
 
 
 class Priority(DestinationCase):
