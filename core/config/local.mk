@@ -21,7 +21,7 @@ core_libcore_a_SOURCES += \
 	core/config/relay_check.c \
 	core/config/relay_options.c core/config/relay_tables.h \
 	core/config/roster.c core/config/roster.h core/config/roster_inside.h \
-	core/config/roster_fill.c \
+	core/config/roster_fill.c core/config/roster_files.c \
 	core/config/routes_check.c \
 	core/config/schema.c core/config/schema.h \
 	core/config/scopes.c core/config/scopes.h \

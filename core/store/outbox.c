@@ -188,17 +188,21 @@ outbox_claim(struct db *db, const char *claimant, int most,
 {
 	struct reader reader = { each, arg };
 	int64_t now = now_ms();
+	/* Of this claim alone: the one before may be of the same millisecond. */
+	char *which = g_uuid_string_random(), *claim = g_strdup_printf("%s %s", claimant, which);
 	int r = db_run(db, err,
 	    "UPDATE outbox SET claimant = ?3, claimed = ?1 WHERE number IN "
 	    "(SELECT number FROM outbox WHERE " FREE " ORDER BY number LIMIT ?4)",
-	    PN_VALUES(PN_INT(now), PN_INT(now - OUTBOX_CLAIM_MS), PN_TEXT(claimant), PN_INT(most)));
+	    PN_VALUES(PN_INT(now), PN_INT(now - OUTBOX_CLAIM_MS), PN_TEXT(claim), PN_INT(most)));
 
-	if (r < 0)
-		return r;
-	return db_query(db, err,
-	    "SELECT number, written, owner, dedup, sender, recipients, subject, body FROM outbox "
-	    "WHERE sent = 0 AND claimant = ?1 AND claimed = ?2 ORDER BY number",
-	    PN_VALUES(PN_TEXT(claimant), PN_INT(now)), read_row, &reader);
+	if (r == 0)
+		r = db_query(db, err,
+		    "SELECT number, written, owner, dedup, sender, recipients, subject, body "
+		    "FROM outbox WHERE sent = 0 AND claimant = ?1 ORDER BY number",
+		    PN_VALUES(PN_TEXT(claim)), read_row, &reader);
+	g_free(which);
+	g_free(claim);
+	return r;
 }
 
 int
