@@ -23,7 +23,8 @@
  *				the client's certificate, pn_fingerprint_canonical (txn.h);
  *				PN_BY_CERTIFICATE (directory.h)
  *				pn_user_keep (db.h)
- *				servers of users' own (user_relay.h)
+ *				servers of users' own (user_relay.h); PN_ACCOUNT_ONLY (settings.h)
+ *				pn_network_has (txn.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

@@ -58,6 +58,11 @@ enum pn_option_type {
  */
 #define PN_SCOPED    0x04u
 #define PN_FILE_ONLY 0x08u /* never from the database, only from the YAML files */
+/*
+ * since ABI 5, beside PN_SCOPED: may be overridden per account alone. What concerns all of an
+ * account, and is read below it but not changed there.
+ */
+#define PN_ACCOUNT_ONLY 0x10u
 
 /* Secrets are handed over by `!file` or `!env` in YAML; read them through this, do not copy them.
  */

@@ -24,6 +24,11 @@ PN_PUBLIC const char *pn_txn_id(const struct pn_txn *txn);
 /* "192.0.2.7" or "2001:db8::1", without brackets or port; "local" for a unix socket. */
 PN_PUBLIC const char *pn_txn_client_address(const struct pn_txn *txn);
 /*
+ * since ABI 5. 1 if an address, as above, is in a network ("192.0.2.0/24", "2001:db8::/112" or an
+ * address, in any spelling), else 0, as of "local". -EINVAL: that is no network. Any thread, pure.
+ */
+PN_PUBLIC int pn_network_has(const char *network, const char *address);
+/*
  * since ABI 4. Whether many users share that address (relay.shared_networks, a unix socket): what
  * is counted by address must not be counted for it. Of messages from the queue it is not known.
  */

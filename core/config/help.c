@@ -115,7 +115,8 @@ write_head(struct buf *ret, unsigned indent, const struct pn_option *row, bool s
 		r = buf_printf(
 		    ret, "; default %s", *row->fallback ? row->fallback : "an empty text");
 	if (r == 0 && scoped)
-		r = buf_add_text(ret, "; scoped");
+		r = buf_add_text(
+		    ret, row->flags & PN_ACCOUNT_ONLY ? "; scoped by account" : "; scoped");
 	return r < 0 ? r : buf_add_text(ret, "\n");
 }
 

@@ -44,7 +44,9 @@ write_facts(struct buf *ret, const struct pn_option *row)
 	if (r == 0 && row->fallback && !(row->flags & PN_REQUIRED))
 		r = buf_printf(
 		    ret, "; default %s", *row->fallback ? row->fallback : "an empty text");
-	if (r == 0 && row->flags & PN_SCOPED)
+	if (r == 0 && row->flags & PN_ACCOUNT_ONLY)
+		r = buf_add_text(ret, "; per account");
+	else if (r == 0 && row->flags & PN_SCOPED)
 		r = buf_add_text(ret, "; per account, domain, group, user");
 	return r < 0 ? r : buf_add_text(ret, ")\n");
 }

@@ -77,6 +77,9 @@ check_keys(const struct fill *fill, const struct place *place, const struct pn_o
 		else if (!scoped)
 			fill_complain(fill, &at, key->mark,
 			    "is one for all and cannot be set per %s", scope_word(kind));
+		else if (row.flags & PN_ACCOUNT_ONLY && kind > SCOPE_ACCOUNT)
+			fill_complain(fill, &at, key->mark,
+			    "is a whole account's and cannot be set per %s", scope_word(kind));
 		else if (config_node_is_null(value))
 			fill_complain(fill, &at, value->mark,
 			    "has no value; write one, or leave the line out");

@@ -225,7 +225,7 @@ schema_table(const struct pn_option *rows, size_t row_size)
 
 /* What a scope may say: the keys that are its own, none of them required. */
 static json_t *
-scope(const struct pn_option *rows, size_t row_size, bool inherited)
+scope(const struct pn_option *rows, size_t row_size, bool inherited, enum config_scope_kind kind)
 {
 	json_t *properties = json_object(), *group;
 	struct pn_option row;
@@ -234,11 +234,12 @@ scope(const struct pn_option *rows, size_t row_size, bool inherited)
 		bool scoped = scope_allows(&row, inherited);
 
 		if (row.type == PN_TYPE_GROUP) {
-			group = scope(row.nested, row_size, scoped);
+			group = scope(row.nested, row_size, scoped, kind);
 			if (json_object_size(json_object_get(group, "properties")) > 0)
 				json_object_set(properties, row.name, group);
 			json_decref(group);
-		} else if (row.name && scoped) {
+		} else if (row.name && scoped &&
+			   !(row.flags & PN_ACCOUNT_ONLY && kind > SCOPE_ACCOUNT)) {
 			json_object_set_new(properties, row.name, described(&row, row_size));
 		}
 	}
@@ -248,9 +249,9 @@ scope(const struct pn_option *rows, size_t row_size, bool inherited)
 
 /* The same for a whole section, which has its switch. */
 static json_t *
-section_scope(const struct pn_option *rows, size_t row_size)
+section_scope(const struct pn_option *rows, size_t row_size, enum config_scope_kind kind)
 {
-	json_t *ret = scope(rows, row_size, false);
+	json_t *ret = scope(rows, row_size, false, kind);
 
 	json_object_set_new(json_object_get(ret, "properties"), "enabled", truth());
 	return ret;
@@ -268,7 +269,8 @@ schema_section(const struct pn_option *rows, size_t row_size)
 	for (int kind = SCOPE_ACCOUNT; kind < SCOPE_KINDS; kind++)
 		json_object_set_new(properties, scope_key((enum config_scope_kind)kind),
 		    json_pack("{s:[s,s], s:o, s:s}", "type", "object", "null",
-			"additionalProperties", section_scope(rows, row_size), "description",
+			"additionalProperties",
+			section_scope(rows, row_size, (enum config_scope_kind)kind), "description",
 			"What differs for some: by name of the scope, the settings."));
 	/* A required setting may come from the scopes alone. */
 	json_object_del(ret, "required");

@@ -348,3 +348,15 @@ network_contains(const struct network *network, const struct address *address)
 	return network_around(address, network->bits, &around) &&
 	       memcmp(around.bytes, network->bytes, sizeof(around.bytes)) == 0;
 }
+
+bool
+network_within(const struct network *inner, const struct network *outer)
+{
+	struct network around = { .bits = outer->bits };
+
+	if (inner->bits < outer->bits || (outer->bits < 96 && is_ip4(inner->bytes)))
+		return false;
+	memcpy(around.bytes, inner->bytes, sizeof(around.bytes));
+	clear_host_bits(around.bytes, around.bits);
+	return memcmp(around.bytes, outer->bytes, sizeof(around.bytes)) == 0;
+}

@@ -55,5 +55,6 @@ bool network_around(const struct address *address, uint8_t bits, struct network 
 /* As network_parse() reads it, always with its prefix length. */
 void network_format(const struct network *network, char ret[ADDRESS_TEXT]);
 bool network_contains(const struct network *network, const struct address *address);
+bool network_within(const struct network *inner, const struct network *outer);
 
 #endif

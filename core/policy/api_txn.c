@@ -5,7 +5,9 @@
  * Called by hooks on the transaction they were lent. Must never change it.
  */
 #include <core/mail/address.h>
+#include <core/net/address.h>
 #include <core/policy/txn.h>
+#include <errno.h>
 
 static const char *
 or_empty(const char *text)
@@ -155,6 +157,16 @@ pn_address_canonical(const char *address, char ret[PN_ADDRESS_SIZE])
 {
 	_Static_assert(PN_ADDRESS_SIZE == MAIL_ADDRESS_SIZE, "one size for an address");
 	return mail_address_canonical(address, ret);
+}
+
+int
+pn_network_has(const char *network, const char *address)
+{
+	struct network outer, inner;
+
+	if (network_parse(network, &outer, NULL) < 0)
+		return -EINVAL;
+	return network_parse(address, &inner, NULL) == 0 && network_within(&inner, &outer);
 }
 
 bool

@@ -23,6 +23,9 @@
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
+/* Counted for all of an account, so no figure of a part of it. */
+#define PER_ACCOUNT (PN_SCOPED | PN_ACCOUNT_ONLY)
+
 static const struct pn_option user_options[] = { PN_OPT_INT("messages", struct limits_user,
 						     messages, "10000", 0, INT64_MAX, PN_SCOPED,
 						     "Messages of a user; 0: no limit."),
@@ -36,10 +39,10 @@ static const struct pn_option user_options[] = { PN_OPT_INT("messages", struct l
 
 static const struct pn_option account_options[] = {
 	PN_OPT_INT("recipients_per_licence", struct limits_account, per_licence, "130", 0,
-	    1000000000, PN_SCOPED,
+	    1000000000, PER_ACCOUNT,
 	    "Recipients of an account, each time that they are written to, for each of its "
 	    "licences; 0, or no licences: `most` alone."),
-	PN_OPT_INT("most", struct limits_account, most, "4600000", 1, INT64_MAX / 2, PN_SCOPED,
+	PN_OPT_INT("most", struct limits_account, most, "4600000", 1, INT64_MAX / 2, PER_ACCOUNT,
 	    "Recipients of an account, however many licences it has."),
 	PN_OPT_DURATION("per", struct limits_account, per, "24h", 1000, 366 * DAY_MS, 0,
 	    "Window; also of a plan's messages."),
@@ -48,20 +51,21 @@ static const struct pn_option account_options[] = {
 
 static const struct pn_option peak_options[] = {
 	PN_OPT_INT("recipients_per_licence", struct limits_account, per_licence, "9", 0, 1000000000,
-	    PN_SCOPED, "The same in a short window, refused for now (450)."),
-	PN_OPT_INT("most", struct limits_account, most, "319444", 1, INT64_MAX / 2, PN_SCOPED,
+	    PER_ACCOUNT, "The same in a short window, refused for now (450)."),
+	PN_OPT_INT("most", struct limits_account, most, "319444", 1, INT64_MAX / 2, PER_ACCOUNT,
 	    "The same, however many licences it has."),
 	PN_OPT_DURATION(
 	    "per", struct limits_account, per, "10m", 1000, 366 * DAY_MS, 0, "The short window."),
 	PN_OPT_END
 };
 
-static const struct pn_option unpaid_options[] = { PN_OPT_INT("recipients", struct limits_unpaid,
-						       recipients, "100", 1, INT64_MAX / 2,
-						       PN_SCOPED, "In place of account's figures."),
-	PN_OPT_INT("peak", struct limits_unpaid, peak, "50", 1, INT64_MAX / 2, PN_SCOPED,
+static const struct pn_option unpaid_options[] = {
+	PN_OPT_INT("recipients", struct limits_unpaid, recipients, "100", 1, INT64_MAX / 2,
+	    PER_ACCOUNT, "In place of account's figures."),
+	PN_OPT_INT("peak", struct limits_unpaid, peak, "50", 1, INT64_MAX / 2, PER_ACCOUNT,
 	    "In place of peak's figures."),
-	PN_OPT_END };
+	PN_OPT_END
+};
 
 static const struct pn_option plan_options[] = {
 	PN_OPT_BOOL("relay", struct limits_plan, relay, "yes", 0,

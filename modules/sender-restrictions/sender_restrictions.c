@@ -47,14 +47,38 @@ static const struct pn_option sender_restrictions_options[] = {
 	PN_OPT_STRING("text", struct sender_restrictions, text, NULL, PN_SCOPED,
 	    "What the client is told of an address that may not be used; left out: what is wrong, "
 	    "in English."),
+	PN_OPT_STRINGS("clients", struct sender_restrictions, clients, NULL, PN_SCOPED,
+	    "Networks that mail is taken from, as in 192.0.2.0/24 or 2001:db8::/112; left out: "
+	    "all. In scopes: those of whose mail it is. Who sends through Gmail comes from "
+	    "Google's addresses."),
+	PN_OPT_STRINGS("clients_denied", struct sender_restrictions, clients_denied, NULL,
+	    PN_SCOPED, "Networks that it is not taken from, even if `clients` has them."),
 	PN_OPT_END
 };
+
+static void
+check_networks(struct pn_check *check, const char *key, const struct pn_strings *networks)
+{
+	char path[40];
+
+	for (size_t i = 0; i < networks->count; i++) {
+		if (pn_network_has(networks->items[i], "local") >= 0)
+			continue;
+		g_snprintf(path, sizeof(path), "%s[%zu]", key, i);
+		pn_complain(check, path,
+		    "\"%s\" is not a network; write for example 192.0.2.0/24, 2001:db8::/112 or "
+		    "192.0.2.7, without bits behind the prefix",
+		    networks->items[i]);
+	}
+}
 
 static void
 sender_restrictions_check(struct pn_check *check, const void *settings)
 {
 	const struct sender_restrictions *cfg = settings;
 
+	check_networks(check, "clients", &cfg->clients);
+	check_networks(check, "clients_denied", &cfg->clients_denied);
 	if (cfg->allowed == ANY)
 		pn_warn(check, "allowed",
 		    "any is not recommended: whoever gets hold of one password may write in "
@@ -127,6 +151,26 @@ judge_sender(const struct origin *origin, const char *sender)
 	return pn_pass();
 }
 
+static bool
+is_in(const struct pn_strings *networks, const char *client)
+{
+	for (size_t i = 0; i < networks->count; i++)
+		if (pn_network_has(networks->items[i], client) == 1)
+			return true;
+	return false;
+}
+
+/* B-26. */
+static bool
+may_come_from(const struct origin *origin)
+{
+	const struct sender_restrictions *cfg = origin->cfg;
+	const char *client = pn_txn_client_address(origin->txn);
+
+	return !is_in(&cfg->clients_denied, client) &&
+	       (cfg->clients.count == 0 || is_in(&cfg->clients, client));
+}
+
 static struct pn_verdict
 sender_restrictions_on_sender(struct pn_call *call, struct pn_txn *txn)
 {
@@ -137,6 +181,10 @@ sender_restrictions_on_sender(struct pn_call *call, struct pn_txn *txn)
 		return pn_reject(call, 550, "5.7.1",
 		    "Nobody here knows whose mail this is; log in, or send from a network of your "
 		    "account");
+	if (!may_come_from(&origin))
+		return pn_reject(call, 550, "5.7.1",
+		    "Mail of yours is not taken from your address; send from where you are allowed "
+		    "to");
 	return *sender ? judge_sender(&origin, sender) : judge_null_sender(&origin);
 }
 

@@ -14,6 +14,7 @@ enum treatment { AUTO, MUST_MATCH, REWRITE, ADD_SENDER, AS_ALLOWED, ANYTHING };
 struct sender_restrictions {
 	int allowed, envelope, from_header;
 	const char *text;
+	struct pn_strings clients, clients_denied;
 };
 
 /* Who sends, as far as it is known. */

@@ -70,6 +70,7 @@ class Programs:
         self.posternctl = _find(builddir, "posternctl", "core/ctl", "", "core", "bin")
         folders = glob.glob(os.path.join(builddir, "modules", "*", ".libs"))
         folders += glob.glob(os.path.join(builddir, "modules", ".libs"))
+        folders = [folder for folder in folders if glob.glob(os.path.join(folder, "*.so"))]
         self.modules = ":".join(sorted(folders)) or os.path.join(builddir, "modules")
 
     def has_module(self, name):

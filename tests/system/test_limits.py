@@ -407,6 +407,25 @@ class Lasting(LimitsCase):
         self.assertEqual(self.used(ADA)["messages"], self.used("clinic")["recipients"])
         self.assertGreater(self.used(ADA)["messages"], written)
 
+    def test_s2_18_what_is_the_accounts(self):
+        """A6: figures of a whole account are set for it, read below it and not changed there."""
+        self.server = self.relay({"plain": PLAIN}, pipeline=["limits"], sections={
+            "directory": {"accounts": {"clinic": {"domains": ["clinic.example"]}}, "users": {ADA: {}}}, "limits": {}})
+        for scope, name, good in (("accounts", "clinic", True), ("domains", "clinic.example", False), ("users", ADA, False)):
+            self.server.sections["limits"] = {scope: {name: {"account": {"most": 50}, "unpaid": {"peak": 5}}}}
+            self.server.write()
+            done = self.server.ctl("check", check=False)
+            self.assertEqual(done.returncode == 0, good, done.stderr)
+            self.assertEqual((done.stdout + done.stderr).count("is a whole account's and cannot be set per"), 0 if good else 2)
+        self.server.sections["limits"] = {}
+        self.server.write()
+        for words, good in ((("--account", "clinic"), True), (("--user", ADA), False)):
+            done = self.server.ctl("settings", "set", "limits", "account.most", "70", *words, check=False)
+            self.assertEqual(done.returncode == 0, good, done.stderr)
+        said = self.server.ctl("--json", "settings", "get", "limits", "--user", ADA).stdout
+        self.assertEqual({row["key"]: (row["value"], row["scope"]) for row in json.loads(said)}.get("account.most"),
+                         ("70", "account clinic"), said)
+
 
 class Warnings(LimitsCase):
     def test_by_mail(self):

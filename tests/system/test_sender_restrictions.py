@@ -17,13 +17,15 @@ DIRECTORY = {
         "ada@reg.example": {"aliases": ["ada.l@reg.example"]},
         "bo@reg.example": {"delegates": ["ada@reg.example"]},
         "cy@reg.example": {}, "di@reg.example": {}, "al@dom.example": {}, "ed@any.example": {},
-        "off@reg.example": {"enabled": False}}}
+        "eve@reg.example": {}, "off@reg.example": {"enabled": False}}}
 SECTION = {
     "accounts": {"dom": {"allowed": "account-domains"}, "any": {"allowed": "any"}},
     "users": {"cy@reg.example": {"envelope": "rewrite", "from_header": "rewrite"},
               "di@reg.example": {"from_header": "add-sender"},
+              "eve@reg.example": {"clients": ["127.0.1.0/24"], "clients_denied": ["::ffff:127.0.1.2"]},
               "al@dom.example": {"envelope": "as-allowed", "from_header": "as-allowed"}}}
 ADA, CY, DI, AL, ED = "ada@reg.example", "cy@reg.example", "di@reg.example", "al@dom.example", "ed@any.example"
+EVE = "eve@reg.example"
 
 
 def mail(own, other=None):
@@ -68,6 +70,9 @@ ROWS = [
     ("D3 of a registered user", (ADA, NOBODY, None), "", OK, mail("ada@reg.example"), OK, None, []),
     ("D3 a report speaks for the system", (None, REG, None), "", OK, mail("mailer-daemon@reg.example"), OK, None, []),
     ("D3 but not for others", (None, REG, None), "", OK, mail("mailer-daemon@yahoo.example"), NO, None, []),
+    ("B-26 from her networks", (EVE, REG, None), EVE, OK, mail(EVE), OK, None, []),
+    ("B-26 from one that is taken out", (EVE, DOM, None), EVE, NO, None, None, None, []),
+    ("B-26 from elsewhere", (EVE, NOBODY, None), EVE, NO, None, None, None, []),
     ("S4 own address", (ADA, NOBODY, None), "Ada@Reg.example", OK, mail("Ada <ada@reg.example>"), OK, None, []),
     ("S4 an alias", (ADA, NOBODY, None), "ada.l@reg.example", OK, mail("ada.l@reg.example"), OK, None, []),
     ("S4 somebody who lets her", (ADA, NOBODY, None), "bo@reg.example", OK, mail("bo@reg.example"), OK, None, []),
@@ -156,7 +161,7 @@ class SenderRestrictions(RelayCase):
         client.rset()
 
     def test_rows(self):
-        relay, clients = self.start(ADA, CY, DI, AL, ED), {}
+        relay, clients = self.start(ADA, CY, DI, AL, ED, EVE), {}
         for number, row in enumerate(ROWS):
             with self.subTest(row[0]):
                 if row[1] not in clients:
