@@ -11,7 +11,8 @@
 #include <glib.h>
 #include <stdio.h>
 
-#define FAMILIES 2 /* AAAA, A */
+#define FAMILIES  2    /* AAAA, A */
+#define NAME_MOST 255u /* RFC 1035 section 2.3.4: octets; as text two less */
 
 struct mx_question {
 	struct dns_request request; /* first */
@@ -45,14 +46,14 @@ mx_read_record(struct pn_slice rdata, uint16_t *ret_preference, char ret_name[DN
 	const unsigned char *bytes = (const unsigned char *)rdata.data;
 	size_t at = 2, len = 0;
 
-	if (rdata.len < 3)
+	if (rdata.len < 3 || rdata.len > 2 + NAME_MOST)
 		return false;
 	*ret_preference = (uint16_t)(bytes[0] << 8 | bytes[1]);
 	while (at < rdata.len && bytes[at] != 0) {
 		size_t label = bytes[at++];
 
 		/* Above 63 are pointers, which libunbound has followed. */
-		if (label > 63 || label >= rdata.len - at || len + label + 2 > DNS_NAME_SIZE)
+		if (label > 63 || label >= rdata.len - at)
 			return false;
 		if (len > 0)
 			ret_name[len++] = '.';
