@@ -12,8 +12,8 @@
 #define PRIVATE "private"
 static const char *const private_networks[] = { "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10",
 	"127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.168.0.0/16",
-	"198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "::", "::1", "64:ff9b::/96", "2002::/16",
-	"fc00::/7", "fe80::/10", "ff00::/8" };
+	"198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4", "::", "::1", "64:ff9b::/96",
+	"64:ff9b:1::/48", "2002::/16", "fec0::/10", "fc00::/7", "fe80::/10", "ff00::/8" };
 #define PRIVATES    (sizeof(private_networks) / sizeof(*private_networks))
 
 #define USER_RELAYS struct config_user_relays

@@ -33,6 +33,7 @@ struct relay_outbox {
 	struct loop_timer timer;
 	struct job job;
 	char claimant[48];
+	bool leaving;         /* what is claimed is noted, and nothing more is claimed */
 	GPtrArray *letters;   /* struct letter_task: of the last look */
 	guint under_way;      /* of these; of the main loop */
 	bool looking;         /* no timer runs; the same */
@@ -119,7 +120,7 @@ look(struct job *job)
 
 	if (r == 0)
 		r = forget(outbox);
-	if (r == 0 && !outbox->relay->closed)
+	if (r == 0 && !outbox->relay->closed && !outbox->leaving)
 		r = outbox_waits(db, &waits, &outbox->err);
 	if (r == 0 && waits)
 		r = outbox_claim(db, outbox->claimant, MOST, keep, outbox, &outbox->err);
@@ -185,7 +186,10 @@ static void
 submit(struct relay_outbox *outbox)
 {
 	outbox->looking = true;
-	if (!outbox->relay->draining)
+	/* A relay that leaves takes nothing more, and says what it has taken: else another sends
+	 * it. */
+	outbox->leaving = outbox->relay->draining;
+	if (!outbox->leaving || outbox->letters->len > 0)
 		jobs_submit(outbox->relay->jobs, &outbox->job);
 }
 

@@ -106,7 +106,7 @@ on_ready(struct courier *courier)
 	destination->connecting--;
 	destination->shortages = 0;
 	destination->silent = false;
-	destination->turned_away = false;
+	destination->turned_away = 0;
 	if (!destination->slowed) {
 		destination->failures = 0;
 		destination->blocked_until_ms = 0;
@@ -234,7 +234,7 @@ give_up_hop(struct destination *destination, struct connection *connection, cons
 	bool unprotected = courier_is_unprotected(connection->courier);
 	struct hops *hops = connection->hops;
 
-	destination->turned_away = false;
+	destination->turned_away = 0;
 	hop_block(hops, connection->hop, unprotected, reason);
 	if (courier_is_unheard(connection->courier))
 		hop_is_silent(hops, connection->hop, reason);

@@ -69,7 +69,9 @@ fail_for_good(struct delivery *delivery, const char *reply)
 	char text[COURIER_TEXT];
 
 	g_strlcpy(text, reply, sizeof(text));
-	text[0] = text[4] = '5';
+	memcpy(text, "554", 3);
+	if (text[4] == '4' && text[5] == '.')
+		text[4] = '5';
 	outcome_settle(delivery, COURIER_FAILED, text);
 }
 
@@ -78,7 +80,8 @@ settle(struct destination *destination, struct delivery *delivery, enum courier_
     const char *reply)
 {
 	delivery->spared |= destination->silent;
-	if (outcome == COURIER_DEFERRED && destination->turned_away && is_tried_enough(delivery))
+	if (outcome == COURIER_DEFERRED && destination->turned_away >= TURNED_AWAY_MOST &&
+	    is_tried_enough(delivery))
 		fail_for_good(delivery, reply);
 	else
 		outcome_settle(delivery, outcome, reply);
@@ -111,8 +114,8 @@ defer_all(struct destination *destination)
 	destination_settle_all(destination, COURIER_DEFERRED, destination->reason);
 }
 
-void
-destination_back_off(struct destination *destination, const char *reason)
+static void
+back_off(struct destination *destination, const char *reason)
 {
 	const struct destination_limits *limits = &destination->limits;
 
@@ -134,6 +137,13 @@ destination_back_off(struct destination *destination, const char *reason)
 }
 
 void
+destination_back_off(struct destination *destination, const char *reason)
+{
+	destination->turned_away = 0;
+	back_off(destination, reason);
+}
+
+void
 destination_leave_alone(struct destination *destination, int64_t until_ms, const char *reason)
 {
 	destination->blocked_until_ms = until_ms;
@@ -141,7 +151,7 @@ destination_leave_alone(struct destination *destination, int64_t until_ms, const
 	destination->window = WINDOW_FIRST;
 	destination->slowed = false;
 	destination->silent = true;
-	destination->turned_away = false;
+	destination->turned_away = 0;
 	g_strlcpy(destination->reason, reason, sizeof(destination->reason));
 	hops_begin_round(destination->hops);
 	defer_all(destination);
@@ -150,8 +160,10 @@ destination_leave_alone(struct destination *destination, int64_t until_ms, const
 void
 destination_turn_away(struct destination *destination, const char *reason)
 {
-	destination->turned_away = true;
-	destination_back_off(destination, reason);
+	/* Connections that were begun together are turned away together: that counts once. */
+	if (!destination_is_blocked(destination))
+		destination->turned_away++;
+	back_off(destination, reason);
 }
 
 void

@@ -43,11 +43,11 @@ struct destination {
 	uint32_t window;     /* how many may be open: grows with what is delivered */
 
 	/* Back-off. */
-	uint32_t failures;  /* in a row */
-	uint32_t shortages; /* of this machine, in a row */
-	bool silent;        /* it was not asked: others have found that it does not answer */
-	bool turned_away;   /* somebody's own server wants nothing of the login */
-	bool slowed;        /* the next hop answers, and asks for less */
+	uint32_t failures;    /* in a row */
+	uint32_t shortages;   /* of this machine, in a row */
+	bool silent;          /* it was not asked: others have found that it does not answer */
+	uint32_t turned_away; /* in a row: somebody's own server wants nothing of the login */
+	bool slowed;          /* the next hop answers, and asks for less */
 	int64_t blocked_until_ms;
 	int64_t turn_us;         /* no message before: the rate; monotonic */
 	int64_t open_ms;         /* no new connection before: the rate, or a shortage */

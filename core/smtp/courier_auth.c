@@ -12,7 +12,8 @@
 #include <stdio.h>
 
 #define AUTH_MOST  4096u
-#define ECHO_LEAST 4u /* what is shorter may stand anywhere */
+#define ECHO_LEAST 4u  /* what is shorter may stand anywhere */
+#define ECHO_PART  12u /* of what was sent in base64 */
 
 struct login {
 	struct buf text; /* of somebody's own */
@@ -158,6 +159,8 @@ has_base64(const char *text, struct pn_slice bytes)
 	if (text_base64_encode(bytes, &code) == 0)
 		word = buf_text(&code);
 	found = !word || strstr(text, word);
+	for (size_t i = 0; !found && i + ECHO_PART <= code.len; i++) /* it may be cut */
+		found = memmem(text, strlen(text), word + i, ECHO_PART) != NULL;
 	buf_wipe(&code);
 	return found;
 }
@@ -177,6 +180,13 @@ tells_password(const char *text, const struct login *login)
 	return found;
 }
 
+static bool
+tells_name(const char *text, const struct login *login)
+{
+	return login->user.len >= ECHO_LEAST &&
+	       memmem(text, strlen(text), login->user.data, login->user.len);
+}
+
 /* A wrong password is wrong at the next address too, and locks accounts. */
 static void
 give_up(struct courier *courier, const struct reply *reply)
@@ -186,7 +196,8 @@ give_up(struct courier *courier, const struct reply *reply)
 	struct login login;
 
 	reply_print(reply, text, sizeof(text));
-	if (login_get(target, &login) < 0 || tells_password(text, &login))
+	if (login_get(target, &login) < 0 || tells_password(text, &login) ||
+	    (target->login && tells_name(text, &login)))
 		snprintf(text, sizeof(text), "%d", reply->code);
 	login_end(&login);
 	courier->turned_away = target->login && reply->code / 100 == 5;

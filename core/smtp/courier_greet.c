@@ -277,6 +277,7 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 {
 	const struct courier_target *target = courier->parts.target;
 
+	courier->heard = true; /* whatever it said */
 	if (err) {
 		tls_failed(courier, err->code, err->text);
 		return;
