@@ -131,7 +131,7 @@ connection_setup(struct connection *connection, struct pn_error *err)
 	    connection->db->read_only
 		? "PRAGMA query_only = ON;"
 		: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-		  "PRAGMA trusted_schema = OFF;";
+		  "PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON;";
 
 	sqlite3_busy_timeout(connection->handle, BUSY_MS);
 	sqlite3_extended_result_codes(connection->handle, 1);
