@@ -108,7 +108,10 @@ plan_choose(
 	plan->made.passed = passed_before(txn, recipient->address);
 	plan->made.demand = recipient->demand;
 	if (plan->state == PLAN_CLEAR && !strcmp(plan->by.method, PROVIDER_TLS)) {
-		mail_demand_add(&plan->made.demand, tls_demand);
+		struct mail_demand least = tls_demand;
+
+		least.waits = plan->made.demand.waits; /* whoever demanded more has said that */
+		mail_demand_add(&plan->made.demand, least);
 		/* What is demanded of the hop would be missing there for any other method, too. */
 		if (mail_demand_is_any(&plan->own) || is_exclusive(plan->choice))
 			return;

@@ -9,6 +9,8 @@
 #include <glib.h>
 #include <string.h>
 
+#define REPLY_PREFIX 8 /* characters before a colon */
+
 /* ---- comparing ------------------------------------------------------------------------------- */
 
 /* Without white space, case and the ways to write letters with marks; g_free. */
@@ -29,14 +31,25 @@ squeeze(const char *text)
 	return g_string_free(ret, FALSE);
 }
 
+/* What a reply brings along stands behind "Re:", "AW:" and the like. */
 static bool
-stands_in(const char *text, const char *word, enum trigger_place place)
+is_reply(struct pn_call *call, const char *subject)
 {
-	char *in = squeeze(text), *what = squeeze(word);
-	bool found = place == TRIGGER_ANYWHERE
-			 ? strstr(in, what) != NULL
-			 : g_str_has_prefix(in, what) || g_str_has_suffix(in, what);
+	return pn_header_text(call, "In-Reply-To", 0) || pn_header_text(call, "References", 0) ||
+	       strcspn(subject, ":") < REPLY_PREFIX;
+}
 
+static bool
+stands_in(struct pn_call *call, const char *subject, const char *word, enum trigger_place place)
+{
+	char *in = squeeze(subject), *what = squeeze(word);
+	bool found;
+
+	if (place == TRIGGER_ANYWHERE)
+		found = strstr(in, what) != NULL;
+	else
+		found = g_str_has_prefix(in, what) ||
+			(g_str_has_suffix(in, what) && !is_reply(call, in));
 	found = found && *what;
 	g_free(in);
 	g_free(what);
@@ -61,7 +74,7 @@ trigger_in_subject(struct pn_call *call, const char *word, enum trigger_place pl
 {
 	const char *subject = pn_header_text(call, "Subject", 0);
 
-	return subject && stands_in(subject, word, place);
+	return subject && stands_in(call, subject, word, place);
 }
 
 static bool

@@ -2,8 +2,9 @@
 /*
  * trigger.h - how a sender says something to a module: by a word in the subject, or by a field.
  *
- * Words are compared without regard to case and white space. Of a reply, whose subject brings the
- * words of the one before, TRIGGER_OWN counts only what stands at the very beginning or end.
+ * Words are compared without regard to case and white space. A reply's subject brings the words of
+ * the one before, which somebody else may have written: TRIGGER_OWN counts only what stands at the
+ * very beginning or, of what is no reply, at the end.
  */
 #ifndef MODULES_COMMON_TRIGGER_H
 #define MODULES_COMMON_TRIGGER_H

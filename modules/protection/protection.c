@@ -51,8 +51,9 @@ static const struct pn_option ask_options[] = {
 
 static const struct pn_option opt_out_options[] = {
 	PN_OPT_STRING("subject", struct opt_out, by.subject, NULL, 0,
-	    "A word at the beginning or the end of the subject, such as \"[plain]\"; behind the "
-	    "\"Re:\" of a reply it does not count."),
+	    "A word at the beginning of the subject, such as \"[plain]\", or at the end of one "
+	    "that "
+	    "is no reply."),
 	PN_OPT_STRING("header", struct opt_out, by.header, NULL, 0,
 	    "A field with its value, such as \"X-Protect: no\"."),
 	PN_OPT_STRING("confirm", struct opt_out, confirm, NULL, 0,

@@ -55,7 +55,9 @@ static const struct pn_choice weaknesses[] = {
 
 static const struct pn_option opt_out_options[] = {
 	PN_OPT_STRING("subject", struct trigger, subject, NULL, 0,
-	    "A word at the beginning or the end of the subject, such as \"[no-tls-only]\"."),
+	    "A word at the beginning of the subject, such as \"[no-tls-only]\", or at the end of "
+	    "one "
+	    "that is no reply."),
 	PN_OPT_STRING("header", struct trigger, header, NULL, 0,
 	    "A field with its value, such as \"X-TLS-Only: no\"."),
 	PN_OPT_END

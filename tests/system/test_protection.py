@@ -155,6 +155,19 @@ class TlsOnly(ProtectionCase):
         self.assertEqual(self.came(self.bare, 1), {"x@lab.example": "clear"})
         self.assertEqual([secure for secure, line in self.bare.lines if line.startswith(b"MAIL")], [True])
 
+    def test_on_weak_defer_of_what_is_wanted(self):
+        """Also where TLS was chosen and nobody else is to be asked, or is left."""
+        self.begin([{"selector": {"id": "wanting"}}, "tls-only"], wanting={"want": "sender"}, **{"tls-only": {
+            "on_weak": "defer", "users": {"x@clinic.example": {"mode": "exclusive"}}}}).start()
+        client = self.client()
+        for sender, recipient in ((USER, "a@bare.example"), ("x@clinic.example", "b@bare.example")):
+            self.assertEqual(self.send(client, [recipient], message(), sender)[0], 250)
+
+        def rows():
+            found = json.loads(self.server.ctl("--json", "queue", "list").stdout)
+            return [row["state"] for row in found] == ["deferred"] * 2 and found
+        self.assertEqual(json.dumps(proc.wait_until(rows, 60, "both wait")).count("403 4.7.0 encryption too weak"), 2)
+
     def test_s4_08_everyone(self):
         """An empty entry is everyone, and is warned about."""
         self.begin(["tls-only"], **{"tls-only": {"partners": [""]}})
@@ -226,6 +239,8 @@ class Wanted(ProtectionCase):
         self.rows(self.login(USER), USER, [
             ("fake", message("hello")), ("clear", message("[Plain] hello, no PHI")), ("clear", message("No phi [plain]")),
             ("fake", message("[plain] hello")), ("fake", message("Re: [plain] no phi, hello")),
+            ("fake", message("Re: hello, no phi [plain]")), ("clear", message("[plain] Re: hello, no phi")),
+            ("fake", message("hello, no phi [plain]", "In-Reply-To: <x@partner.example>")),
             ("fake", message("[plain] no phi", "X-Protect: yes"))])
         self.rows(self.login(other), other, [("fake", message("[plain] no phi"))])
         self.rows(self.client(), USER, [("fake", message("[plain] no phi"))])  # who did not log in is nobody
