@@ -118,7 +118,9 @@ static const struct pn_option listener_options[] = {
 	    "directory.accounts.NAME.certificates; their sessions are never resumed."),
 	PN_OPT_STRING("client_ca", LISTENER, client_ca, NULL, PN_PATH,
 	    "PEM file of the authorities that may vouch for clients, or of clients' certificates "
-	    "themselves; never one of public authorities, unless whom these vouch for is welcome."),
+	    "themselves; never one of public authorities, unless whom these vouch for is welcome. "
+	    "Whoever's own certificate stands here can vouch for others, too, so then only "
+	    "fingerprints may be believed: auth.external_by."),
 	PN_OPT_STRING("client_crl", LISTENER, client_crl, NULL, PN_PATH,
 	    "PEM file with each of these authorities' list of revoked certificates; then a "
 	    "certificate without a list that is still valid is no good."),

@@ -37,7 +37,9 @@ static const struct pn_choice mechanism_words[] = {
 
 static const struct pn_choice external_words[] = {
 	{ "fingerprint", 0, "stored for a user: posternctl user certificate, or `certificates`" },
-	{ "address", 1, "a user's address in the certificate (SubjectAltName)" },
+	{ "address", 1,
+	    "a user's address in the certificate (SubjectAltName): whatever any authority in "
+	    "client_ca writes there is believed" },
 	{ NULL, 0, NULL },
 };
 
@@ -109,10 +111,10 @@ static const struct pn_option auth_options[] = {
 	    0, "The service of backend saslauthd."),
 	PN_OPT_GROUP("dovecot", struct auth, dovecot, struct auth_dovecot, dovecot_options, 0,
 	    "The service of backend dovecot."),
-	PN_OPT_WORDS("external_by", struct auth, external_by, "[fingerprint, address]",
-	    external_words, 0,
+	PN_OPT_WORDS("external_by", struct auth, external_by, "[fingerprint]", external_words, 0,
 	    "What of a certificate says for which user EXTERNAL logs in; a fingerprint goes before "
-	    "addresses. Who it is must be a user of the directory."),
+	    "addresses. Where client_ca holds clients' own certificates, fingerprints only may be "
+	    "believed. Who it is must be a user of the directory."),
 	PN_OPT_MAP("certificates", struct auth, certificates, struct pn_strings,
 	    certificate_options, 0,
 	    "Certificates of users, by their addresses, beside those of posternctl user "
@@ -222,6 +224,14 @@ check_certificates(struct pn_check *check, const struct auth *cfg)
 	}
 	if (auth_has_word(&cfg->mechanisms, "external") && cfg->external_by.count == 0)
 		pn_complain(check, "external_by", "is empty; then no certificate is anybody's");
+	/* What a listener trusts is not for modules to see; whoever is sure of it lives with this.
+	 */
+	if (auth_has_word(&cfg->mechanisms, "external") &&
+	    auth_has_word(&cfg->external_by, "address"))
+		pn_warn(check, "external_by",
+		    "with address, each certificate in a listener's client_ca may vouch for any "
+		    "user, a client's own one as well; only authorities that look whose address "
+		    "it is should stand there");
 }
 
 static void

@@ -33,7 +33,7 @@ class Matrix(BackendCase):
         self.ca = ClientCA(self.directory)
         asking = {"client_certificate": "ask", "client_ca": self.ca.certificate}
         auth = self.backends(*USERS, mechanisms=[*(word.lower() for word in MECHANISMS), "external"],
-                             failures={"per_client_and_user": 1000})
+                             external_by=["address"], failures={"per_client_and_user": 1000})
         self.server = self.relay({"submission": {"tls": "starttls", "auth": "required", **asking},
                                   "submissions": {"tls": "implicit", "auth": "required", **asking}}, pipeline=["auth"],
                                  tls=certificate(self.directory, "localhost"), sections={"auth": auth})

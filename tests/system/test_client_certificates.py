@@ -88,7 +88,8 @@ class ClientCertificates(RelayCase):
                "stranger": other.issue("stranger", f"email:{USER}"),
                "self": certificate(self.directory, "self.example")}
         ca.revoke(bad["revoked"])
-        relay = self.serve(certificates={BOB: [fingerprint(yaml), fingerprint(shared).lower().replace(":", "")]})
+        relay = self.serve(external_by=["fingerprint", "address"],
+                           certificates={BOB: [fingerprint(yaml), fingerprint(shared).lower().replace(":", "")]})
         relay.ctl("user", "certificate", "add", USER, stored[0])
         relay.ctl("user", "certificate", "add", USER, fingerprint(shared))
         letter = ca.issue("letter", mailbox=JO)
@@ -129,7 +130,7 @@ class ClientCertificates(RelayCase):
 
     def test_users_and_certificates_go(self):
         """A2, A7: taken away, disabled, or revoked while the relay runs; each change is in the audit log."""
-        ada = self.ca.issue("ada")
+        ada = self.ca.issue("ada", f"email:{USER}")  # an address says nothing unless it is to
         relay = self.serve()
         relay.ctl("user", "certificate", "add", USER, ada[0])
         again = relay.ctl("user", "certificate", "add", USER, ada[0], check=False)

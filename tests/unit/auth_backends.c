@@ -324,6 +324,9 @@ static const struct {
 	{ "backends: [ldap], ldap: { uris: [\"ldap://a\"] }", NULL },
 	{ "backends: [ldap], ldap: { uris: [\"ldapi://%2Frun%2Fx\"], starttls: no }", NULL },
 	{ "ldap: { uris: [\"ldap://a\"], starttls: no }", NULL },
+	{ "mechanisms: [external], external_by: [fingerprint, address]", "auth.external_by: with" },
+	{ "mechanisms: [plain], external_by: [address]", NULL },
+	{ "mechanisms: [external]", NULL },
 };
 
 START_TEST(mistakes_are_named)
