@@ -145,6 +145,8 @@ certificate_add(
 		r = is_there(call, user.address, print, &there, err);
 	if (r == 0 && there)
 		r = pn_error_set(err, -EEXIST, "%s has that certificate already", user.address);
+	if (r == 0)
+		r = pn_user_keep(call, user.address, err);
 	if (r < 0)
 		return r;
 	pn_audit(call, user.address, "certificate", NULL, print);

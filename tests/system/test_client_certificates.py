@@ -133,6 +133,11 @@ class ClientCertificates(RelayCase):
         ada = self.ca.issue("ada", f"email:{USER}")  # an address says nothing unless it is to
         relay = self.serve()
         relay.ctl("user", "certificate", "add", USER, ada[0])
+        bob = self.ca.issue("bob")  # whom the files name
+        relay.ctl("user", "certificate", "add", BOB, bob[0])
+        self.assertEqual(self.external("ask", bob), IN)
+        relay.ctl("user", "certificate", "remove", BOB, bob[0])
+        self.assertEqual(self.external("ask", bob), WRONG)
         again = relay.ctl("user", "certificate", "add", USER, ada[0], check=False)
         self.assertIn("already", again.stderr)
         for wrong in ("/nowhere", ada[1], "ab" * 31):
@@ -153,7 +158,9 @@ class ClientCertificates(RelayCase):
         proc.wait_until(lambda: self.external("ask", ada) == NOT_OFFERED, 60, "the new list is read")
         audit = [(row["before"], row["after"]) for row in json.loads(relay.ctl("--json", "audit", "list").stdout)
                  if row["object"] == "certificate"]
-        self.assertCountEqual(audit, [(None, print_), (print_, None), (None, print_)])
+        bob_print = fingerprint(bob).replace(":", "").lower()
+        self.assertCountEqual(audit, [(None, bob_print), (bob_print, None), (None, print_), (print_, None),
+                                      (None, print_)])
 
     def test_resumption(self):
         """No ticket of a session without a certificate opens one that has, nor keeps one for longer."""
