@@ -14,9 +14,12 @@
 struct backend_answer {
 	struct cache_hit hit; /* where it says yes: who, and by what */
 	const char *reason;   /* where it says no: for the log; static */
+	bool put_off; /* no, but neither a wrong password: the right one would not be tried now */
 };
 
-/* 1: yes; 0: no; negative errno, with the text in `err`: it cannot be asked. */
+/*
+ * 1: yes; 0: no; negative errno, with the text in `err`: it cannot be asked. `ret` comes all zero.
+ */
 typedef int backend_fn(
     const struct attempt *attempt, struct backend_answer *ret, struct pn_error *err);
 

@@ -98,9 +98,10 @@ counted_for(const char *dn, bool known, const char *name)
 	return text;
 }
 
-/* These counters stand beside those of the name as typed. */
+/* These counters stand beside those of the name as typed. 0, -EACCES, or what else went wrong. */
 static int
-log_in(const struct attempt *attempt, const char *dn, bool known, struct pn_error *err)
+log_in(const struct attempt *attempt, const char *dn, bool known, bool *ret_put_off,
+    struct pn_error *err)
 {
 	const struct auth *cfg = attempt->cfg;
 	struct throttle *throttle = attempt->state->throttle;
@@ -109,9 +110,11 @@ log_in(const struct attempt *attempt, const char *dn, bool known, struct pn_erro
 
 	if (!counted)
 		return pn_error_set(err, -ENOMEM, "out of memory");
-	if (throttle_blocks(throttle, &cfg->failures, &attempt->client, counted, attempt->now)) {
+	*ret_put_off = throttle_blocks(
+	    throttle, &cfg->failures, &attempt->client, counted, attempt->now);
+	if (*ret_put_off) {
 		free(counted);
-		return pn_error_set(err, -EBUSY, "too many wrong passwords");
+		return -EACCES;
 	}
 	r = pn_ldap_bind(
 	    attempt->call, &cfg->ldap.server, dn, pn_slice_of(attempt->said->password), err);
@@ -135,7 +138,7 @@ judge(const struct attempt *attempt, struct found *found, struct backend_answer 
 		found->dn = nobody(cfg);
 	if (!found->dn)
 		return pn_error_set(err, -ENOMEM, "out of memory");
-	r = log_in(attempt, found->dn, known, err);
+	r = log_in(attempt, found->dn, known, &ret->put_off, err);
 	if (r < 0 && r != -EACCES)
 		return r;
 	if (r == 0 && known && found->attribute && !*found->user)

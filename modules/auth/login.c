@@ -159,11 +159,11 @@ static struct pn_verdict
 ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
 {
 	const struct pn_strings *words = &attempt->cfg->backends;
-	struct backend_answer answer;
 	const char *reason = NULL;
-	bool down = false, voucher_down = false;
+	bool down = false, put_off = false, voucher_down = false;
 
 	for (size_t i = 0; i < words->count; i++) {
+		struct backend_answer answer = { .reason = NULL };
 		struct pn_error err = { 0 };
 		int r = ask(attempt, words->items[i], &answer, &err);
 
@@ -172,19 +172,24 @@ ask_all(const struct attempt *attempt, const struct cache_hit *remembered)
 			    attempt->state->cache, &attempt->key, &answer.hit, attempt->now);
 			return let_in(attempt, &answer.hit);
 		}
-		if (r == 0 && !reason)
+		if (r == 0 && !answer.put_off && !reason)
 			reason = answer.reason;
 		if (r < 0)
 			pn_log(attempt->call, PN_LOG_WARNING, "cannot ask backend %s: %s",
 			    words->items[i], err.text);
 		down |= r < 0;
+		put_off |= answer.put_off;
 		voucher_down |= r < 0 && remembered && came_from(remembered, words->items[i]);
 	}
-	if (!voucher_down) /* what was right then is not any more, whoever else is down */
+	if (!voucher_down) /* nobody says any more what was right then, whoever else is down */
 		auth_cache_drop(attempt->state->cache, &attempt->key);
 	if (down)
 		return undecided(attempt, voucher_down ? remembered : NULL, reason);
-	return attempt_refuse(attempt, reason);
+	if (!put_off)
+		return attempt_refuse(attempt, reason);
+	if (reason) /* another one that was asked says no */
+		attempt_count(attempt);
+	return attempt_put_off(attempt);
 }
 
 static int
