@@ -174,18 +174,33 @@ is_of_kind(const char *setting, const char *other)
 	       memcmp(setting, other, len) == 0;
 }
 
+/* Locked: whether this is a kind that is not known, and may be. */
+static bool
+is_new(const struct verifier *verifier, const char *setting)
+{
+	for (size_t i = 0; i < verifier->kind_count; i++)
+		if (is_of_kind(verifier->kinds[i], setting))
+			return false;
+	return verifier->kind_count < VERIFIER_KINDS;
+}
+
+/* Whether it is a hash at all is asked last: crypt(3) says it, and of each user that would be much.
+ */
 void
 verifier_learn(struct verifier *verifier, const char *hash)
 {
 	char setting[VERIFIER_SETTING];
-	bool known = false;
+	bool new;
 
-	if (is_argon2(hash) || verifier_fault(hash) || !setting_of(hash, setting))
+	if (is_argon2(hash) || !setting_of(hash, setting))
 		return;
 	pthread_mutex_lock(&verifier->lock);
-	for (size_t i = 0; i < verifier->kind_count; i++)
-		known |= is_of_kind(verifier->kinds[i], setting);
-	if (!known && verifier->kind_count < VERIFIER_KINDS)
+	new = is_new(verifier, setting);
+	pthread_mutex_unlock(&verifier->lock);
+	if (!new || verifier_fault(hash))
+		return;
+	pthread_mutex_lock(&verifier->lock);
+	if (is_new(verifier, setting))
 		memcpy(verifier->kinds[verifier->kind_count++], setting, sizeof(setting));
 	pthread_mutex_unlock(&verifier->lock);
 }
@@ -208,21 +223,6 @@ spend(struct verifier *verifier, const char *hash, struct pn_slice password)
 	}
 }
 
-static bool
-is_known(struct verifier *verifier, const char *hash)
-{
-	char setting[VERIFIER_SETTING];
-	bool known = false;
-
-	if (!setting_of(hash, setting))
-		return false;
-	pthread_mutex_lock(&verifier->lock);
-	for (size_t i = 0; i < verifier->kind_count; i++)
-		known |= is_of_kind(verifier->kinds[i], setting);
-	pthread_mutex_unlock(&verifier->lock);
-	return known;
-}
-
 bool
 verifier_check(struct verifier *verifier, const char *hash, struct pn_slice password)
 {
@@ -233,7 +233,7 @@ verifier_check(struct verifier *verifier, const char *hash, struct pn_slice pass
 	if (hash && !ours)
 		right = crypt_check_slice(hash, password);
 	spend(verifier, hash, password);
-	if (hash && !ours && !is_known(verifier, hash))
+	if (hash && !ours)
 		verifier_learn(verifier, hash);
 	return hash && right;
 }
