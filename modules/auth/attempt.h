@@ -14,7 +14,7 @@ struct attempt {
 	const struct sasl_exchange *said;
 	struct throttle_client client;
 	struct cache_key key;
-	int64_t now;
+	int64_t now, patience; /* ms: since when, and how long its call may take */
 };
 
 /* Milliseconds of a clock that never goes back. */

@@ -439,7 +439,8 @@ auth_on_auth(struct pn_call *call, struct pn_txn *txn)
 		.txn = txn,
 		.cfg = pn_settings(call),
 		.state = pn_state(call),
-		.now = auth_now() };
+		.now = auth_now(),
+		.patience = pn_time_left(call) };
 	struct sasl_exchange *exchange = pn_auth_kept(txn);
 	struct pn_slice challenge;
 	int r = 0;

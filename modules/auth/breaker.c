@@ -34,12 +34,14 @@ breaker_enter(struct breaker *breaker, int64_t now)
 }
 
 void
-breaker_leave(struct breaker *breaker, int r, int64_t began, int64_t now)
+breaker_leave(struct breaker *breaker, int r, bool had_time, int64_t began, int64_t now)
 {
+	bool in_vain = r == -ETIMEDOUT || r == -ECANCELED;
 	bool silent = r == -ETIMEDOUT || (r < 0 && now - began >= BREAKER_SLOW_MS);
 
 	pthread_mutex_lock(&breaker->lock);
-	breaker->silent = silent;
+	if (had_time || !in_vain)
+		breaker->silent = silent;
 	breaker->probing = false;
 	breaker->until = now + (now - began);
 	pthread_mutex_unlock(&breaker->lock);

@@ -25,8 +25,9 @@ void breaker_end(struct breaker *breaker);
 bool breaker_enter(struct breaker *breaker, int64_t now);
 /*
  * `r` 0 or more: it has answered; negative errno: it could not be asked. It is left alone for as
- * long as it was waited for.
+ * long as it was waited for. `had_time`: nearly all that it may take; who had less, and then was
+ * out of time, has shown nothing.
  */
-void breaker_leave(struct breaker *breaker, int r, int64_t began, int64_t now);
+void breaker_leave(struct breaker *breaker, int r, bool had_time, int64_t began, int64_t now);
 
 #endif

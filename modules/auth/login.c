@@ -13,11 +13,12 @@
 static const struct {
 	const char *word;
 	backend_fn *ask;
+	size_t timeout; /* where in struct auth; the database has none of its own */
 } backends[] = {
-	{ "database", backend_database },
-	{ "ldap", backend_ldap },
-	{ "saslauthd", backend_saslauthd },
-	{ "dovecot", backend_dovecot },
+	{ "database", backend_database, 0 },
+	{ "ldap", backend_ldap, offsetof(struct auth, ldap.server.timeout) },
+	{ "saslauthd", backend_saslauthd, offsetof(struct auth, saslauthd.timeout) },
+	{ "dovecot", backend_dovecot, offsetof(struct auth, dovecot.timeout) },
 };
 _Static_assert(sizeof(backends) / sizeof(backends[0]) == AUTH_BACKENDS, "a breaker for each");
 
@@ -100,6 +101,24 @@ came_from(const struct cache_hit *hit, const char *word)
 	return false;
 }
 
+/*
+ * Whether there is time for a slow answer, and not only what other backends, or the wait for a
+ * thread, have left. Where calls are meant to be shorter than its time-out, they are what counts.
+ */
+static bool
+has_time_for(const struct attempt *attempt, size_t backend)
+{
+	const char *cfg = (const char *)attempt->cfg;
+	int64_t most = *(const int64_t *)(cfg + backends[backend].timeout);
+	int64_t patience = attempt->patience;
+
+	if (patience < BREAKER_SLOW_MS)
+		patience = BREAKER_SLOW_MS;
+	if (most > patience)
+		most = patience;
+	return pn_time_left(attempt->call) >= most - most / 4;
+}
+
 /* One that has lately taken a question and not answered is not waited for by everybody. */
 static int
 ask_unless_silent(
@@ -107,12 +126,13 @@ ask_unless_silent(
 {
 	struct breaker *breaker = &attempt->state->breakers[backend];
 	int64_t began = auth_now();
+	bool had_time = has_time_for(attempt, backend);
 	int r;
 
 	if (!breaker_enter(breaker, began))
 		return pn_error_set(err, -EAGAIN, "it did not answer a moment ago");
 	r = backends[backend].ask(attempt, ret, err);
-	breaker_leave(breaker, r, began, auth_now());
+	breaker_leave(breaker, r, had_time, began, auth_now());
 	return r;
 }
 

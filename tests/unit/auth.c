@@ -780,21 +780,35 @@ START_TEST(silence)
 	breaker_init(&breaker);
 	ck_assert(breaker_enter(&breaker, 0));
 	ck_assert(breaker_enter(&breaker, 10)); /* nobody knows yet */
-	breaker_leave(&breaker, 0, 0, 20);
-	breaker_leave(&breaker, -ETIMEDOUT, 10, 510);
+	breaker_leave(&breaker, 0, true, 0, 20);
+	breaker_leave(&breaker, -ETIMEDOUT, true, 10, 510);
 	ck_assert(!breaker_enter(&breaker, 511));
 	ck_assert(!breaker_enter(&breaker, 1009));
 	ck_assert(breaker_enter(&breaker, 1010)); /* as long as it was waited for */
 	ck_assert(!breaker_enter(&breaker, 1011));
-	breaker_leave(&breaker, -ETIMEDOUT, 1010, 1510);
+	breaker_leave(&breaker, -ETIMEDOUT, true, 1010, 1510);
 	ck_assert(!breaker_enter(&breaker, 2009));
 	ck_assert(breaker_enter(&breaker, 2010));
-	breaker_leave(&breaker, 1, 2010, 2500); /* it answers */
+	breaker_leave(&breaker, 1, true, 2010, 2500); /* it answers */
 	ck_assert(breaker_enter(&breaker, 2500));
-	breaker_leave(&breaker, -ECONNREFUSED, 2500, 2501); /* costs nothing */
+	breaker_leave(&breaker, -ECONNREFUSED, true, 2500, 2501); /* costs nothing */
 	ck_assert(breaker_enter(&breaker, 2501));
-	breaker_leave(&breaker, -EPIPE, 2501, 2501 + BREAKER_SLOW_MS);
+	breaker_leave(&breaker, -EPIPE, true, 2501, 2501 + BREAKER_SLOW_MS);
 	ck_assert(!breaker_enter(&breaker, 2502 + BREAKER_SLOW_MS));
+	breaker_end(&breaker);
+
+	/* others had used up the time: nothing was seen, and one more attempt finds out */
+	breaker_init(&breaker);
+	ck_assert(breaker_enter(&breaker, 0));
+	breaker_leave(&breaker, -ETIMEDOUT, false, 0, 5);
+	ck_assert(breaker_enter(&breaker, 5));
+	breaker_leave(&breaker, -ECANCELED, false, 5, 5 + BREAKER_SLOW_MS);
+	ck_assert(breaker_enter(&breaker, 2000));
+	breaker_leave(&breaker, -ETIMEDOUT, true, 2000, 2500);
+	ck_assert(breaker_enter(&breaker, 3000));
+	breaker_leave(&breaker, -ETIMEDOUT, false, 3000, 3005);
+	ck_assert(breaker_enter(&breaker, 3010)); /* it is as silent as before */
+	ck_assert(!breaker_enter(&breaker, 3011));
 	breaker_end(&breaker);
 }
 END_TEST
