@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct world world;
@@ -286,12 +287,22 @@ START_TEST(a_server_that_gives_up)
 }
 END_TEST
 
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
 /* One who takes questions and answers none: the next attempts are not kept waiting for it. */
 START_TEST(a_silent_backend_is_left_alone)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct service dovecot = { 0 };
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), asked = 0;
+	int64_t began;
 
 	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", world_path(&world, "saslauthd"));
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
@@ -299,13 +310,16 @@ START_TEST(a_silent_backend_is_left_alone)
 	start_unix(&dovecot, "dovecot", 3, DOVECOT_SAYS("OK\t1"));
 	patience = "2s";
 	run_with("[saslauthd, dovecot]", "");
+	began = now_ms();
 	for (int i = 0; i < 6; i++)
 		ck_assert_int_eq(plain("lea@clinic.example", "secret"), 235);
 	answer(&dovecot, DOVECOT_SAYS("FAIL\t1"));
 	ck_assert_int_eq(plain("lea@clinic.example", "wrong"), 454); /* it is not known */
 	for (int one; (one = accept(fd, NULL, NULL)) >= 0; asked++)
 		close(one);
-	ck_assert_int_eq(asked, 1);
+	ck_assert_int_ge(asked, 1);
+	/* on a machine that is slow enough its time is over, and one attempt tries it again */
+	ck_assert(asked == 1 || now_ms() - began >= 4000);
 	ck_assert_uint_eq(dovecot.asked, 7);
 	stop(&dovecot);
 	close(fd);
