@@ -123,7 +123,8 @@ static const struct pn_option listener_options[] = {
 	    "fingerprints may be believed: auth.external_by."),
 	PN_OPT_STRING("client_crl", LISTENER, client_crl, NULL, PN_PATH,
 	    "PEM file with each of these authorities' list of revoked certificates; then a "
-	    "certificate without a list that is still valid is no good."),
+	    "certificate without a list that is still valid is no good. When this or "
+	    "client_ca changes, open sessions with a certificate end before their next message."),
 	PN_OPT_END
 };
 

@@ -330,12 +330,27 @@ settle(struct session *session, enum session_step step)
 	return true;
 }
 
+/*
+ * Whether the client's certificate was good by other authorities, or lists of revoked ones, than
+ * `listener` has now. It is not looked at again: who comes back shows whether it still is.
+ */
+static bool
+was_verified_otherwise(const struct session *session, const struct config_listener *listener)
+{
+	const struct config_listener *own = session->listener;
+
+	return session->facts.certificate &&
+	       !(pn_slice_equals(own->client_ca_pem, listener->client_ca_pem) &&
+		   pn_slice_equals(own->client_crl_pem, listener->client_crl_pem));
+}
+
 /* Takes the newest configuration, between transactions. */
 static void
 renew(struct session *session)
 {
 	struct server *server = session->server;
 	const struct config_listener *listener;
+	bool unverified;
 
 	session->has_tls = server_tls(server, session->listener->name) != NULL;
 	if (session->generation == server->generation || session->begun ||
@@ -346,6 +361,7 @@ renew(struct session *session)
 		session_bye(session, 421, "4.3.2", "This service has ended, closing");
 		return;
 	}
+	unverified = was_verified_otherwise(session, listener);
 	txn_reset(session->txn, server->generation);
 	generation_release(&session->generation);
 	session->generation = generation_hold(server->generation);
@@ -357,6 +373,8 @@ renew(struct session *session)
 		session_bye(session, 421, "4.7.1", "Your address may not use this service");
 	else if (session_lacks_certificate(session))
 		session_bye(session, 421, "4.7.0", "A client certificate is required now");
+	else if (unverified)
+		session_bye(session, 421, "4.7.0", "Client certificates are verified anew");
 }
 
 static void

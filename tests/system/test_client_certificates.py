@@ -154,7 +154,11 @@ class ClientCertificates(RelayCase):
         proc.wait_until(lambda: self.external("ask", ada) == WRONG, 60, "a disabled user is nobody")
         relay.ctl("user", "enable", USER)
         proc.wait_until(lambda: self.external("ask", ada) == IN, 60, "an enabled user logs in")
-        self.ca.revoke(ada)
+        with self.connect("ask", ada) as open_one, self.connect("ask") as other:  # who was let in by it goes, too
+            self.assertEqual(open_one.docmd("AUTH EXTERNAL =")[0], 235)
+            self.ca.revoke(ada)
+            proc.wait_until(lambda: b"verified anew" in open_one.noop()[1], 60, "the open session ends")
+            self.assertEqual(other.noop()[0], 250)
         proc.wait_until(lambda: self.external("ask", ada) == NOT_OFFERED, 60, "the new list is read")
         audit = [(row["before"], row["after"]) for row in json.loads(relay.ctl("--json", "audit", "list").stdout)
                  if row["object"] == "certificate"]
