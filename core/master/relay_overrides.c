@@ -79,6 +79,8 @@ take(struct relay *relay)
 	}
 	settled = settled_again(relay->settled, generation);
 	relay_apply(relay, settled);
+	if (generation_directory_held(relay->generation))
+		relay_served_configure(relay);
 	settled_release(&settled);
 	snprintf(number, sizeof(number), "%llu",
 	    (unsigned long long)generation_number(relay->generation));

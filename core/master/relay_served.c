@@ -20,7 +20,7 @@ struct relay_served {
 	struct loop_timer timer;
 	struct jobs *jobs; /* one thread; NULL: nothing was ever to be read */
 	struct job job;
-	atomic_bool ending;
+	atomic_bool ending, outdated; /* outdated: the job reads by settings that hold no more */
 	/* the job's while it is under way */
 	struct generation *generation; /* held: its settings */
 	struct ldap_reading reading;
@@ -42,7 +42,9 @@ settings_of(const struct generation *generation)
 static bool
 is_ending(const void *arg)
 {
-	return atomic_load(&((const struct relay_served *)arg)->ending);
+	const struct relay_served *own = arg;
+
+	return atomic_load(&own->ending) || atomic_load(&own->outdated);
 }
 
 static void
@@ -96,6 +98,8 @@ wait(struct relay_served *own)
 		loop_timer_set(own->relay->loop, &own->timer, ldap->interval);
 }
 
+static void begin(struct loop_timer *timer);
+
 static void
 done(struct job *job)
 {
@@ -106,6 +110,10 @@ done(struct job *job)
 	generation_release(&own->generation);
 	if (atomic_load(&own->ending) || own->relay->draining)
 		return;
+	if (atomic_exchange(&own->outdated, false)) {
+		begin(&own->timer);
+		return;
+	}
 	if (own->result < 0)
 		note_bad(own);
 	else
@@ -152,11 +160,28 @@ relay_served_start(struct relay *relay)
 	begin(&own->timer);
 }
 
+/* A reading that is under way by other settings must not be kept; then it is done again. */
+static void
+note_outdated(struct relay_served *own)
+{
+	char reads[SNAPSHOT_SOURCE_SIZE], holds[SNAPSHOT_SOURCE_SIZE];
+
+	directory_ldap_source(settings_of(own->generation), reads);
+	directory_ldap_source(settings_of(own->relay->generation), holds);
+	if (strcmp(reads, holds) != 0 ||
+	    settings_of(own->relay->generation)->server.uris.count == 0)
+		atomic_store(&own->outdated, true);
+}
+
 void
 relay_served_configure(struct relay *relay)
 {
 	if (!relay->served)
 		return;
+	if (relay->served->reading_now) {
+		note_outdated(relay->served);
+		return;
+	}
 	loop_timer_cancel(relay->loop, &relay->served->timer);
 	begin(&relay->served->timer);
 }

@@ -377,6 +377,7 @@ keep(struct db *db, struct reading *reading, unsigned flags, struct ldap_reading
 	char source[SNAPSHOT_SOURCE_SIZE];
 	struct snapshot_state state;
 	GHashTable *before;
+	bool is_own;
 	int r = snapshot_state(db, &state, err);
 
 	if (r == 0)
@@ -388,12 +389,16 @@ keep(struct db *db, struct reading *reading, unsigned flags, struct ldap_reading
 	ret->added = count_kind(reading->lines, RECORD_KINDS, before);
 	ret->removed = count_kind(before, RECORD_KINDS, reading->lines);
 	directory_ldap_source(reading->ldap, source);
-	ret->changed = ret->added + ret->removed > 0 || strcmp(source, state.source) != 0;
-	if (ret->changed && !(flags & LDAP_FORCE))
+	is_own = strcmp(source, state.source) == 0;
+	ret->changed = ret->added + ret->removed > 0 || !is_own;
+	/* Who changes the settings means it. */
+	if (ret->changed && is_own && !(flags & LDAP_FORCE))
 		r = check_lost(reading->ldap, before, reading->lines, err);
 	g_hash_table_destroy(before);
 	if (r < 0 || !ret->changed || flags & LDAP_DRY_RUN)
 		return r;
+	if (reading->stop && reading->stop(reading->arg))
+		return pn_error_set(err, -ECANCELED, "these settings hold no more");
 	return snapshot_replace(db, reading->lines, source, err);
 }
 
@@ -442,19 +447,35 @@ directory_ldap_source(const struct config_ldap *ldap, char ret[65])
 }
 
 int
-directory_ldap_ensure(struct db *db, const struct config_ldap *ldap, struct pn_error *err)
+directory_ldap_is_own(
+    struct db *db, const struct config_ldap *ldap, bool *ret, struct pn_error *err)
 {
 	char source[SNAPSHOT_SOURCE_SIZE];
-	struct ldap_reading reading;
 	struct snapshot_state state;
 	int r = snapshot_state(db, &state, err);
 
-	if (r < 0)
-		return r;
-	if (ldap->server.uris.count == 0)
-		return state.any ? snapshot_forget(db, err) : 0;
 	directory_ldap_source(ldap, source);
-	if (state.any && strcmp(state.source, source) == 0)
-		return 0;
-	return directory_ldap_refresh(db, ldap, 0, NULL, NULL, &reading, err);
+	*ret = ldap->server.uris.count == 0 ||
+	       (r == 0 && state.any && strcmp(state.source, source) == 0);
+	return r;
+}
+
+int
+directory_ldap_ensure(
+    struct db *db, const struct config_ldap *ldap, struct ldap_reading *ret, struct pn_error *err)
+{
+	bool is_own;
+	int r = directory_ldap_is_own(db, ldap, &is_own, err);
+
+	*ret = (struct ldap_reading){ 0 };
+	return r < 0 || is_own ? r : directory_ldap_refresh(db, ldap, 0, NULL, NULL, ret, err);
+}
+
+int
+directory_ldap_forget(struct db *db, const struct config_ldap *ldap, struct pn_error *err)
+{
+	struct snapshot_state state;
+	int r = snapshot_state(db, &state, err);
+
+	return r < 0 || !state.any || ldap->server.uris.count > 0 ? r : snapshot_forget(db, err);
 }

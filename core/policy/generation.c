@@ -29,6 +29,7 @@ struct generation {
 	struct config_core core;
 	struct roster *roster; /* held */
 	int64_t directory_version;
+	bool directory_held; /* `roster` is of before: what is stored was read by other settings */
 	struct chain_entry *entries;
 	size_t count;
 	struct db *db;
@@ -193,31 +194,72 @@ share_directory(struct generation *generation, const struct generation *with)
 	generation->directory_version = with->directory_version;
 }
 
+static bool
+keeps_served(const struct generation_how *how)
+{
+	return how->db && how->role == PN_ROLE_RELAY && !how->trial;
+}
+
 /* A relay that knows nothing of the server's users yet would refuse their mail for good. */
 static int
 ensure_served(
     const struct generation *generation, const struct generation_how *how, struct diags *diags)
 {
+	struct ldap_reading reading;
 	struct pn_error err = { 0 };
 
-	if (!how->db || how->role != PN_ROLE_RELAY || how->trial ||
-	    directory_ldap_ensure(how->db, &generation_core(generation)->directory.ldap, &err) == 0)
+	if (!keeps_served(how))
 		return 0;
-	diag_add(diags, DIAG_ERROR, (struct config_mark){ 0 },
-	    "directory.ldap: nothing was read by these settings before, and now: %s", err.text);
-	return -EINVAL;
+	if (directory_ldap_ensure(
+		how->db, &generation_core(generation)->directory.ldap, &reading, &err) < 0) {
+		diag_add(diags, DIAG_ERROR, (struct config_mark){ 0 },
+		    "directory.ldap: nothing was read by these settings before, and now: %s",
+		    err.text);
+		return -EINVAL;
+	}
+	if (reading.removed > 0)
+		diag_add(diags, DIAG_WARNING, (struct config_mark){ 0 },
+		    "directory.ldap: by these settings %zu users are read; of what was read by "
+		    "others %zu rows are gone, and %zu are new",
+		    reading.users, reading.removed, reading.added);
+	return 0;
+}
+
+/* When nothing can refuse the configuration any more. Rows that stay are in nobody's roster. */
+static void
+forget_served(
+    const struct generation *generation, const struct generation_how *how, struct diags *diags)
+{
+	struct pn_error err = { 0 };
+
+	if (keeps_served(how) &&
+	    directory_ldap_forget(how->db, &generation_core(generation)->directory.ldap, &err) < 0)
+		diag_add(diags, DIAG_WARNING, (struct config_mark){ SCOPES_STORED, 0, 0 },
+		    "directory: %s", err.text);
 }
 
 static void
 take_directory(struct generation *generation, const struct generation_how *how, struct diags *diags)
 {
-	if (diags->errors == 0 && ensure_served(generation, how, diags) < 0)
-		return;
 	if (how->directory)
 		share_directory(generation, how->directory);
 	else
 		directory_load(how->db, &generation_core(generation)->directory, diags,
 		    &generation->roster, &generation->directory_version);
+}
+
+/*
+ * Somebody has read the server by settings that are not in force (yet), and this configuration must
+ * not make a roster of that. The relay then reads by its own, and not on this thread.
+ */
+static void
+hold_directory(struct generation *generation, const struct generation_how *how, struct diags *diags)
+{
+	share_directory(generation, how->before);
+	generation->directory_held = true;
+	diag_add(diags, DIAG_WARNING, (struct config_mark){ SCOPES_STORED, 0, 0 },
+	    "directory: what is kept of the directory server was read by other settings than those "
+	    "in force; the directory stays as it was until the server is read again");
 }
 
 /* The one before has it, unless the database has changed. */
@@ -226,15 +268,23 @@ renew_directory(
     struct generation *generation, const struct generation_how *how, struct diags *diags)
 {
 	int64_t version = how->before->directory_version;
+	bool is_own = true;
 	struct pn_error err;
 
-	if (how->db && records_version(how->db, &version, &err) < 0)
+	if (how->db && (records_version(how->db, &version, &err) < 0 ||
+			   directory_ldap_is_own(how->db,
+			       &generation_core(generation)->directory.ldap, &is_own, &err) < 0)) {
 		diag_add(diags, DIAG_ERROR, (struct config_mark){ SCOPES_STORED, 0, 0 },
 		    "directory: %s", err.text);
-	else if (version == how->before->directory_version)
+		return;
+	}
+	if (version == how->before->directory_version)
 		share_directory(generation, how->before);
+	else if (!is_own)
+		hold_directory(generation, how, diags);
 	else
 		take_directory(generation, how, diags);
+	generation->directory_version = version;
 }
 
 static void
@@ -250,11 +300,14 @@ fill(struct generation *generation, const struct generation_how *how, struct dia
 	}
 	config_core_fill(
 	    &generation->tree, &generation->arena, &generation->secrets, diags, &generation->core);
-	take_directory(generation, how, diags);
+	if (diags->errors > 0 || ensure_served(generation, how, diags) == 0)
+		take_directory(generation, how, diags);
 	load_entries(generation, &build);
 	generation->tree.source = NULL; /* borrowed; what it gave is kept with the tree */
 	if (diags->errors == 0 && how->role)
 		start_entries(generation, &build);
+	if (diags->errors == 0)
+		forget_served(generation, how, diags);
 }
 
 static struct generation *
@@ -383,6 +436,12 @@ int64_t
 generation_directory_version(const struct generation *generation)
 {
 	return generation->directory_version;
+}
+
+bool
+generation_directory_held(const struct generation *generation)
+{
+	return generation->directory_held;
 }
 
 uint64_t

@@ -49,6 +49,8 @@ const struct config_core *generation_core(const struct generation *generation);
 const struct roster *generation_roster(const struct generation *generation);
 /* records.h: of what the database had; 0 without one. */
 int64_t generation_directory_version(const struct generation *generation);
+/* True: the database has rows of the directory server by other settings; the roster is older. */
+bool generation_directory_held(const struct generation *generation);
 uint64_t generation_number(const struct generation *generation);
 
 struct clients;

@@ -100,6 +100,21 @@ class DirectoryServer(DirectoryCase):
         relay.ctl("reload")
         self.assertIn("a@clinic.example", self.users(relay))
 
+    def test_other_settings(self):
+        """A filter that leaves most behind is meant so; what is read by it before the reload is not in force."""
+        server = self.serve("".join(slapd.person(name, mail=[f"{name}@clinic.example"]) for name in ("a", "b", "c")))
+        relay = self.served_relay(server, interval="1h").start()
+        relay.sections["directory"]["ldap"]["filter"] = "(cn=c)"
+        relay.write()
+        relay.ctl("directory", "refresh")
+        proc.wait_until(lambda: "the directory stays as it was" in relay.log(), 60, "the relay holds what it had")
+        proc.wait_until(lambda: "event=directory-read" in relay.log(), 60, "and reads by its own settings")
+        self.send(relay, "plain", "a@clinic.example")
+        self.assertEqual(self.said(1)["a@clinic.example", "127.0.0.1"]["known"], "1")
+        relay.ctl("reload")
+        self.assertIn("of what was read by others", relay.log())
+        self.assertEqual(set(self.users(relay)), {"c@clinic.example"})
+
     def test_licences(self):
         """S0-19: each user once, whoever names him; the server's users beyond the licences are nobody's."""
         names = [f"u{number}" for number in range(3)]
