@@ -44,7 +44,8 @@ keep_text(void *arg, const struct pn_row *row)
 static bool
 is_otherwise(const char *address, char ret[MAIL_ADDRESS_SIZE])
 {
-	return mail_address_compared(address, ret) == 0 && strcmp(address, ret) != 0;
+	return strchr(address, '@') && mail_address_compared(address, ret) == 0 &&
+	       strcmp(address, ret) != 0;
 }
 
 /* Of ?2 to ?1; what would be a second row of one meaning falls. */
