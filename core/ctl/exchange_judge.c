@@ -13,7 +13,8 @@ struct judging {
 	struct exchange *exchange;
 	const struct roster *before;
 	struct roster *after;
-	GHashTable *counts; /* account -> int *, users that have its licences */
+	GHashTable *counts;        /* account -> int *, users that have its licences */
+	GHashTable *freed, *taken; /* sets of users: a row may say the same again */
 };
 
 static bool
@@ -52,7 +53,8 @@ count_freed(struct judging *judging)
 
 		if (claim->kind == CLAIM_LICENCE && account &&
 		    is_counted(judging->before, claim->what, account) &&
-		    !is_counted(judging->after, claim->what, account))
+		    !is_counted(judging->after, claim->what, account) &&
+		    g_hash_table_add(judging->freed, (gpointer)(uintptr_t)claim->what))
 			--*count_of(judging, account);
 	}
 }
@@ -71,7 +73,8 @@ judge_licence(struct judging *judging, const struct claim *claim)
 		    "%s is an alias of %s", claim->what, owner);
 	if (!account || account->licences == 0 ||
 	    !is_counted(judging->after, claim->what, account) ||
-	    is_counted(judging->before, claim->what, account))
+	    is_counted(judging->before, claim->what, account) ||
+	    !g_hash_table_add(judging->taken, (gpointer)(uintptr_t)claim->what))
 		return;
 	if (++*count_of(judging, account) > account->licences)
 		exchange_complain_at(judging->exchange, claim->line, claim->column,
@@ -140,7 +143,9 @@ exchange_judge(struct exchange *exchange, struct pn_error *err)
 {
 	const struct generation *generation = exchange->ctl->generation;
 	struct judging judging = { exchange, generation_roster(generation), NULL,
-		g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free) };
+		g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free),
+		g_hash_table_new(g_str_hash, g_str_equal),
+		g_hash_table_new(g_str_hash, g_str_equal) };
 	struct diags diags = { 0 };
 	int64_t version;
 	int r = directory_load(exchange->ctl->db, &generation_core(generation)->directory, &diags,
@@ -156,6 +161,8 @@ exchange_judge(struct exchange *exchange, struct pn_error *err)
 		judge(&judging, &g_array_index(exchange->claims, struct claim, i));
 	roster_release(&judging.after);
 	g_hash_table_destroy(judging.counts);
+	g_hash_table_destroy(judging.freed);
+	g_hash_table_destroy(judging.taken);
 	diags_free(&diags);
 	return r;
 }

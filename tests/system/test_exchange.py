@@ -61,6 +61,8 @@ class Exchange(DirectoryCase):
                  ['2:15: "maybe" is neither yes nor no', '3:1: "no address" is not a mail address']),
                 ("user", "address\n" + "".join(f"u{n}@lab.example\n" for n in range(5)),
                  ["5:1: all licences of the account lab are taken (3)", "6:1: all licences"]),
+                ("user", "address\n" + "".join(f"u{n}@lab.example\n" for n in (0, 1, 0, 1, 2, 3)),
+                 ["7:1: all licences of the account lab are taken (3)"]),
                 ("user", "address,account\na@lab.example,none\n", ['2:15: there is no account "none"']),
                 ("user", "address,adress\n", ['1:9: "adress" is no column', "address, enabled, account, name"]),
                 ("user", "name\nx\n", ['1:1: the column "address" is missing']),
@@ -76,6 +78,7 @@ class Exchange(DirectoryCase):
                 ("group", "group,member\nof fice,\nx,y\n", ['2:1: "of fice" is not a name', '3:3: "y" is not'])):
             refused = self.take(kind, text, check=False)
             self.assertEqual(refused.returncode, 1, text)
+            self.assertEqual(refused.stderr.count(":1: all licences"), sum(":1: all" in each for each in wrong), text)
             for each in wrong:
                 self.assertIn(each, refused.stderr)
             self.assertIn("nothing was changed", refused.stderr)
