@@ -342,6 +342,13 @@ effective_step(const struct effective *effective, int32_t stage)
 									  : EFFECTIVE_OFF;
 }
 
+/* Not by what a client says of itself: it would choose what runs. */
+static bool
+is_proven(enum pn_account_by by)
+{
+	return by == PN_BY_USER || by == PN_BY_CERTIFICATE || by == PN_BY_NETWORK;
+}
+
 /* The plan of the account that the mail is counted for is without the entry. */
 static bool
 is_not_in_plan(const struct chain_entry *entry, struct pn_txn *txn, int32_t stage)
@@ -349,7 +356,7 @@ is_not_in_plan(const struct chain_entry *entry, struct pn_txn *txn, int32_t stag
 	const struct roster *roster = generation_roster(txn->generation);
 
 	return roster_has_plans(roster) && !stage_is(stage, STAGE_IN_SESSION) && txn->id[0] &&
-	       !is_always(stage) &&
+	       !is_always(stage) && is_proven(sender_of(txn)->by) &&
 	       roster_plan_lacks(roster, sender_of(txn)->counted, entry->config->id);
 }
 
