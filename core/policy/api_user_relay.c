@@ -149,15 +149,20 @@ check(struct pn_call *call, const struct pn_user_relay *relay, struct pn_error *
 	return r < 0 ? r : check_host(call, relay->host, err);
 }
 
-/* As the database has it already, or canonical. */
+/* As the database has it already, or as compared: the row falls with its user's. */
 static int
 set_names(const struct pn_call *call, const struct pn_user_relay *relay,
     char user[MAIL_ADDRESS_SIZE], char address[MAIL_ADDRESS_SIZE], struct pn_error *err)
 {
 	const struct roster_relay *old = roster_relay(roster_of(call), relay->user, relay->address);
 
-	if (mail_address_canonical(old ? old->user : relay->user, user) < 0 || !*user ||
-	    mail_address_canonical(old ? old->address : relay->address, address) < 0 || !*address)
+	if (old) {
+		snprintf(user, MAIL_ADDRESS_SIZE, "%s", old->user);
+		snprintf(address, MAIL_ADDRESS_SIZE, "%s", old->address);
+		return 0;
+	}
+	if (mail_address_compared(relay->user, user) < 0 || !*user ||
+	    mail_address_compared(relay->address, address) < 0 || !*address)
 		return pn_error_set(err, -EINVAL, "that is no mail address");
 	return 0;
 }

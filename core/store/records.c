@@ -60,7 +60,7 @@ static const char *const of_user[] = {
 	"DELETE FROM directory_delegates WHERE kind = 'user' AND who = ?1",
 	"DELETE FROM directory_confirmed WHERE member = ?1",
 	"DELETE FROM address_codes WHERE member = ?1",
-	"DELETE FROM user_relays WHERE member = ?1",
+	"DELETE FROM user_relays WHERE lower(member) = lower(?1)", /* older rows: as it was typed */
 	NULL,
 };
 

@@ -415,6 +415,23 @@ START_TEST(rows_that_are_no_users)
 END_TEST
 
 /* Rows of before: two of one user, what a module has of both, and every other place. */
+START_TEST(servers_fall_with_their_user)
+{
+	struct pn_error err = { 0 };
+
+	ck_assert_int_eq(directory_migrate(db, &err), 0);
+	ck_assert_int_eq(directory_user_add(db, "ada@x.example", &err), 0);
+	ck_assert_int_eq(db_run(db, &err,
+			     "INSERT INTO user_relays VALUES ('Ada@x.example', 'a@y.example', 'h', "
+			     "587, 0, 1, 'sealed', 1), ('bo@x.example', 'b@y.example', 'h', 587, "
+			     "0, 1, 'sealed', 1)",
+			     PN_NO_VALUES),
+	    0);
+	ck_assert_int_eq(directory_user_remove(db, "ADA@x.example", &err), 0);
+	ck_assert_int_eq(number("SELECT COUNT(*) FROM user_relays"), 1);
+}
+END_TEST
+
 START_TEST(one_spelling_for_all)
 {
 	static const char *const old[] = {
@@ -569,6 +586,7 @@ main(void)
 	tcase_add_test(tests, profiles);
 	tcase_add_test(tests, a_snapshot_changes_by_lines);
 	tcase_add_test(tests, rows_that_are_no_users);
+	tcase_add_test(tests, servers_fall_with_their_user);
 	tcase_add_test(tests, one_spelling_for_all);
 	suite_add_tcase(suite, tests);
 	return unit_run(suite);
