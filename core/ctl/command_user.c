@@ -138,7 +138,7 @@ find_whom(struct change *change, enum whom whom, const char *address, struct pn_
 {
 	struct ctl *ctl = change->ctl;
 	const struct roster_user *user = roster_user(generation_roster(ctl->generation), address);
-	bool elsewhere = user && user->from & (ROSTER_FILES | ROSTER_SERVER);
+	bool elsewhere = ctl_is_elsewhere(ctl, address);
 	struct directory_row row;
 	int r = directory_row_find(ctl->db, address, &row, err);
 
@@ -213,6 +213,21 @@ is_no_alias(const struct ctl *ctl, const char *address, struct pn_error *err)
 		     : 0;
 }
 
+/* What was kept of somebody who is gone is not for whoever gets the address next. */
+static int
+add_user(struct change *change, const char *address, struct pn_error *err)
+{
+	struct db *db = change->ctl->db;
+	bool forgotten = false;
+	int r = 0;
+
+	if (!ctl_is_elsewhere(change->ctl, address))
+		r = directory_user_forget(db, address, &forgotten, err);
+	if (forgotten)
+		change->row.before = CTL_KEPT_GONE;
+	return r < 0 ? r : directory_user_add(db, address, err);
+}
+
 static int
 run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
@@ -225,7 +240,7 @@ run_add(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	r = is_no_alias(ctl, argv[0], err);
 	if (r == 0)
 		r = ctl_licence_free(ctl, argv[0], NULL, err);
-	code = end(&change, r < 0 ? r : directory_user_add(ctl->db, argv[0], err), err);
+	code = end(&change, r < 0 ? r : add_user(&change, argv[0], err), err);
 	return code == EXIT_OK ? show(ctl, argv[0], err) : code;
 }
 
@@ -389,6 +404,19 @@ run_show(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	return EXIT_OK;
 }
 
+/* Rows that make nobody a user any more: "user remove" takes them away. */
+static int
+list_kept(void *arg, const char *const columns[RECORD_COLUMNS])
+{
+	struct ctl *ctl = arg;
+
+	if (*columns[2] == '0' && !roster_user(generation_roster(ctl->generation), columns[0]))
+		console_add(
+		    &ctl->console, json_pack("{s:s, s:b, s:n, s:s}", "user", columns[0], "enabled",
+				       false, "account", "from", "nobody (kept)"));
+	return 0;
+}
+
 static int
 run_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 {
@@ -398,6 +426,9 @@ run_list(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 	for (size_t i = 0;
 	     code == EXIT_OK && (user = roster_user_at(generation_roster(ctl->generation), i)); i++)
 		console_add(&ctl->console, row_of(ctl, user));
+	if (code == EXIT_OK && ctl->db &&
+	    records_each(ctl->db, RECORD_USER, list_kept, ctl, err) < 0)
+		code = EXIT_REFUSED;
 	return code;
 }
 

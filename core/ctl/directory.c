@@ -167,6 +167,14 @@ ctl_directory_remove(struct ctl *ctl, const char *action, enum record_kind kind,
 	return ctl_directory_change(ctl, &change, err);
 }
 
+bool
+ctl_is_elsewhere(const struct ctl *ctl, const char *address)
+{
+	const struct roster_user *user = roster_user(generation_roster(ctl->generation), address);
+
+	return user && user->from & (ROSTER_FILES | ROSTER_SERVER);
+}
+
 int
 ctl_licence_free(
     const struct ctl *ctl, const char *address, const char *account, struct pn_error *err)

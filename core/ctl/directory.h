@@ -28,6 +28,11 @@ int ctl_directory_remove(struct ctl *ctl, const char *action, enum record_kind k
 /* In the transaction of a change: 0, or -EAGAIN where the roster is not what there is any more. */
 int ctl_directory_unchanged(struct ctl *ctl, struct pn_error *err);
 void ctl_tell_relay(const struct ctl *ctl);
+/* Whether files or directory server name the user. */
+bool ctl_is_elsewhere(const struct ctl *ctl, const char *address);
+/* For the audit log: passwords and all else of that one are gone with this. */
+#define CTL_KEPT_GONE "kept of a user before, removed"
+
 /*
  * Whether one more user, or one who was disabled or another account's, has a licence (S0-19).
  * `account` NULL: as now, or by the address's domain. -EDQUOT.

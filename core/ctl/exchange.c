@@ -60,19 +60,26 @@ keep_row(void *arg, const char *const columns[RECORD_COLUMNS])
 	return 0;
 }
 
-int
-exchange_open(struct exchange *exchange, struct pn_error *err)
+static int
+read_rows(struct exchange *exchange, struct pn_error *err)
 {
 	int r = 0;
 
-	exchange->rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-	exchange->claims = g_array_new(FALSE, FALSE, sizeof(struct claim));
+	g_hash_table_remove_all(exchange->rows);
 	for (size_t i = 0; r == 0 && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		struct keeping keeping = { exchange, i };
 
 		r = records_each(exchange->ctl->db, kinds[i].kind, keep_row, &keeping, err);
 	}
 	return r;
+}
+
+int
+exchange_open(struct exchange *exchange, struct pn_error *err)
+{
+	exchange->rows = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+	exchange->claims = g_array_new(FALSE, FALSE, sizeof(struct claim));
+	return read_rows(exchange, err);
 }
 
 void
@@ -230,16 +237,33 @@ note(struct exchange *exchange, const struct exchange_put *put, const char *befo
 	return audit_add(exchange->ctl->db, &row, err);
 }
 
+static int
+forget_kept(struct exchange *exchange, const struct exchange_put *put, struct pn_error *err)
+{
+	bool forgotten;
+	int r = directory_user_forget(exchange->ctl->db, put->columns[0], &forgotten, err);
+
+	if (r == 0 && forgotten)
+		r = note(exchange, put, CTL_KEPT_GONE, NULL, err);
+	return r < 0 || !forgotten ? r : read_rows(exchange, err);
+}
+
 void
 exchange_put(struct exchange *exchange, const struct exchange_put *put)
 {
 	const char *const *before = exchange_find(exchange, put->kind, put->keys, put->columns);
 	struct pn_error err = { 0 };
-	int r;
+	int r = 0;
 
 	if (is_same(put, before))
 		return;
-	r = store(exchange->ctl->db, put, before, &err);
+	if (put->kind == RECORD_USER && before && *before[2] == '0' &&
+	    !ctl_is_elsewhere(exchange->ctl, put->columns[0])) {
+		r = forget_kept(exchange, put, &err);
+		before = NULL;
+	}
+	if (r == 0)
+		r = store(exchange->ctl->db, put, before, &err);
 	if (r == 0)
 		r = note(exchange, put, text_of(exchange, put, before),
 		    put->removes ? NULL : text_of(exchange, put, put->columns), &err);

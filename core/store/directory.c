@@ -149,6 +149,18 @@ directory_user_add(struct db *db, const char *address, struct pn_error *err)
 	return r < 0 ? r : records_touch(db, err);
 }
 
+int
+directory_user_forget(struct db *db, const char *address, bool *ret, struct pn_error *err)
+{
+	struct directory_row row;
+	int r = directory_row_find(db, address, &row, err);
+
+	*ret = r == 0 && !row.stated;
+	if (*ret)
+		return directory_user_remove(db, address, err);
+	return r == -ENOENT ? 0 : r;
+}
+
 /* A statement that must find its user: 1 is the address. Without a flag the user goes. */
 static int
 change(struct db *db, const char *address, const char *sql, bool with_flag, bool flag,

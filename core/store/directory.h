@@ -24,6 +24,8 @@ int directory_row_find(
 int directory_user_keep(struct db *db, const char *address, struct pn_error *err);
 /* -EEXIST, -EINVAL (not an address). */
 int directory_user_add(struct db *db, const char *address, struct pn_error *err);
+/* What was kept of one whom files or server have named; `ret`: there was such a row. */
+int directory_user_forget(struct db *db, const char *address, bool *ret, struct pn_error *err);
 int directory_user_remove(struct db *db, const char *address, struct pn_error *err);
 /* -ENOENT */
 int directory_user_enable(struct db *db, const char *address, bool enabled, struct pn_error *err);

@@ -153,8 +153,11 @@ class DirectoryServer(DirectoryCase):
         self.assertIn("is removed there", relay.ctl("user", "remove", "yan@clinic.example", check=False).stderr)
         server.modify(f"dn: cn=Ada,{slapd.SUFFIX}\nchangetype: delete\n")
         relay.ctl("directory", "refresh", "--force")
-        self.assertNotIn(USER, self.users(relay))
+        self.assertEqual(self.users(relay)[USER]["from"], "nobody (kept)")
         self.assertIn("there is no user", relay.ctl("user", "passwd", USER, stdin="x\n", check=False).stderr)
+        relay.ctl("user", "add", USER)  # somebody else
+        self.assertNotIn("Countess", relay.ctl("user", "show", USER).stdout)
+        proc.wait_until(lambda: self.send(relay, "submission", USER, login=True) == 535, 60, "the password is gone")
 
     def test_an_alias_is_one_users(self):
         """What is somebody's own address is nobody's alias, whoever says so."""
