@@ -403,6 +403,25 @@ class Relayed(RelayCase):
                       re.sub("&#xE4;|ä", "&#228;", self.delivered(1)[0].decode()))
         relay.stop()
 
+    def test_s0_03_who_logged_in(self):
+        """One address, one HELO, one envelope: the chain is that of the user who logged in."""
+        bo = "bo@clinic.example"
+        relay = self.relay({"submissions": {"tls": "implicit", "auth": "required"}}, pipeline=["auth", "taglines"],
+                           tls=certificate(self.directory, "localhost"),
+                           sections={"taglines": {"text": "Of the clinic.", "users": {bo: {"enabled": False}}}})
+        for user in (USER, bo):
+            relay.add_user(user, PASSWORD)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        port = relay.start().port("submissions")
+        for user in (USER, bo):
+            with smtplib.SMTP_SSL("127.0.0.1", port, "mail.provider.example", timeout=60, context=context) as client:
+                client.login(user, PASSWORD)
+                client.sendmail("office@clinic.example", ["to@partner.example"], f"Subject: {user}\r\n\r\nx\r\n")
+        mails = {email.message_from_bytes(mail)["subject"]: mail for mail in self.delivered(2)}
+        self.assertEqual({user: b"Of the clinic." in mail for user, mail in mails.items()}, {USER: True, bo: False})
+        relay.stop()
+
     def test_what_check_says(self):
         relay = self.relay({"plain": {"tls": "none", "auth": "off"}}, pipeline=["taglines"],
                            sections={"taglines": {"text": "Dr {{nmae}}"}})
