@@ -113,6 +113,7 @@ exchange_cell(const struct exchange *exchange, int column)
 	return place < 0 ? NULL : csv_plain(exchange->row.cells[place].text);
 }
 
+PN_PRINTF(4, 0)
 static void
 complain(struct exchange *exchange, size_t line, size_t column, const char *format, va_list args)
 {

@@ -100,6 +100,10 @@ class ReplanCrash(RelayCase):
                 if self.random.random() < 0.3:
                     hop.tls = None
                 self.kill()
+            # Whatever was killed: once in peace, before a next hop that keeps its TLS.
+            hop.tls = hop.context
+            self.kill()
+            self.submit()
             proc.wait_until(lambda: self.accepted <= {number for number, *_ in list(hop.arrivals)}, 60,
                             f"all arrive, seed {SEED}")
             self.assertEqual(self.server.stop(60), 0)
