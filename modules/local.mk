@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 include modules/auth/local.mk
+include modules/common/local.mk
 include modules/limits/local.mk
 include modules/protection/local.mk
 include modules/recipient-restrictions/local.mk
