@@ -25,12 +25,13 @@ core_libcore_a_SOURCES += \
 	core/mail/part_stream.c core/mail/part_stream.h \
 	core/mail/part_text.c \
 	core/mail/part_tree.c core/mail/part.h \
-	core/mail/plan.h
+	core/mail/plan.h \
+	core/mail/sts.c core/mail/sts.h
 
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/convert_turn tests/unit/mail_address tests/unit/mail_dsn \
 	tests/unit/mail_fixups tests/unit/mail_letter tests/unit/mail_message \
-	tests/unit/mail_overflow tests/unit/mail_part
+	tests/unit/mail_overflow tests/unit/mail_part tests/unit/mail_sts
 tests_unit_convert_turn_SOURCES = tests/unit/convert_turn.c
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
 tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
@@ -39,6 +40,7 @@ tests_unit_mail_letter_SOURCES = tests/unit/mail_letter.c
 tests_unit_mail_message_SOURCES = tests/unit/mail_message.c
 tests_unit_mail_overflow_SOURCES = tests/unit/mail_overflow.c
 tests_unit_mail_part_SOURCES = tests/unit/mail_part.c
+tests_unit_mail_sts_SOURCES = tests/unit/mail_sts.c
 endif
 
 EXTRA_DIST += tests/data/README tests/data/mail

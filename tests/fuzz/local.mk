@@ -57,6 +57,9 @@ tests_fuzz_dovecot_line_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/csv
 tests_fuzz_csv_SOURCES = tests/fuzz/csv.c
 tests_fuzz_csv_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/sts
+tests_fuzz_sts_SOURCES = tests/fuzz/sts.c
+tests_fuzz_sts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config
@@ -68,3 +71,4 @@ EXTRA_DIST += tests/fuzz/seeds/convert tests/fuzz/seeds/courier tests/fuzz/seeds
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
+EXTRA_DIST += tests/fuzz/seeds/sts
