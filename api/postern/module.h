@@ -25,6 +25,7 @@
  *				pn_user_keep (db.h)
  *				servers of users' own (user_relay.h); PN_ACCOUNT_ONLY (settings.h)
  *				pn_network_has (txn.h)
+ *	6	2026-11-24	secrets in the database, sealed (secret.h); pn_message_7bit (part.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -75,13 +76,14 @@
 #include <postern/metric.h>
 #include <postern/part.h>
 #include <postern/plan.h>
+#include <postern/secret.h>
 #include <postern/settings.h>
 #include <postern/store.h>
 #include <postern/txn.h>
 #include <postern/user_relay.h>
 #include <postern/verdict.h>
 
-#define PN_ABI 5
+#define PN_ABI 6
 
 /*
  * Where in the life of a message a hook runs. A message meets SELECT, PROTECT and SEAL (plan.h)

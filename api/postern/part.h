@@ -102,6 +102,15 @@ PN_PUBLIC int pn_part_splice_text(struct pn_call *call, const struct pn_part *pa
 PN_PUBLIC int pn_part_insert_text(
     struct pn_call *call, const struct pn_part *part, size_t offset, struct pn_slice text);
 
+/*
+ * since ABI 6. The whole message with its eight-bit and binary parts in quoted-printable and base64
+ * (RFC 6152 section 3): what is to be signed must not be changed on its way. `*ret` lives until the
+ * hook returns, and is pn_txn_bytes() where there is nothing to do. Results: 0; -ENOTSUP: that
+ * would break a signature or lose something, which `err` names; -EWOULDBLOCK in a PN_QUICK hook;
+ * -ENODATA, -ENOMEM, -EIO, -ECANCELED.
+ */
+PN_PUBLIC int pn_message_7bit(struct pn_call *call, struct pn_slice *ret, struct pn_error *err);
+
 /* ---- header fields, decoded ------------------------------------------------------------------ */
 
 /* The `nth` field of that name unfolded, RFC 2047 undone, in UTF-8; NULL if there is none. */

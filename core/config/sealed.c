@@ -2,8 +2,8 @@
 /*
  * sealed.c - seals what the database may keep but nobody who has only the database may read.
  *
- * Called for users' passwords at other servers. Must never leave a key or a secret behind in memory
- * that it does not hand over.
+ * Called for users' passwords at other servers and for secrets of modules. Must never leave a key
+ * or a secret behind in memory that it does not hand over.
  */
 #include <core/config/sealed.h>
 #include <errno.h>

@@ -17,7 +17,7 @@
 #include <core/base/buf.h>
 #include <core/config/keyring.h>
 
-#define SEALED_SECRET_MOST 2048u
+#define SEALED_SECRET_MOST 16384u
 #define SEALED_MOST        (SEALED_SECRET_MOST + 128u)
 
 /* Under the ring's first key. -ENOKEY: an empty ring; -E2BIG; -ENOMEM. */

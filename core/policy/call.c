@@ -57,6 +57,7 @@ call_end(struct pn_call *call)
 		call->parts = NULL;
 	}
 	mail_parts_release(&call->parts);
+	mail_bytes_release(&call->seven);
 	mail_bytes_release(&call->rendered);
 	arena_free(&call->arena);
 	effective_release(&call->effective);

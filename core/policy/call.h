@@ -52,6 +52,7 @@ struct pn_call {
 	struct audit_row *audit;
 	struct arena arena;
 	struct mail_parts *parts; /* held: what the hook got from pn_parts() stays readable */
+	struct mail_bytes *seven; /* held: the message as pn_message_7bit() gave it */
 
 	/* the last verdict that was made; `serial` tells it from those made before it */
 	int32_t kind, serial;

@@ -9,6 +9,8 @@ core_libcore_a_SOURCES += \
 	core/policy/api_mail.c \
 	core/policy/api_metric.c \
 	core/policy/api_part.c \
+	core/policy/api_secret.c \
+	core/policy/api_seven.c \
 	core/policy/api_stage.c \
 	core/policy/api_plan.c \
 	core/policy/api_store.c \
@@ -53,7 +55,7 @@ core_libcore_a_SOURCES += \
 if HAVE_CHECK
 UNIT_TESTS += tests/unit/policy_load tests/unit/policy_chain tests/unit/policy_plans \
 	tests/unit/policy_blob tests/unit/policy_scopes \
-	tests/unit/policy_store
+	tests/unit/policy_secret tests/unit/policy_store
 tests_unit_policy_load_SOURCES = tests/unit/policy_load.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_load_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
@@ -69,6 +71,9 @@ tests_unit_policy_blob_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_scopes_SOURCES = tests/unit/policy_scopes.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_scopes_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+tests_unit_policy_secret_SOURCES = tests/unit/policy_secret.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_policy_secret_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_policy_store_SOURCES = tests/unit/policy_store.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h
 tests_unit_policy_store_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
