@@ -29,7 +29,7 @@ check_text(const char *line, size_t len)
 {
 	must(len > 0 && len <= LOG_LINE_MOST && line[len - 1] == '\n');
 	must(g_utf8_validate(line, (gssize)len, NULL));
-	for (const char *at = line; at < line + len - 1; at = g_utf8_next_char(at)) {
+	for (const char *at = line; at < line + len - 1; at += g_utf8_skip[(guchar)*at]) {
 		gunichar c = g_utf8_get_char(at);
 
 		must(c >= ' ' && c != 0x7f && g_unichar_isprint(c));

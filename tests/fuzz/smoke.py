@@ -22,8 +22,8 @@ class Fuzz(unittest.TestCase):
         cls.build = pathlib.Path(os.environ["POSTERN_BUILDDIR"], "fuzz")
         cls.build.mkdir(exist_ok=True)
         if not (cls.build / "Makefile").exists():
-            subprocess.run([TREE / "configure", "--quiet", "--enable-fuzzing", f"CC={CLANG}"],
-                           cwd=cls.build, check=True, stderr=subprocess.DEVNULL)
+            subprocess.run([TREE / "configure", "--quiet", "--enable-werror", "--enable-fuzzing",
+                            f"CC={CLANG}"], cwd=cls.build, check=True, stderr=subprocess.DEVNULL)
         targets = [f"tests/fuzz/{path.stem}" for path in FUZZ.glob("*.c")]
         subprocess.run(["make", "-s", f"-j{os.cpu_count()}", "core/libcore.a", *targets],
                        cwd=cls.build, check=True)
