@@ -3,6 +3,7 @@
 include modules/auth/local.mk
 include modules/common/local.mk
 include modules/limits/local.mk
+include modules/pki/local.mk
 include modules/protection/local.mk
 include modules/recipient-restrictions/local.mk
 include modules/sender-restrictions/local.mk

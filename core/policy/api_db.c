@@ -74,10 +74,11 @@ void
 pn_audit(struct pn_call *call, const char *user, const char *object, const char *before,
     const char *after)
 {
-	struct audit_row *row = call->audit;
+	struct audit_row *row = call->audited;
 
 	if (!row)
 		return;
+	call->audit = row;
 	row->scope = user ? arena_printf(&call->arena, "user %s", user) : "default";
 	row->object = arena_text(&call->arena, object);
 	row->before = arena_text(&call->arena, before);

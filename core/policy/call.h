@@ -46,10 +46,10 @@ struct pn_call {
 	bool may_block;
 	int64_t due_ms; /* monotonic */
 	/*
-	 * Of a command: what the audit log says of its first change to the database; NULL from then
-	 * on, and for everything else.
+	 * Of a command: what the audit log says of its next change to the database; NULL behind
+	 * one, until the command says what the next is, and for everything else.
 	 */
-	struct audit_row *audit;
+	struct audit_row *audit, *audited;
 	struct arena arena;
 	struct mail_parts *parts; /* held: what the hook got from pn_parts() stays readable */
 	struct mail_bytes *seven; /* held: the message as pn_message_7bit() gave it */

@@ -555,7 +555,7 @@ generation_command_run(struct generation *generation, const char *who,
 		    err, -EINVAL, "usage: posternctl %s %s", command->name, command->arguments);
 	call_begin(&call, generation, entry, NULL, PN_STAGE_END, true);
 	row.object = arguments_text(&call.arena, argc, argv);
-	call.audit = &row;
+	call.audit = call.audited = &row;
 	r = command->run(&call, console, argc, argv, err);
 	call_end(&call);
 	return r;

@@ -60,6 +60,10 @@ tests_fuzz_csv_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/sts
 tests_fuzz_sts_SOURCES = tests/fuzz/sts.c
 tests_fuzz_sts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/certificate
+tests_fuzz_certificate_SOURCES = tests/fuzz/certificate.c \
+	modules/common/certificate_judge.c modules/common/certificate_read.c
+tests_fuzz_certificate_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config
@@ -72,3 +76,4 @@ EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/par
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
 EXTRA_DIST += tests/fuzz/seeds/sts
+EXTRA_DIST += tests/fuzz/seeds/certificate

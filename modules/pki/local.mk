@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+module_LTLIBRARIES += modules/pki.la
+modules_pki_la_SOURCES = \
+	modules/common/certificate_judge.c modules/common/certificate_judge.h \
+	modules/common/certificate_read.c \
+	modules/pki/command.c modules/pki/import.c modules/pki/pki.c modules/pki/pki.h \
+	modules/pki/store.c
+# Objects of its own, beside those of other modules and of the unit tests.
+modules_pki_la_CFLAGS = $(AM_CFLAGS)
+modules_pki_la_LDFLAGS = $(module_flags)
+modules_pki_la_LIBADD = $(OPENSSL_LIBS) $(GLIB_LIBS)
+EXTRA_DIST += modules/pki/manual.in
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/certificate_judge
+tests_unit_certificate_judge_SOURCES = tests/unit/certificate_judge.c \
+	tests/unit/pki_certs.c tests/unit/pki_certs.h \
+	modules/common/certificate_judge.c modules/common/certificate_read.c
+tests_unit_certificate_judge_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
+endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pki.h - what the files of the module share: settings, keys and where they are kept.
+ */
+#ifndef MODULES_PKI_PKI_H
+#define MODULES_PKI_PKI_H
+
+#include "../common/certificate_judge.h"
+#include <postern/module.h>
+
+#define PKI_SMIME         "smime" /* kinds of keys, as the table has them */
+#define PKI_PGP           "pgp"
+
+#define PKI_KEYS_MOST     16u          /* of one kind for one address */
+#define PKI_MATERIAL_MOST (64u * 1024) /* bytes of a key with all that belongs to it */
+#define PKI_DECLARED_MOST 2048u
+
+struct pki {
+	const char *trust; /* NULL: any authority */
+};
+
+/* What `prepare` makes of the settings. */
+struct pki_prepared {
+	X509_STORE *trust; /* NULL: any authority */
+};
+
+/* ---- store.c: keys and preferences ----------------------------------------------------------- */
+
+/*
+ * A key of an address. In what pki_keys_each() gives, all is borrowed until the function returns.
+ * kind smime: `material` is the certificate and its chain, DER after DER; `declared` is what its
+ * owner has declared to be able to read (SMIMECapabilities, RFC 8551 section 2.5.2).
+ * kind pgp: a binary transferable public key; nothing declared.
+ */
+struct pki_key {
+	const char *address; /* as pki_address() writes it */
+	const char *kind, *fingerprint;
+	const char *source; /* "import", "learnt" ... */
+	const char *state;  /* "active"; others are never used */
+	struct pn_slice material, declared;
+	int64_t not_before, not_after; /* seconds since 1970; 0: no end */
+	int64_t added;
+};
+
+extern const struct pn_migration pki_migrations[];
+
+/* Whose keys are asked for. */
+struct pki_owner {
+	char address[PN_ADDRESS_SIZE]; /* one spelling for all: no capitals, A-labels */
+	bool user;                     /* of the directory */
+	bool enabled;                  /* such a one, and not switched off */
+};
+/* -EINVAL: no address. What the database could not say is its error. */
+int pki_owner_find(
+    struct pn_call *call, const char *address, struct pki_owner *ret, struct pn_error *err);
+
+/*
+ * Those of an address (NULL: all), of a kind (NULL: both), the newest first. A value other than 0
+ * stops and is returned.
+ */
+typedef int pki_key_fn(void *arg, const struct pki_key *key);
+int pki_keys_each(struct pn_call *call, const char *address, const char *kind, pki_key_fn *each,
+    void *arg, struct pn_error *err);
+/*
+ * Makes or replaces (same address, kind and fingerprint); `key->address` is the owner's. With the
+ * row of the audit log. -E2BIG: the address has PKI_KEYS_MOST others of that kind, or it is too
+ * large.
+ */
+int pki_key_put(struct pn_call *call, const struct pki_owner *owner, const struct pki_key *key,
+    struct pn_error *err);
+/* By the beginning of its fingerprint, 8 digits at least. -ENOENT; -EEXIST: more than one. */
+int pki_key_remove(struct pn_call *call, const struct pki_owner *owner, const char *fingerprint,
+    struct pn_error *err);
+
+/* ---- import.c -------------------------------------------------------------------------------- */
+
+/*
+ * Takes what is in a file that a command was given, and shows a row for each key. 0; -EBADMSG: it
+ * is nothing of this kind, with the text; -ENOKEY: nothing of it could be taken.
+ */
+int pki_import_smime(struct pn_call *call, struct pn_console *console, struct pn_slice bytes,
+    const char *source, struct pn_error *err);
+
+/* ---- command.c ------------------------------------------------------------------------------- */
+
+extern const struct pn_command pki_commands[];
+
+#endif
