@@ -26,6 +26,7 @@
 #define POSTERN_PLAN_H
 
 #include <postern/base.h>
+#include <postern/settings.h>
 #include <postern/verdict.h>
 
 struct pn_call;
@@ -55,6 +56,13 @@ enum pn_tls_level {
 	PN_TLS_ENCRYPTED = 1, /* any certificate */
 	PN_TLS_TRUSTED = 2,   /* a chain to a trusted root */
 	PN_TLS_NAME = 3,      /* and the name of the next hop in the certificate */
+	/*
+	 * since ABI 6: and the recipient's domain says itself that this is its next hop, by an
+	 * enforced policy (MTA-STS, RFC 8461), or by what is stronger:
+	 */
+	PN_TLS_STS = 4,
+	/* since ABI 6: by the certificate's key in the DNS, signed (DANE, RFC 7672). */
+	PN_TLS_DANE = 5,
 };
 /*
  * since ABI 5: added to a level. Where the demand is not met and nothing else is to be tried, the
@@ -68,6 +76,35 @@ enum pn_tls_level {
  * PN_TLS_ENCRYPTED. At PN_STAGE_RECIPIENT and PN_STAGE_SELECT.
  */
 PN_PUBLIC int pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level level);
+
+#define PN_TLS_1_2 0x0303
+#define PN_TLS_1_3 0x0304
+/* since ABI 6. Zeroed but for what is demanded; it only grows. */
+struct pn_tls_terms {
+	uint32_t size;   /* sizeof(struct pn_tls_terms) */
+	int32_t bits;    /* 0, 112, 128, 256 */
+	int32_t level;   /* enum pn_tls_level, with PN_TLS_WAIT or without */
+	int32_t version; /* at least: PN_TLS_1_2, PN_TLS_1_3; 0: any */
+	/*
+	 * The connection has one of these, by OpenSSL's names, as logs have them:
+	 * "TLS_AES_256_GCM_SHA384". Empty: any.
+	 */
+	struct pn_strings ciphers;
+	/*
+	 * The next hop's own certificate has one of these keys, "sha256/" and the digest of the
+	 * SubjectPublicKeyInfo, or is one of these certificates: "cert-sha256/". Digests are in
+	 * base64 or hexadecimal, with colons or without. Empty: any.
+	 */
+	struct pn_strings pins;
+};
+#define PN_TLS_TERMS_MOST 32u /* ciphers, and pins, of one demand */
+/*
+ * The same with more to demand; adding up, each of several lists counts. Anything demanded but
+ * waiting demands PN_TLS_ENCRYPTED. -EINVAL: what pn_tls_terms_check() tells.
+ */
+PN_PUBLIC int pn_demand_tls_terms(struct pn_call *call, const struct pn_tls_terms *terms);
+/* since ABI 6. Is that a demand? For a module's check; 0 or -EINVAL. */
+PN_PUBLIC int pn_tls_terms_check(const struct pn_tls_terms *terms, struct pn_error *err);
 
 /* ---- PN_STAGE_SELECT ------------------------------------------------------------------------- */
 

@@ -109,9 +109,9 @@ plan_text(struct arena *arena, const struct item *item, uint32_t index)
 		text = arena_printf(arena, "%s; return path <%s>", text, own.sender);
 	if (plan->passed)
 		text = arena_printf(arena, "%s; before: %s", text, plan->passed);
-	if (plan->demand.bits > 0 || plan->demand.level > 0)
-		text = arena_printf(arena, "%s; TLS of %d bits at level %d, or %s", text,
-		    plan->demand.bits, plan->demand.level,
+	if (mail_demand_is_any(&plan->demand))
+		text = arena_printf(arena, "%s; %s, or %s", text,
+		    mail_demand_text(&plan->demand, arena),
 		    plan->next && *plan->next ? plan->next : "a bounce");
 	return text;
 }

@@ -101,7 +101,7 @@ mail_envelope_copy(struct mail_envelope *ret, const struct mail_envelope *from, 
 		new->orcpt = arena_text(arena, old->orcpt);
 		new->notify = old->notify;
 		new->added = old->added;
-		new->demand = old->demand;
+		new->demand = mail_demand_copy(&old->demand, arena);
 		new->want = old->want;
 		new->before = old->before;
 		new->want.why = arena_text(arena, old->want.why);

@@ -6,6 +6,7 @@ core_libcore_a_SOURCES += \
 	core/mail/convert.c core/mail/convert.h \
 	core/mail/convert_part.c \
 	core/mail/convert_turn.c core/mail/convert_turn.h \
+	core/mail/demand.c \
 	core/mail/dsn.c core/mail/dsn.h \
 	core/mail/dsn_parts.c core/mail/dsn_parts.h \
 	core/mail/dsn_text.c core/mail/dsn_text.h \

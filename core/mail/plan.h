@@ -9,6 +9,7 @@
 #ifndef CORE_MAIL_PLAN_H
 #define CORE_MAIL_PLAN_H
 
+#include <core/base/arena.h>
 #include <postern/plan.h>
 
 /* Who wants protection: the last stage (enum pn_stage) at which that was said; 0: at none. */
@@ -18,10 +19,45 @@ struct mail_want {
 };
 
 struct mail_demand {
-	int32_t bits;  /* 0: none */
-	int32_t level; /* enum pn_tls_level */
-	bool waits;    /* not met: deferred until the mail is too old, instead of failed */
+	int32_t bits;    /* 0: none */
+	int32_t level;   /* enum pn_tls_level */
+	bool waits;      /* not met: deferred until the mail is too old, instead of failed */
+	int32_t version; /* of TLS, at least: 0x0304; 0: any */
+	/*
+	 * Lists of words, of each of which one must be there: "a b;c" is a or b, and c. Ciphers by
+	 * name; keys and certificates as mail_demand_pin() writes them. NULL: any.
+	 */
+	const char *ciphers, *pins;
 };
+
+/* What a connection has to show, in the words of a demand. */
+struct mail_shown {
+	int32_t bits, level, version; /* 0: no TLS */
+	const char *cipher;
+	const unsigned char *key, *certificate; /* SHA-256 of both; NULL: none was shown */
+};
+
+#define MAIL_DIGEST_SIZE 32u
+#define MAIL_PIN_SIZE    (6 + 2 * MAIL_DIGEST_SIZE) /* "key=" or "cert=", digits, NUL */
+
+/* ---- demand.c ---- */
+bool mail_demand_is_any(const struct mail_demand *demand);
+bool mail_demand_equal(const struct mail_demand *one, const struct mail_demand *other);
+/* Strings are copied into `arena`. */
+struct mail_demand mail_demand_copy(const struct mail_demand *demand, struct arena *arena);
+/* The strongest of both, in `arena`; it waits only if each of them does. */
+void mail_demand_add(
+    struct mail_demand *demand, const struct mail_demand *more, struct arena *arena);
+/*
+ * What of the demand is not met, as a reply in `arena`; NULL: nothing. `host`: the next hop, for
+ * people. A demand that waits says 403 4.7.0, another 503 5.7.0.
+ */
+const char *mail_demand_unmet(const struct mail_demand *demand, const struct mail_shown *shown,
+    const char *host, struct arena *arena);
+/* "sha256/..." or "cert-sha256/..." (postern/plan.h) as demands have it; -EINVAL. */
+int mail_demand_pin(const char *text, char ret[MAIL_PIN_SIZE]);
+/* For people: "TLS of 112 bits at level 1, TLSv1.3, one of ..."; "" for none. In `arena`. */
+const char *mail_demand_text(const struct mail_demand *demand, struct arena *arena);
 
 struct mail_plan {
 	uint32_t number;    /* 0 and 1: the first */
@@ -43,28 +79,6 @@ struct mail_plan {
 	const char *unserved;
 	struct mail_demand demand;
 };
-
-static inline bool
-mail_demand_is_any(const struct mail_demand *demand)
-{
-	return demand->bits > 0 || demand->level > 0;
-}
-
-/* The strongest of both; it waits only if each of them does. */
-static inline void
-mail_demand_add(struct mail_demand *demand, struct mail_demand more)
-{
-	if (mail_demand_is_any(&more))
-		demand->waits = more.waits && (demand->waits || !mail_demand_is_any(demand));
-	demand->bits = demand->bits > more.bits ? demand->bits : more.bits;
-	demand->level = demand->level > more.level ? demand->level : more.level;
-}
-
-static inline bool
-mail_demand_equal(const struct mail_demand *one, const struct mail_demand *other)
-{
-	return one->bits == other->bits && one->level == other->level && one->waits == other->waits;
-}
 
 /* "none" and so on. */
 static inline const char *

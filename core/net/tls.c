@@ -450,6 +450,22 @@ has_name(X509 *certificate, const char *name)
 	       1;
 }
 
+static bool
+digest_peer(X509 *peer, struct tls_facts *ret)
+{
+	unsigned char *key = NULL;
+	unsigned int len = 0;
+	int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(peer), &key);
+	bool good = size > 0 &&
+		    EVP_Digest(key, (size_t)size, ret->key, NULL, EVP_sha256(), NULL) == 1 &&
+		    X509_digest(peer, EVP_sha256(), ret->certificate, &len) == 1 &&
+		    len == TLS_DIGEST_SIZE;
+
+	OPENSSL_free(key);
+	ERR_clear_error();
+	return good;
+}
+
 void
 tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 {
@@ -462,6 +478,8 @@ tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 	ret->version = SSL_get_version(tls);
 	ret->cipher = SSL_CIPHER_get_name(cipher);
 	ret->bits = SSL_CIPHER_get_bits(cipher, NULL);
+	ret->protocol = SSL_version(tls);
+	ret->has_digests = peer && digest_peer(peer, ret);
 	ret->trusted = peer && SSL_get_verify_result(tls) == X509_V_OK;
 	ret->verified = ret->trusted && has_name(peer, name);
 }

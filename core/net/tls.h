@@ -63,12 +63,20 @@ void tls_explain(SSL *tls, struct pn_error *ret);
  */
 int tls_binding(SSL *tls, uint8_t ret[TLS_BINDING_SIZE]);
 
+#define TLS_DIGEST_SIZE 32
+
 struct tls_facts {
 	const char *version; /* "TLSv1.3"; NULL in clear */
 	const char *cipher;  /* OpenSSL's name; static */
 	int bits;            /* 0, 128, 256 */
 	bool trusted;        /* the peer's chain leads to a trusted root, whether or not it must */
 	bool verified;       /* and its certificate has the name that we asked for */
+	bool dane;           /* or it is what signed TLSA records say; then it is both of these */
+	bool sts;            /* it is verified, and the domain's policy enforced names it: the courier's */
+	int protocol;        /* 0x0304 for TLS 1.3; 0 in clear */
+	/* SHA-256 of the peer's public key (SubjectPublicKeyInfo) and of its certificate. */
+	bool has_digests;
+	unsigned char key[TLS_DIGEST_SIZE], certificate[TLS_DIGEST_SIZE];
 };
 /* `name`: whom a client talks to, as for tls_expect; NULL: nothing is said of the peer. */
 void tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret);

@@ -7,6 +7,7 @@
 #include <core/base/text.h>
 #include <core/mail/address.h>
 #include <core/policy/call.h>
+#include <core/policy/demand.h>
 #include <core/policy/plans.h>
 #include <core/queue/route.h>
 #include <errno.h>
@@ -75,19 +76,24 @@ pn_txn_opted_out(const struct pn_txn *txn)
 int
 pn_demand_tls(struct pn_call *call, int bits, enum pn_tls_level level)
 {
-	struct mail_demand demand = { bits, (int32_t)level & ~PN_TLS_WAIT,
-		((int32_t)level & PN_TLS_WAIT) != 0 };
+	const struct pn_tls_terms terms = {
+		.size = sizeof(terms), .bits = bits, .level = (int32_t)level
+	};
+
+	return pn_demand_tls_terms(call, &terms);
+}
+
+int
+pn_demand_tls_terms(struct pn_call *call, const struct pn_tls_terms *terms)
+{
+	struct mail_demand demand;
 	int r = call_may_change(call, AT_DEMANDING);
 
-	if (r < 0)
-		return r;
-	if ((bits != 0 && bits != 112 && bits != 128 && bits != 256) ||
-	    demand.level < PN_TLS_NONE || demand.level > PN_TLS_NAME)
-		return -EINVAL;
-	if (bits > 0 && demand.level == PN_TLS_NONE)
-		demand.level = PN_TLS_ENCRYPTED;
-	mail_demand_add(&call->demand, demand);
-	return 0;
+	if (r == 0)
+		r = demand_of_terms(terms, &call->arena, &demand, NULL);
+	if (r == 0)
+		mail_demand_add(&call->demand, &demand, &call->arena);
+	return r;
 }
 
 /* ---- choosing -------------------------------------------------------------------------------- */

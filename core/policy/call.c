@@ -192,7 +192,7 @@ apply_want(struct pn_call *call)
 		want->why = arena_text(&txn->arena, call->want.why);
 	txn->somebody_wants |= call->want.wanted > 0;
 	if (subject)
-		mail_demand_add(&subject->demand, call->demand);
+		mail_demand_add(&subject->demand, &call->demand, &txn->arena);
 }
 
 static void

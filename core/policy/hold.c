@@ -68,7 +68,8 @@ pick_recipients(struct pn_txn *txn, const struct item *item, const uint32_t *ind
 	txn->somebody_wants = item->want.wanted > 0;
 	for (size_t i = 0; i < count; i++) {
 		some[i] = all[indices[i]];
-		some[i].demand = item->recipients[indices[i]].plan.demand;
+		some[i].demand = mail_demand_copy(
+		    &item->recipients[indices[i]].plan.demand, &txn->arena);
 		some[i].before = indices[i] + 1;
 		txn->somebody_wants |= some[i].want.wanted > 0;
 	}

@@ -22,6 +22,7 @@ core_libcore_a_SOURCES += \
 	core/policy/build_id.c \
 	core/policy/call.c core/policy/call.h \
 	core/policy/chain.c core/policy/chain.h \
+	core/policy/demand.c core/policy/demand.h \
 	core/policy/directory.c core/policy/directory.h \
 	core/policy/directory_ldap.c core/policy/directory_ldap.h \
 	core/policy/effective.c core/policy/effective.h \

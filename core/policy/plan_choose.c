@@ -11,7 +11,7 @@
 #define PASSED_MOST 2000 /* of the reasons why the earlier entries passed */
 
 /* What a "tls" plan counts on, unless more is demanded (SPEC T3, D4). */
-static const struct mail_demand tls_demand = { 112, PN_TLS_ENCRYPTED, false };
+static const struct mail_demand tls_demand = { .bits = 112, .level = PN_TLS_ENCRYPTED };
 
 static const char unserved_text[] =
     "Mail to this recipient must be protected and no method applies; give the recipient's key or "
@@ -111,7 +111,7 @@ plan_choose(
 		struct mail_demand least = tls_demand;
 
 		least.waits = plan->made.demand.waits; /* whoever demanded more has said that */
-		mail_demand_add(&plan->made.demand, least);
+		mail_demand_add(&plan->made.demand, &least, &txn->arena);
 		/* What is demanded of the hop would be missing there for any other method, too. */
 		if (mail_demand_is_any(&plan->own) || is_exclusive(plan->choice))
 			return;

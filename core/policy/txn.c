@@ -320,6 +320,7 @@ copy_plan(struct mail_plan *ret, const struct mail_plan *from, struct arena *are
 	ret->passed = arena_text(arena, from->passed);
 	ret->next = arena_text(arena, from->next);
 	ret->unserved = arena_text(arena, from->unserved);
+	ret->demand = mail_demand_copy(&from->demand, arena);
 }
 
 static void
@@ -331,7 +332,8 @@ copy_plans(struct pn_txn *txn, struct item *item)
 		if (txn->plans)
 			copy_plan(plan, &txn->plans->of[i].made, &item->arena);
 		else
-			plan->demand = txn->envelope.recipients[i].demand;
+			plan->demand = mail_demand_copy(
+			    &txn->envelope.recipients[i].demand, &item->arena);
 		plan->number = txn->plan_number;
 		item->wanted |= want_protection(txn, i);
 		item->opted_out |= want_opted_out(txn, i);

@@ -255,7 +255,7 @@ enum record_field {
 	 * Plans. Critical where a reader that does not know them would send the wrong bytes, send
 	 * them in clear, or send twice: all but a RECORD_PLAN that only says who chose and why.
 	 */
-	RECORD_PLAN = 96, /* nested: the next ones, up to RECORD_PLAN_WAITS */
+	RECORD_PLAN = 96, /* nested: the next ones, up to RECORD_PLAN_TERMS */
 	RECORD_PLAN_NUMBER = 97,
 	RECORD_PLAN_METHOD = 98, /* absent: "none" */
 	RECORD_PLAN_ENTRY = 99,
@@ -267,6 +267,10 @@ enum record_field {
 	RECORD_PLAN_LEVEL = 105, /* enum pn_tls_level; unknown: not opened */
 	RECORD_PLAN_UNSERVED = 106,
 	RECORD_PLAN_WAITS = 107,       /* 1: not met, deferred instead of failed */
+	RECORD_PLAN_TERMS = 108,       /* nested: the next three, all critical */
+	RECORD_TERMS_VERSION = 109,    /* of TLS: 0x0304 */
+	RECORD_TERMS_CIPHERS = 110,    /* as in struct mail_demand */
+	RECORD_TERMS_PINS = 111,
 	RECORD_RENDERING = 112,        /* nested: the next two, RECORD_SENDER, RECORD_FLAGS */
 	RECORD_RENDERING_OFFSET = 113, /* in the body */
 	RECORD_RENDERING_LENGTH = 114,

@@ -14,8 +14,24 @@
 static bool
 matters(const struct mail_plan *plan)
 {
-	return plan->rendering || plan->next || plan->unserved || plan->demand.bits ||
-	       plan->demand.level;
+	return plan->rendering || plan->next || plan->unserved ||
+	       mail_demand_is_any(&plan->demand);
+}
+
+/* A field of its own, so that who knows the numbers alone does not send by them. */
+static void
+put_terms(struct field_writer *writer, const struct mail_demand *demand)
+{
+	size_t mark;
+
+	if (demand->version == 0 && !demand->ciphers && !demand->pins)
+		return;
+	mark = field_begin(writer, RECORD_PLAN_TERMS);
+	field_is_critical(writer, mark);
+	field_put_number(writer, RECORD_TERMS_VERSION, (uint64_t)demand->version);
+	field_put_text(writer, RECORD_TERMS_CIPHERS, demand->ciphers);
+	field_put_text(writer, RECORD_TERMS_PINS, demand->pins);
+	field_end(writer, mark);
 }
 
 void
@@ -41,6 +57,7 @@ record_put_plan(struct field_writer *writer, const struct mail_plan *plan)
 	field_put_number(writer, RECORD_PLAN_LEVEL, (uint64_t)plan->demand.level);
 	field_put_text(writer, RECORD_PLAN_UNSERVED, plan->unserved);
 	field_put_number(writer, RECORD_PLAN_WAITS, plan->demand.waits);
+	put_terms(writer, &plan->demand);
 	field_end(writer, mark);
 }
 
@@ -83,7 +100,7 @@ get_level(const struct field *field, int32_t *ret)
 	uint64_t number;
 	int r = field_number(field, &number);
 
-	if (r == 0 && number > PN_TLS_NAME)
+	if (r == 0 && number > PN_TLS_DANE)
 		r = -EPROTONOSUPPORT; /* not to be sent by who does not know what it asks for */
 	if (r == 0)
 		*ret = (int32_t)number;
@@ -115,6 +132,37 @@ get_waits(const struct field *field, bool *ret)
 }
 
 static int
+get_terms_field(const struct field *field, struct arena *arena, struct mail_demand *ret)
+{
+	if (field_too_new(field))
+		return -EPROTONOSUPPORT;
+	switch (field->type) {
+	case RECORD_TERMS_VERSION:
+		return get_bits(field, &ret->version);
+	case RECORD_TERMS_CIPHERS:
+		return record_get_text(arena, field, &ret->ciphers);
+	case RECORD_TERMS_PINS:
+		return record_get_text(arena, field, &ret->pins);
+	default: /* whatever it is, it is demanded */
+		return -EPROTONOSUPPORT;
+	}
+}
+
+static int
+get_terms(struct pn_slice value, struct arena *arena, struct mail_demand *ret)
+{
+	struct field field;
+	int r;
+
+	while ((r = field_next(&value, &field)) > 0) {
+		r = get_terms_field(&field, arena, ret);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+static int
 get_plan_field(const struct field *field, struct arena *arena, struct mail_plan *ret)
 {
 	if (field_too_new(field))
@@ -142,6 +190,8 @@ get_plan_field(const struct field *field, struct arena *arena, struct mail_plan 
 		return record_get_text(arena, field, &ret->unserved);
 	case RECORD_PLAN_WAITS:
 		return get_waits(field, &ret->demand.waits);
+	case RECORD_PLAN_TERMS:
+		return get_terms(field->value, arena, &ret->demand);
 	default:
 		return field_skip(field);
 	}

@@ -116,6 +116,8 @@ static inline int32_t
 courier_level(const struct tls_facts *tls)
 {
 	return !tls->version   ? PN_TLS_NONE
+	       : tls->dane     ? PN_TLS_DANE
+	       : tls->sts      ? PN_TLS_STS
 	       : tls->verified ? PN_TLS_NAME
 	       : tls->trusted  ? PN_TLS_TRUSTED
 			       : PN_TLS_ENCRYPTED;

@@ -94,25 +94,21 @@ courier_address_fault(
 	return NULL;
 }
 
-/* The first one is what partners' administrators know and look for; the others name the level. */
 const char *
 courier_weakness(const struct courier *courier, const struct courier_letter *letter)
 {
-	const struct mail_demand *demand = &letter->demand;
-	int32_t level = courier_level(&courier->tls);
-	const char *code = demand->waits ? "403 4.7.0" : "503 5.7.0";
+	const struct tls_facts *tls = &courier->tls;
+	const struct mail_shown shown = {
+		.bits = tls->bits,
+		.level = courier_level(tls),
+		.version = tls->protocol,
+		.cipher = tls->cipher,
+		.key = tls->has_digests ? tls->key : NULL,
+		.certificate = tls->has_digests ? tls->certificate : NULL,
+	};
 
-	if (courier->tls.bits < demand->bits)
-		return arena_printf(letter->arena, "%s encryption too weak %d less than %d", code,
-		    courier->tls.bits, (int)demand->bits);
-	if (level >= demand->level)
-		return NULL;
-	if (level < PN_TLS_ENCRYPTED)
-		return arena_printf(letter->arena, "%s encryption demanded and not offered", code);
-	if (level < PN_TLS_TRUSTED)
-		return arena_printf(letter->arena, "%s certificate not trusted", code);
-	return arena_printf(
-	    letter->arena, "%s certificate not valid for %s", code, courier->parts.target->host);
+	return mail_demand_unmet(
+	    &letter->demand, &shown, courier->parts.target->host, letter->arena);
 }
 
 bool
