@@ -26,6 +26,7 @@
  *				servers of users' own (user_relay.h); PN_ACCOUNT_ONLY (settings.h)
  *				pn_network_has (txn.h)
  *	6	2026-11-24	secrets in the database, sealed (secret.h); pn_message_7bit (part.h)
+ *				pn_demand_tls_terms, PN_TLS_STS, PN_TLS_DANE (plan.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

@@ -238,7 +238,8 @@ mail_demand_unmet(const struct mail_demand *demand, const struct mail_shown *sho
 		return arena_printf(
 		    arena, "%s cipher not allowed %s", code, text_or_none(shown->cipher));
 	if (demand->pins && !is_pinned(demand->pins, shown))
-		return arena_printf(arena, "%s certificate of %s not one of those pinned", code, host);
+		return arena_printf(
+		    arena, "%s certificate of %s not one of those pinned", code, host);
 	return NULL;
 }
 

@@ -30,11 +30,12 @@ core_libcore_a_SOURCES += \
 	core/mail/sts.c core/mail/sts.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/convert_turn tests/unit/mail_address tests/unit/mail_dsn \
+UNIT_TESTS += tests/unit/convert_turn tests/unit/mail_address tests/unit/mail_demand tests/unit/mail_dsn \
 	tests/unit/mail_fixups tests/unit/mail_letter tests/unit/mail_message \
 	tests/unit/mail_overflow tests/unit/mail_part tests/unit/mail_sts
 tests_unit_convert_turn_SOURCES = tests/unit/convert_turn.c
 tests_unit_mail_address_SOURCES = tests/unit/mail_address.c
+tests_unit_mail_demand_SOURCES = tests/unit/mail_demand.c
 tests_unit_mail_dsn_SOURCES = tests/unit/mail_dsn.c
 tests_unit_mail_fixups_SOURCES = tests/unit/mail_fixups.c
 tests_unit_mail_letter_SOURCES = tests/unit/mail_letter.c

@@ -72,8 +72,8 @@ struct tls_facts {
 	bool trusted;        /* the peer's chain leads to a trusted root, whether or not it must */
 	bool verified;       /* and its certificate has the name that we asked for */
 	bool dane;           /* or it is what signed TLSA records say; then it is both of these */
-	bool sts;            /* it is verified, and the domain's policy enforced names it: the courier's */
-	int protocol;        /* 0x0304 for TLS 1.3; 0 in clear */
+	bool sts;     /* it is verified, and the domain's policy enforced names it: the courier's */
+	int protocol; /* 0x0304 for TLS 1.3; 0 in clear */
 	/* SHA-256 of the peer's public key (SubjectPublicKeyInfo) and of its certificate. */
 	bool has_digests;
 	unsigned char key[TLS_DIGEST_SIZE], certificate[TLS_DIGEST_SIZE];

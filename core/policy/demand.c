@@ -10,7 +10,8 @@
 #include <openssl/ssl.h>
 #include <string.h>
 
-/* ---- ciphers ---------------------------------------------------------------------------------- */
+/* ---- ciphers ----------------------------------------------------------------------------------
+ */
 
 static bool
 offers(SSL_CTX *ctx, const char *name)
@@ -37,7 +38,8 @@ is_cipher(const char *name)
 	return found;
 }
 
-/* ---- words ------------------------------------------------------------------------------------ */
+/* ---- words ------------------------------------------------------------------------------------
+ */
 
 static int
 add_word(struct arena *arena, const char **text, const char *word)
@@ -47,8 +49,8 @@ add_word(struct arena *arena, const char **text, const char *word)
 }
 
 static int
-read_pins(const struct pn_strings *pins, struct arena *arena, const char **ret,
-    struct pn_error *err)
+read_pins(
+    const struct pn_strings *pins, struct arena *arena, const char **ret, struct pn_error *err)
 {
 	char pin[MAIL_PIN_SIZE];
 
@@ -64,8 +66,8 @@ read_pins(const struct pn_strings *pins, struct arena *arena, const char **ret,
 }
 
 static int
-read_ciphers(const struct pn_strings *ciphers, bool checked, struct arena *arena,
-    const char **ret, struct pn_error *err)
+read_ciphers(const struct pn_strings *ciphers, bool checked, struct arena *arena, const char **ret,
+    struct pn_error *err)
 {
 	for (size_t i = 0; i < ciphers->count; i++) {
 		const char *name = ciphers->items[i];
@@ -80,7 +82,8 @@ read_ciphers(const struct pn_strings *ciphers, bool checked, struct arena *arena
 	return 0;
 }
 
-/* ---- for everyone ----------------------------------------------------------------------------- */
+/* ---- for everyone -----------------------------------------------------------------------------
+ */
 
 static int
 check_numbers(const struct pn_tls_terms *terms, int32_t level, struct pn_error *err)
@@ -95,8 +98,7 @@ check_numbers(const struct pn_tls_terms *terms, int32_t level, struct pn_error *
 		return pn_error_set(
 		    err, -EINVAL, "%#x is no version of TLS", (unsigned)terms->version);
 	if (terms->ciphers.count > PN_TLS_TERMS_MOST || terms->pins.count > PN_TLS_TERMS_MOST)
-		return pn_error_set(
-		    err, -EINVAL, "more than %u of one kind", PN_TLS_TERMS_MOST);
+		return pn_error_set(err, -EINVAL, "more than %u of one kind", PN_TLS_TERMS_MOST);
 	return 0;
 }
 

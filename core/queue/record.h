@@ -266,10 +266,10 @@ enum record_field {
 	RECORD_PLAN_BITS = 104,
 	RECORD_PLAN_LEVEL = 105, /* enum pn_tls_level; unknown: not opened */
 	RECORD_PLAN_UNSERVED = 106,
-	RECORD_PLAN_WAITS = 107,       /* 1: not met, deferred instead of failed */
-	RECORD_PLAN_TERMS = 108,       /* nested: the next three, all critical */
-	RECORD_TERMS_VERSION = 109,    /* of TLS: 0x0304 */
-	RECORD_TERMS_CIPHERS = 110,    /* as in struct mail_demand */
+	RECORD_PLAN_WAITS = 107,    /* 1: not met, deferred instead of failed */
+	RECORD_PLAN_TERMS = 108,    /* nested: the next three, all critical */
+	RECORD_TERMS_VERSION = 109, /* of TLS: 0x0304 */
+	RECORD_TERMS_CIPHERS = 110, /* as in struct mail_demand */
 	RECORD_TERMS_PINS = 111,
 	RECORD_RENDERING = 112,        /* nested: the next two, RECORD_SENDER, RECORD_FLAGS */
 	RECORD_RENDERING_OFFSET = 113, /* in the body */

@@ -14,8 +14,7 @@
 static bool
 matters(const struct mail_plan *plan)
 {
-	return plan->rendering || plan->next || plan->unserved ||
-	       mail_demand_is_any(&plan->demand);
+	return plan->rendering || plan->next || plan->unserved || mail_demand_is_any(&plan->demand);
 }
 
 /* A field of its own, so that who knows the numbers alone does not send by them. */

@@ -3,6 +3,7 @@ module_LTLIBRARIES += modules/tls-only.la
 modules_tls_only_la_SOURCES = \
 	modules/common/patterns.c modules/common/patterns.h \
 	modules/common/trigger.c modules/common/trigger.h \
+	modules/tls-only/terms.c modules/tls-only/terms.h \
 	modules/tls-only/tls_only.c
 # Objects of its own, beside those of other modules.
 modules_tls_only_la_CFLAGS = $(AM_CFLAGS)

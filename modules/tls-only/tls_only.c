@@ -8,20 +8,31 @@
  */
 #include "../common/patterns.h"
 #include "../common/trigger.h"
+#include "terms.h"
 #include <errno.h>
 #include <string.h>
 
 enum mode { FORCED, EXCLUSIVE, OPPORTUNISTIC };
 
 struct tls_only {
-	int mode, minimum_bits, level, on_weak;
+	int mode, on_weak;
+	struct terms terms;
 	struct trigger opt_out;
 	struct pn_strings partners, exclude;
+	struct pn_list partner_terms; /* struct agreed */
+};
+
+/* What is agreed with some partners beyond what all of them get. */
+struct agreed {
+	struct pn_strings partners;
+	struct terms terms;
 };
 
 /* What `prepare` makes of the settings. */
 struct prepared {
 	struct patterns partners, exclude;
+	size_t agreed_count;
+	struct patterns *agreed; /* in the order of partner_terms */
 };
 
 static const struct pn_choice modes[] = {
@@ -30,20 +41,6 @@ static const struct pn_choice modes[] = {
 	{ "exclusive", EXCLUSIVE, "the same, but nobody else is asked: without TLS no delivery" },
 	{ "opportunistic", OPPORTUNISTIC,
 	    "TLS alone does not count as protection; what leaves uses it where it is offered" },
-	{ NULL, 0, NULL },
-};
-
-static const struct pn_choice bits[] = {
-	{ "112", 112, "3DES and better" },
-	{ "128", 128, "AES-128 and better" },
-	{ "256", 256, "AES-256 or ChaCha20" },
-	{ NULL, 0, NULL },
-};
-
-static const struct pn_choice levels[] = {
-	{ "encrypted", PN_TLS_ENCRYPTED, "any certificate" },
-	{ "trusted", PN_TLS_TRUSTED, "a certificate by an authority that is trusted here" },
-	{ "name", PN_TLS_NAME, "such a one, with the name of the next hop" },
 	{ NULL, 0, NULL },
 };
 
@@ -67,22 +64,28 @@ static const struct pn_option opt_out_options[] = {
 	" As addresses, domains with all that is below them, or with asterisks: " \
 	"\"*@example.com\"."
 
+static const struct pn_option agreed_options[] = { PN_OPT_STRINGS("partners", struct agreed,
+						       partners, NULL, PN_REQUIRED,
+						       "Whom it is agreed with." PATTERNS),
+	TERMS_ROWS(struct agreed, 0), PN_OPT_END };
+
 static const struct pn_option tls_only_options[] = {
 	PN_OPT_CHOICE("mode", struct tls_only, mode, "forced", modes, PN_SCOPED,
 	    "What TLS to the next hop is worth where protection is wanted."),
 	PN_OPT_GROUP("opt_out", struct tls_only, opt_out, struct trigger, opt_out_options,
 	    PN_SCOPED,
 	    "How a sender asks for something more secure than TLS; the next entries are asked."),
-	PN_OPT_CHOICE("minimum_bits", struct tls_only, minimum_bits, "112", bits, PN_SCOPED,
-	    "Security bits that the connection must have."),
-	PN_OPT_CHOICE("level", struct tls_only, level, "encrypted", levels, PN_SCOPED,
-	    "What the next hop's certificate must show."),
+	TERMS_ROWS(struct tls_only, PN_SCOPED),
 	PN_OPT_CHOICE("on_weak", struct tls_only, on_weak, "bounce", weaknesses, PN_SCOPED,
 	    "What becomes of mail whose next hop has too weak TLS or none, where nothing else is "
 	    "to be tried."),
 	PN_OPT_STRINGS("partners", struct tls_only, partners, NULL, PN_SCOPED,
 	    "Who gets mail by such TLS or not at all, whether or not protection is wanted. An "
 	    "empty entry: everyone." PATTERNS),
+	PN_OPT_LIST("partner_terms", struct tls_only, partner_terms, struct agreed, agreed_options,
+	    PN_SCOPED,
+	    "Partners, too, each with terms of their own. Whoever is in several, or in partners, "
+	    "gets the safest of each."),
 	PN_OPT_STRINGS("exclude", struct tls_only, exclude, NULL, PN_SCOPED,
 	    "Whose mail TLS does not protect well enough: the next entry is asked." PATTERNS),
 	PN_OPT_END
@@ -97,7 +100,27 @@ tls_only_release(void *derived)
 
 	patterns_clear(&prepared->partners);
 	patterns_clear(&prepared->exclude);
+	for (size_t i = 0; i < prepared->agreed_count; i++)
+		patterns_clear(&prepared->agreed[i]);
+	g_free(prepared->agreed);
 	g_free(prepared);
+}
+
+/* -EINVAL */
+static int
+prepare_agreed(struct pn_check *check, const struct pn_list *list, struct prepared *ret)
+{
+	const struct agreed *agreed = list->items;
+	char at[64];
+	int r = 0;
+
+	ret->agreed_count = list->count;
+	ret->agreed = g_new0(struct patterns, list->count);
+	for (size_t i = 0; i < list->count; i++) {
+		g_snprintf(at, sizeof(at), "partner_terms[%zu].partners", i);
+		r |= patterns_compile(&agreed[i].partners, at, check, &ret->agreed[i]);
+	}
+	return r;
 }
 
 /* An empty entry is everyone; g_free. */
@@ -122,6 +145,7 @@ tls_only_prepare(struct pn_check *check, const void *settings, void **ret)
 
 	r |= patterns_compile(&partners, "partners", check, &prepared->partners);
 	r |= patterns_compile(&cfg->exclude, "exclude", check, &prepared->exclude);
+	r |= prepare_agreed(check, &cfg->partner_terms, prepared);
 	g_free(items);
 	if (r < 0) {
 		tls_only_release(prepared);
@@ -132,11 +156,25 @@ tls_only_prepare(struct pn_check *check, const void *settings, void **ret)
 }
 
 static void
+check_agreed(struct pn_check *check, const struct pn_list *list)
+{
+	const struct agreed *agreed = list->items;
+	char at[64];
+
+	for (size_t i = 0; i < list->count; i++) {
+		g_snprintf(at, sizeof(at), "partner_terms[%zu].", i);
+		terms_check(check, at, &agreed[i].terms);
+	}
+}
+
+static void
 tls_only_check(struct pn_check *check, const void *settings)
 {
 	const struct tls_only *cfg = settings;
 
 	trigger_check(check, "opt_out", &cfg->opt_out);
+	terms_check(check, "", &cfg->terms);
+	check_agreed(check, &cfg->partner_terms);
 	for (size_t i = 0; i < cfg->partners.count; i++) {
 		const char *item = cfg->partners.items[i];
 		char at[64];
@@ -146,32 +184,35 @@ tls_only_check(struct pn_check *check, const void *settings)
 		g_snprintf(at, sizeof(at), "partners[%zu]", i);
 		pn_warn(check, at,
 		    "everyone: mail to whoever has no TLS of %d bits will not be delivered",
-		    cfg->minimum_bits);
+		    cfg->terms.minimum_bits);
 	}
 }
 
 /* ---- hooks ----------------------------------------------------------------------------------- */
-
-static int
-demand(struct pn_call *call, const struct tls_only *cfg)
-{
-	return pn_demand_tls(
-	    call, cfg->minimum_bits, (enum pn_tls_level)(cfg->level | cfg->on_weak));
-}
 
 static struct pn_verdict
 tls_only_on_recipient(struct pn_call *call, struct pn_txn *txn)
 {
 	const struct tls_only *cfg = pn_settings(call);
 	const struct prepared *prepared = pn_derived(call);
-	int r;
+	const struct agreed *agreed = cfg->partner_terms.items;
+	const char *recipient = pn_txn_recipient(txn);
+	int r = 0, bits = 0;
 
-	if (!patterns_match(&prepared->partners, pn_txn_recipient(txn)))
-		return pn_pass();
-	r = demand(call, cfg);
-	return r < 0 ? pn_fault(call, r, "cannot demand TLS")
-		     : pn_pass_because(
-			   call, "a TLS partner: %d bits or no delivery", cfg->minimum_bits);
+	if (patterns_match(&prepared->partners, recipient)) {
+		r = terms_demand(call, &cfg->terms, cfg->on_weak);
+		bits = cfg->terms.minimum_bits;
+	}
+	for (size_t i = 0; i < prepared->agreed_count && r == 0; i++) {
+		if (!patterns_match(&prepared->agreed[i], recipient))
+			continue;
+		r = terms_demand(call, &agreed[i].terms, cfg->on_weak);
+		bits = MAX(bits, agreed[i].terms.minimum_bits);
+	}
+	if (r < 0)
+		return pn_fault(call, r, "cannot demand TLS");
+	return bits > 0 ? pn_pass_because(call, "a TLS partner: %d bits or no delivery", bits)
+			: pn_pass();
 }
 
 /* Why TLS is not this recipient's protection; NULL: it is. Until the call ends. */
@@ -201,15 +242,15 @@ tls_only_on_select(struct pn_call *call, struct pn_txn *txn)
 
 	if (why)
 		return pn_pass_because(call, "%s", why);
-	if (had >= 0 && had < cfg->minimum_bits && !alone)
+	if (had >= 0 && had < cfg->terms.minimum_bits && !alone)
 		return pn_pass_because(call,
 		    "the next hop's last session had %d bits, less than %d", had,
-		    cfg->minimum_bits);
-	r = demand(call, cfg);
+		    cfg->terms.minimum_bits);
+	r = terms_demand(call, &cfg->terms, cfg->on_weak);
 	if (r < 0)
 		return pn_fault(call, r, "cannot demand TLS");
 	return pn_choose(call, "tls", pn_slice_of(alone ? PN_CHOICE_EXCLUSIVE : ""),
-	    "TLS of %d bits to the next hop", cfg->minimum_bits);
+	    "TLS of %d bits to the next hop", cfg->terms.minimum_bits);
 }
 
 static const struct pn_hook tls_only_hooks[] = {

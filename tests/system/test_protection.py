@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether protection is wanted, TLS as protection, TLS partners (SPEC T1 to T4, D4; S1-03 to S1-05, S1-15, S4-01,
 S4-04 to S4-11, B-10, B-13). The method behind TLS is the test modules' "fake": what it renders has no secret."""
+import base64
+import hashlib
 import itertools
 import json
 import os
 import smtplib
 import ssl
+import subprocess
 
 from tests.lib import proc
 from tests.lib.case import PASSWORD, USER, RelayCase
@@ -137,6 +140,36 @@ class TlsOnly(ProtectionCase):
             self.assertEqual(self.send(client, [f"for-{sender[:3]}@tls.example"], message(), sender)[0], 250)
         self.assertEqual(self.came(self.secure, 1), {"for-ada@tls.example": "clear"})
         self.assertIn("503 5.7.0 encryption too weak 128 less than 256\r\n", self.reports(1)[0])
+
+    def test_s4_own_terms(self):
+        """Pins, version and ciphers (ASKS C03); letters on one connection are judged each by its own."""
+        certificate = subprocess.run(["openssl", "x509", "-in", self.tls[0], "-outform", "DER"], check=True,
+                                     capture_output=True).stdout
+        key = subprocess.run(["openssl", "x509", "-in", self.tls[0], "-noout", "-pubkey"], check=True,
+                             capture_output=True).stdout
+        key = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "DER"], input=key, check=True,
+                             capture_output=True).stdout
+        good, same = (hashlib.sha256(it).digest() for it in (key, certificate))
+        other = "sha256/" + "00" * 32
+        terms = [{"partners": ["key.tls.example"], "level": "pin",
+                  "pins": [other, "sha256/" + base64.b64encode(good).decode()]},
+                 {"partners": ["cert.tls.example"], "pins": ["cert-sha256/" + same.hex(":").upper()]},
+                 {"partners": ["wrong.tls.example", "two.tls.example"], "pins": [other]},
+                 {"partners": ["two.tls.example"], "pins": ["cert-sha256/" + same.hex()]},
+                 {"partners": ["dane.tls.example"], "level": "dane"},
+                 {"partners": ["cipher.tls.example"], "ciphers": ["ECDHE-RSA-AES128-GCM-SHA256"]},
+                 {"partners": ["new.tls.example"], "minimum_version": "TLSv1.3"}]
+        self.begin(["tls-only"], **{"tls-only": {"partner_terms": terms}}).start()
+        to = [f"x@{name}.tls.example" for name in ("key", "wrong", "cert", "two", "dane", "cipher", "new", "free")]
+        self.assertEqual(self.send(self.client(), to, message())[0], 250)
+        self.assertEqual(set(self.came(self.secure, 4)), {to[0], to[2], to[6], to[7]})
+        for text in ("503 5.7.0 certificate of 127.0.0.1 not one of those pinned",
+                     "503 5.7.0 127.0.0.1 is not authenticated by DANE",
+                     "503 5.7.0 cipher not allowed TLS_"):
+            proc.wait_until(lambda: text in " ".join(" ".join(self.reports(1)).split()), 60, text)
+        said = b"".join(line for _, line in self.secure.lines).lower()
+        for recipient in (to[1], to[3], to[4], to[5]):
+            self.assertNotIn(f"<{recipient}>".encode(), said)
 
     def test_on_weak_defer(self):
         """It waits, over a kill as well, until the next hop has TLS."""

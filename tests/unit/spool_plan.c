@@ -46,6 +46,8 @@ static const struct mail_plan plans[] = {
 	{ .number = 1, .rendering = 1, .method = "smime", .passed = "tls: none", .next = "" },
 	{ .method = "none", .entry = "book", .unserved = "550 5.7.1 nobody serves r3" },
 	{ .number = 1, .method = "tls", .demand = { 256, PN_TLS_ENCRYPTED, true } },
+	{ .demand = { 256, PN_TLS_DANE, false, PN_TLS_1_3, "C1 C2;C2", "key=00" } },
+	{ .demand = { .level = PN_TLS_STS, .pins = "cert=00" } },
 };
 
 static struct item *
