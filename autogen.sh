@@ -18,7 +18,7 @@ umask 022 # a relay refuses modules and settings that everybody may change
 build_packages="autoconf automake libtool make gcc pkg-config libc6-dev libcrypt-dev libltdl-dev libyaml-dev
 	libssl-dev libglib2.0-dev libsqlite3-dev libsodium-dev libgsasl-dev libjansson-dev libarchive-dev
 	libgmime-3.0-dev libidn2-dev libsystemd-dev libdeflate-dev libcurl4-openssl-dev libldap-dev libunbound-dev
-	libmicrohttpd-dev check openssl ca-certificates python3"
+	libmicrohttpd-dev libgpgme-dev gpg check openssl ca-certificates python3"
 test_packages="swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer clang-14 libclang-rt-14-dev llvm-14
 	clang-format-14 uidmap util-linux procps git python3-prometheus-client
 	mandoc python3-jsonschema python3-yaml bind9-utils iproute2"

@@ -15,14 +15,16 @@ ARROWS = {
     "mail": {"base"},
     "store": {"base", "mail"},
     "client": {"base"},
+    # What helpers hold counts against the memory for mail.
+    "crypt": {"base", "mail"},
     "web": {"base", "net"},
     # The address of a directory server is checked where its section is.
     "config": {"base", "client", "mail", "net"},
     "queue": {"base", "config", "mail", "net", "smtp"},
-    "policy": {"base", "client", "config", "mail", "net", "queue", "store"},
+    "policy": {"base", "client", "config", "crypt", "mail", "net", "queue", "store"},
     "smtp": {"base", "config", "mail", "net", "policy", "queue"},
-    "ctl": {"base", "config", "mail", "master", "net", "policy", "queue", "smtp", "store"},
-    "master": {"base", "config", "ctl", "mail", "net", "policy", "queue", "smtp", "store",
+    "ctl": {"base", "config", "crypt", "mail", "master", "net", "policy", "queue", "smtp", "store"},
+    "master": {"base", "config", "crypt", "ctl", "mail", "net", "policy", "queue", "smtp", "store",
                "web"},
 }
 # Inside core/smtp the sending side and the grammar know nothing of policy and queue.

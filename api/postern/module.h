@@ -27,6 +27,7 @@
  *				pn_network_has (txn.h)
  *	6	2026-11-24	secrets in the database, sealed (secret.h); pn_message_7bit (part.h)
  *				pn_demand_tls_terms, PN_TLS_STS, PN_TLS_DANE (plan.h)
+ *				OpenPGP (openpgp.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -75,6 +76,7 @@
 #include <postern/ldap.h>
 #include <postern/mail.h>
 #include <postern/metric.h>
+#include <postern/openpgp.h>
 #include <postern/part.h>
 #include <postern/plan.h>
 #include <postern/secret.h>

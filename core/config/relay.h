@@ -121,6 +121,9 @@ struct config_relay {
 	struct config_queue queue;
 	struct config_dns dns;
 	struct config_user_relays user_relays;
+	struct {
+		int64_t processes;
+	} crypt;
 	struct pn_strings shared_networks; /* names in `networks` */
 	struct pn_map networks;            /* name -> struct pn_strings of CIDR */
 };

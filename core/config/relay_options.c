@@ -295,6 +295,14 @@ static const struct pn_option network_options[] = {
 	PN_OPT_END
 };
 
+#define CRYPT __typeof__(((struct config_relay *)0)->crypt)
+static const struct pn_option crypt_options[] = {
+	PN_OPT_INT("processes", CRYPT, processes, "2", 1, 16, 0,
+	    "Processes that run OpenPGP at one time, started when there is work for them; each "
+	    "needs the memory of three times the message it encrypts."),
+	PN_OPT_END
+};
+
 #define RELAY struct config_relay
 const struct pn_option config_relay_options[] = {
 	PN_OPT_STRING("hostname", RELAY, hostname, NULL, 0,
@@ -331,6 +339,8 @@ const struct pn_option config_relay_options[] = {
 	    config_user_relays_options, 0,
 	    "What servers users may name for addresses of their own, where the module user-relays "
 	    "lets them."),
+	PN_OPT_GROUP("crypt", RELAY, crypt, CRYPT, crypt_options, 0,
+	    "The processes that modules have OpenPGP done by."),
 	PN_OPT_STRINGS("shared_networks", RELAY, shared_networks, NULL, 0,
 	    "Names in `networks` where many users share an address: no limits per address "
 	    "there."),

@@ -5,6 +5,8 @@
  * Commands are words ("queue list"); the core's are in tables, a module's come with the module.
  */
 #include <core/base/log.h>
+#include <core/crypt/helper.h>
+#include <core/crypt/pool.h>
 #include <core/ctl/directory.h>
 #include <core/ctl/known.h>
 #include <errno.h>
@@ -158,6 +160,8 @@ main(int argc, char **argv)
 	char who[100];
 	int option, code;
 
+	if (helper_wanted(argc, argv))
+		return helper_main();
 	find_who(who, sizeof(who));
 	ctl.who = who;
 	while ((option = getopt_long(argc, argv, "+c:m:jVh", options, NULL)) != -1) {
@@ -205,5 +209,6 @@ main(int argc, char **argv)
 		fprintf(stderr, "posternctl: %s\n", err.text);
 	console_close(&ctl.console);
 	ctl_close(&ctl);
+	pool_end();
 	return code;
 }

@@ -49,6 +49,18 @@ budget_take(size_t len)
 	return -ENOMEM;
 }
 
+int
+mail_memory_take(size_t len)
+{
+	return budget_take(len);
+}
+
+void
+mail_memory_give(size_t len)
+{
+	budget_give(len);
+}
+
 /* realloc() moves large blocks by mremap(), so doubling copies little. */
 static int
 grow(struct mail_bytes *bytes, size_t capacity)

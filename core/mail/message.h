@@ -24,6 +24,9 @@
  * none); -ENOMEM is answered past it, which becomes 452 4.3.1.
  */
 void mail_bytes_budget(size_t most);
+/* Bytes of mail that are somewhere else in memory count as well. -ENOMEM: no room now. */
+int mail_memory_take(size_t len);
+void mail_memory_give(size_t len);
 size_t mail_bytes_in_use(void);
 
 /*

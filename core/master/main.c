@@ -4,6 +4,7 @@
  *
  * Started by people and by systemd as master; started by the master as one of its children.
  */
+#include <core/crypt/helper.h>
 #include <core/master/channel.h>
 #include <core/master/checker.h>
 #include <core/master/child.h>
@@ -64,6 +65,8 @@ main(int argc, char **argv)
 	char real[PATH_MAX];
 	int option;
 
+	if (helper_wanted(argc, argv))
+		return helper_main();
 	while ((option = getopt_long(argc, argv, "c:m:Vh", options, NULL)) != -1) {
 		switch (option) {
 		case 'c':

@@ -8,6 +8,7 @@ core_libcore_a_SOURCES += \
 	core/policy/api_ldap.c \
 	core/policy/api_mail.c \
 	core/policy/api_metric.c \
+	core/policy/api_openpgp.c \
 	core/policy/api_part.c \
 	core/policy/api_secret.c \
 	core/policy/api_seven.c \
