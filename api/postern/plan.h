@@ -186,7 +186,7 @@ struct pn_outcome {
 	uint32_t size; /* of the struct, as the relay knows it */
 	int32_t fate;  /* enum pn_fate */
 	const char *recipient;
-	const char *method;   /* "none", "tls", "smime" ... */
+	const char *method;   /* "none", "opt-out", "tls", "smime" ... */
 	const char *reply;    /* "250 2.0.0 queued", or what the relay says in its place */
 	const char *next_hop; /* "mx.example[192.0.2.1]:25"; NULL: none was reached */
 	const char *tls_version, *tls_cipher; /* NULL: in clear */

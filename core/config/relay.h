@@ -107,6 +107,7 @@ struct config_relay {
 	struct config_log log;
 	struct config_metrics metrics;
 	int64_t trace_memory;          /* bytes */
+	const char *method_header;     /* "": none */
 	int64_t loops, policy_threads; /* 0: by the number of processors */
 	struct {
 		const char *certificate;

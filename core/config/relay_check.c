@@ -11,6 +11,7 @@
 #include <core/config/relay_tables.h>
 #include <core/net/address.h>
 #include <stdio.h>
+#include <strings.h>
 
 #define PATH_SIZE     100
 #define GREETING_MOST 400u
@@ -415,6 +416,23 @@ check_metrics(const struct core_fill *fill, struct pn_check *check)
 		    "and unix sockets are this machine's own");
 }
 
+/* It is removed from what clients send, so it may be no field that mail needs. */
+static void
+check_method_header(const struct core_fill *fill, struct pn_check *check)
+{
+	static const char letters[] =
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-";
+	const char *name = fill->core->relay.method_header;
+
+	if (!name || !*name)
+		return;
+	if (strncasecmp(name, "X-", 2) != 0 || strspn(name, letters) != strlen(name) ||
+	    strlen(name) < 3 || strlen(name) > 60)
+		pn_complain(check, "method_header",
+		    "must be \"X-\" and letters, digits or \"-\", 60 at most, as in "
+		    "X-Postern-Method; or empty");
+}
+
 void
 relay_check(const struct core_fill *fill)
 {
@@ -429,6 +447,7 @@ relay_check(const struct core_fill *fill)
 	check_limits(fill, &check);
 	check_keys(fill, &check);
 	check_metrics(fill, &check);
+	check_method_header(fill, &check);
 	user_relays_check(fill, &check);
 	dns_check(fill, &check);
 }

@@ -321,6 +321,9 @@ const struct pn_option config_relay_options[] = {
 	    "Threads that serve connections; 0: by the number of processors."),
 	PN_OPT_SIZE("trace_memory", RELAY, trace_memory, "4m", 65536, 1073741824, 0,
 	    "Memory for the last log lines that speak of a message: posternctl trace."),
+	PN_OPT_STRING("method_header", RELAY, method_header, "X-Postern-Method", 0,
+	    "Header field that says how a copy was protected, where protection or TLS was asked "
+	    "for. What clients write there is removed. Empty: no such field."),
 	PN_OPT_INT("policy_threads", RELAY, policy_threads, "0", 0, 1024, 0,
 	    "Threads that run modules which may wait; 0: by the number of processors."),
 	PN_OPT_GROUP("tls", RELAY, tls, TLS, tls_options, 0, "Certificates shown to clients."),

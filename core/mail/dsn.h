@@ -9,6 +9,7 @@
 
 #include <core/mail/envelope.h>
 #include <core/mail/message.h>
+#include <core/mail/plan.h>
 
 enum dsn_action { DSN_FAILED, DSN_DELAYED, DSN_DELIVERED, DSN_RELAYED, DSN_EXPANDED };
 
@@ -20,6 +21,10 @@ struct dsn_recipient {
 	const char *remote;          /* the next hop's name, or NULL */
 	int64_t last_attempt_us;     /* 0: none */
 	int64_t will_retry_until_us; /* delayed only */
+	/* How it was protected, and why in no other way; NULL: nothing is said of it. */
+	const struct mail_plan *plan;
+	const char
+	    *tls; /* of its delivery: "TLSv1.3 with ..., 256 bits", "none"; NULL: not known */
 };
 struct dsn_report {
 	const char *relay_name, *id; /* of the new message */

@@ -10,6 +10,7 @@
 #include <core/base/text.h>
 #include <core/mail/address.h>
 #include <core/mail/dsn_parts.h>
+#include <core/mail/label.h>
 #include <glib.h>
 #include <stdlib.h>
 
@@ -78,6 +79,36 @@ opening(enum dsn_action action)
 	return "";
 }
 
+/*
+ * "Protection: S/MIME (a certificate of the profile)." Of mail for which nobody wants any and whose
+ * delivery failed there is nothing to say.
+ */
+static void
+write_human_protection(const struct dsn_recipient *about, struct dsn_text *text)
+{
+	const struct mail_plan *plan = about->plan;
+	const char *tls = about->tls && strcmp(about->tls, "none") ? about->tls : NULL;
+	bool none = !strcmp(mail_plan_method(plan), "none") && !plan->entry &&
+		    !mail_demand_is_any(&plan->demand);
+
+	if (plan->unserved)
+		dsn_text_printf(text, "    No method of protection applied.\r\n");
+	else if (!none || about->tls)
+		dsn_text_wrap(text, "    Protection: ", "    ",
+		    arena_printf(&text->arena, "%s%s%s%s%s.", mail_plan_word(plan),
+			plan->reason ? " (" : "",
+			plan->reason ? dsn_text_clean(text, plan->reason) : "",
+			plan->reason ? ")" : "",
+			!about->tls ? ""
+			: tls       ? arena_printf(&text->arena,
+					  "; the connection to the next mail system was encrypted by %s",
+					  tls)
+			      : "; the connection to the next mail system was not encrypted"));
+	if (plan->passed)
+		dsn_text_wrap(text, "    Asked before, without result: ", "    ",
+		    dsn_text_clean(text, plan->passed));
+}
+
 static void
 write_human_recipient(const struct dsn_recipient *about, struct dsn_text *text)
 {
@@ -94,6 +125,8 @@ write_human_recipient(const struct dsn_recipient *about, struct dsn_text *text)
 	else if (about->diagnostic)
 		dsn_text_wrap(
 		    text, "    Reason: ", "    ", dsn_text_clean(text, about->diagnostic));
+	if (about->plan)
+		write_human_protection(about, text);
 	if (about->action != DSN_DELAYED || about->will_retry_until_us == 0)
 		return;
 	clock_mail_date(about->will_retry_until_us, date);
@@ -223,6 +256,22 @@ write_diagnostic(struct dsn_text *text, const char *diagnostic)
 	    dsn_text_clean(text, diagnostic));
 }
 
+/* Fields of our own (RFC 3464 section 2.4). */
+static void
+write_protection(const struct dsn_recipient *about, struct dsn_text *text)
+{
+	const struct mail_plan *plan = about->plan;
+
+	dsn_text_printf(text, "X-Postern-Method: %s\r\n",
+	    plan->unserved ? "none" : dsn_text_clean(text, mail_plan_word(plan)));
+	if (plan->reason)
+		dsn_text_wrap(text, "X-Postern-Reason: ", NULL, dsn_text_clean(text, plan->reason));
+	if (plan->passed)
+		dsn_text_wrap(text, "X-Postern-Passed: ", NULL, dsn_text_clean(text, plan->passed));
+	if (about->tls)
+		dsn_text_wrap(text, "X-Postern-Hop-TLS: ", NULL, dsn_text_clean(text, about->tls));
+}
+
 static void
 write_status_recipient(const struct dsn_recipient *about, struct dsn_text *text)
 {
@@ -240,6 +289,8 @@ write_status_recipient(const struct dsn_recipient *about, struct dsn_text *text)
 		dsn_text_wrap(text, "Remote-MTA: dns; ", NULL, dsn_text_clean(text, about->remote));
 	if (about->diagnostic)
 		write_diagnostic(text, about->diagnostic);
+	if (about->plan)
+		write_protection(about, text);
 	if (about->last_attempt_us)
 		dsn_text_date(text, "Last-Attempt-Date", about->last_attempt_us);
 	if (about->action == DSN_DELAYED && about->will_retry_until_us)

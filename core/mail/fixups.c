@@ -240,6 +240,34 @@ is_all_body(struct pn_slice bytes, const struct mail_header *header)
 	return header->count > 0 && header->fields[0].name_len == 0 && !is_mbox_line(bytes, header);
 }
 
+/* ---- how the copy was protected ------------------------------------------------------------- */
+
+/* Only the relay says that: what stands there already says nothing. */
+static int
+drop_labels(const struct mail_fixups *how, struct pn_slice bytes, const struct mail_header *header,
+    struct arena *arena, struct mail_edits *edits)
+{
+	int r = 0;
+
+	for (size_t i = 0; how->label_name && *how->label_name && i < header->count && r == 0;
+	     i++) {
+		const struct mail_field *field = &header->fields[i];
+
+		if (text_is(pn_slice(bytes.data + field->start, field->name_len), how->label_name))
+			r = mail_edits_add(edits, arena, field->start, field->end - field->start,
+			    pn_slice(NULL, 0));
+	}
+	return r;
+}
+
+static int
+write_label(const struct mail_fixups *how, struct buf *out)
+{
+	if (!how->label || !how->label_name || !*how->label_name)
+		return 0;
+	return buf_printf(out, "%s: %s\r\n", how->label_name, how->label);
+}
+
 /* ---- submission ----------------------------------------------------------------------------- */
 
 /* RFC 6409 section 8: what every message must have. */
@@ -323,9 +351,11 @@ mail_fixups_edit(const struct mail_fixups *how, const struct mail_facts *facts,
     struct arena *arena, struct mail_edits *edits)
 {
 	struct buf trace = BUF_INIT(TRACE_MOST);
-	int r = 0;
+	int r = drop_labels(how, bytes, header, arena, edits);
 
-	if (!how->no_trace)
+	if (r == 0)
+		r = write_label(how, &trace);
+	if (r == 0 && !how->no_trace)
 		r = write_trace(how, facts, envelope, arena, &trace);
 	if (r == 0 && how->submission)
 		r = edit_submission(how, envelope, bytes, header, arena, edits, &trace);

@@ -17,9 +17,14 @@ struct mail_fixups {
 	bool submission; /* what RFC 6409 asks for; false: left out (`fixups: off`) */
 	bool no_trace; /* the trace header is left out: a message gets it once for each rendering */
 	bool hide_client; /* trace header without the client's address and HELO (B-28) */
+	/*
+	 * The field that says how a copy was protected (label.h). What a client wrote there is
+	 * removed; `label` NULL: nothing is put there. NULL or "": there is no such field.
+	 */
+	const char *label_name, *label;
 };
 
-/* Adds to `edits` whatever the message needs. */
+/* Adds to `edits` whatever the message needs. The label stands above the trace header. */
 int mail_fixups_edit(const struct mail_fixups *how, const struct mail_facts *facts,
     const struct mail_envelope *envelope, struct pn_slice bytes, const struct mail_header *header,
     struct arena *arena, struct mail_edits *edits);

@@ -14,6 +14,7 @@ core_libcore_a_SOURCES += \
 	core/mail/facts.c core/mail/facts.h \
 	core/mail/fixups.c core/mail/fixups.h \
 	core/mail/header.c \
+	core/mail/label.c core/mail/label.h \
 	core/mail/letter.c core/mail/letter.h \
 	core/mail/message.c core/mail/message.h \
 	core/mail/message_edit.c \

@@ -209,16 +209,16 @@ tell_more(json_t *row, const struct item *item, const struct item_recipient *rec
 		json_array_append_new(tags, console_text(item->tags[i]));
 	json_object_set_new(row, "tags", tags);
 	json_object_update_new(row, json_pack("{s:s?}", "goes_on_behind", item->resume));
-	json_object_update_new(
-	    row, json_pack("{s:s?, s:o, s:s?, s:s?, s:o, s:o, s:i, s:s?, s:o, s:o, s:o}", "client",
-		     facts->client_address, "helo", console_text(facts->helo), "listener",
-		     facts->listener, "tls", facts->tls_version, "original_sender",
-		     console_text(item->envelope.original_sender), "original_recipient",
-		     console_text(recipient->envelope->original), "plan",
-		     recipient->plan.number ? (int)recipient->plan.number : 1, "planned_by",
-		     recipient->plan.entry, "because", console_text(recipient->plan.reason),
-		     "last_attempt", date(recipient->last_attempt_us), "remote",
-		     console_text(recipient->last_remote)));
+	json_object_update_new(row,
+	    json_pack("{s:s?, s:o, s:s?, s:s?, s:o, s:o, s:i, s:s?, s:o, s:o, s:o, s:o}", "client",
+		facts->client_address, "helo", console_text(facts->helo), "listener",
+		facts->listener, "tls", facts->tls_version, "original_sender",
+		console_text(item->envelope.original_sender), "original_recipient",
+		console_text(recipient->envelope->original), "plan",
+		recipient->plan.number ? (int)recipient->plan.number : 1, "planned_by",
+		recipient->plan.entry, "because", console_text(recipient->plan.reason),
+		"passed_before", console_text(recipient->plan.passed), "last_attempt",
+		date(recipient->last_attempt_us), "remote", console_text(recipient->last_remote)));
 }
 
 static json_t *

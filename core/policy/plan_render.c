@@ -5,7 +5,14 @@
  *
  * Called by plans.c. Must never give a recipient a rendering that is not of his plan.
  */
+#include <core/base/text.h>
 #include <core/policy/plans_inside.h>
+
+bool
+plan_is_clear(const struct plan_group *group)
+{
+	return !group->by.provider;
+}
 
 /* ---- views ----------------------------------------------------------------------------------- */
 
@@ -20,12 +27,40 @@ plan_fix(struct pn_txn *txn, const struct mail_fixups *how)
 }
 
 int
+plan_bare(struct pn_txn *txn)
+{
+	struct pn_slice front = mail_bytes_front(txn->view);
+	struct mail_edits edits = { 0 };
+	size_t i = 0;
+	int r;
+
+	while (i < txn->header.count && !text_is(pn_slice(front.data + txn->header.fields[i].start,
+						     txn->header.fields[i].name_len),
+					    "Received"))
+		i++;
+	if (i == 0 || i == txn->header.count)
+		return 0;
+	r = mail_edits_add(&edits, &txn->arena, 0, txn->header.fields[i].start, pn_slice(NULL, 0));
+	return r < 0 ? r : txn_apply(txn, &edits);
+}
+
+int
 plan_view(struct pn_txn *txn, struct mail_bytes *bytes)
 {
 	reading_end(txn);
 	mail_bytes_release(&txn->view);
 	txn->view = mail_bytes_hold(bytes);
 	return mail_header_index(mail_bytes_front(bytes), SIZE_MAX, &txn->arena, &txn->header);
+}
+
+/* What his copy of the message as it is says of how it is protected. */
+static enum mail_label
+plan_label(const struct pn_txn *txn, size_t index)
+{
+	const char *name = txn->plans->fixups.label_name;
+
+	return name && *name ? mail_label_of(&txn->plans->of[index].made, txn->facts.requiretls)
+			     : MAIL_LABEL_PLAIN;
 }
 
 /* ---- making them ----------------------------------------------------------------------------- */
@@ -38,19 +73,27 @@ add_rendering(struct plans *plans, struct plan_group *group)
 	plans->renderings[plans->rendering_count++] = group;
 }
 
+/*
+ * Recipients whose copies say the same of how they are protected share one: whatever else differs,
+ * nobody can tell by his own that there are others.
+ */
 static void
-gather_clear(struct pn_txn *txn)
+gather_clear(struct pn_txn *txn, enum mail_label label)
 {
 	struct plans *plans = txn->plans;
-	struct plan_group *clear = &plans->clear;
+	struct plan_group *clear = &plans->clear[label];
 
-	clear->members = arena_alloc(&txn->arena, plans->count * sizeof(*clear->members));
-	for (size_t i = 0; i < plans->count; i++)
-		if (plans->of[i].state == PLAN_CLEAR)
-			clear->members[clear->count++] = (uint32_t)i;
+	clear->by.method = PROVIDER_NONE;
+	for (size_t i = 0; i < plans->count; i++) {
+		if (plans->of[i].state != PLAN_CLEAR || plan_label(txn, i) != label)
+			continue;
+		if (!clear->members)
+			clear->members = arena_alloc(
+			    &txn->arena, plans->count * sizeof(*clear->members));
+		clear->members[clear->count++] = (uint32_t)i;
+	}
 	if (clear->count == 0)
 		return;
-	clear->by.method = PROVIDER_NONE;
 	clear->bytes = mail_bytes_hold(txn->view);
 	add_rendering(plans, clear);
 }
@@ -76,18 +119,38 @@ copy_trace(struct pn_txn *txn)
 	return r < 0 ? r : txn_apply(txn, &edits);
 }
 
-/* Every rendering gets the trace header; a replan's may have copied that of the clear one. */
+/* What the header of this rendering says of it; NULL: nothing. */
+static const char *
+label_text(struct pn_txn *txn, const struct plan_group *group)
+{
+	const char *text;
+
+	if (plan_is_clear(group))
+		return mail_label_text((enum mail_label)(group - txn->plans->clear));
+	text = mail_label_provided(group->by.method);
+	return text ? text
+		    : arena_printf(&txn->arena, "%s (protection was wanted)", group->by.method);
+}
+
+/*
+ * Every rendering gets its label and the trace header; a replan's may have copied the latter of the
+ * clear one.
+ */
 static int
 trace_rendering(struct pn_txn *txn, struct plan_group *group)
 {
 	const struct plans *plans = txn->plans;
+	struct mail_fixups how = plans->fixups;
 	int r;
 
-	if (plans->replan ? group == &plans->clear : plans->fixups.no_trace)
+	if (plans->finished)
 		return 0;
 	r = plan_view(txn, group->bytes);
+	if (r == 0 && plans->replan)
+		r = copy_trace(txn);
+	how.label = label_text(txn, group);
 	if (r == 0)
-		r = plans->replan ? copy_trace(txn) : plan_fix(txn, &plans->fixups);
+		r = plan_fix(txn, &how);
 	if (r < 0)
 		return r;
 	mail_bytes_release(&group->bytes);
@@ -102,9 +165,10 @@ plan_make_renderings(struct pn_txn *txn)
 	int r = 0;
 
 	plans->renderings = arena_alloc(
-	    &txn->arena, (plans->group_count + 1) * sizeof(*plans->renderings));
+	    &txn->arena, (plans->group_count + MAIL_LABEL_COUNT) * sizeof(*plans->renderings));
 	plans->view = mail_bytes_hold(txn->view);
-	gather_clear(txn);
+	for (int label = 0; label < MAIL_LABEL_COUNT; label++)
+		gather_clear(txn, (enum mail_label)label);
 	for (size_t i = 0; i < plans->group_count; i++)
 		if (!plans->groups[i].failed)
 			add_rendering(plans, &plans->groups[i]);
@@ -151,7 +215,8 @@ plans_drop(struct plans *plans)
 		return;
 	for (size_t i = 0; i < plans->group_count; i++)
 		mail_bytes_release(&plans->groups[i].bytes);
-	mail_bytes_release(&plans->clear.bytes);
+	for (size_t i = 0; i < MAIL_LABEL_COUNT; i++)
+		mail_bytes_release(&plans->clear[i].bytes);
 	mail_bytes_release(&plans->view);
 	mail_bytes_release(&plans->joined);
 }
@@ -167,7 +232,8 @@ hold(struct mail_bytes *bytes)
 static struct plan_group *
 forked_group(const struct plans *plans, struct plans *fork, const struct plan_group *group)
 {
-	return group == &plans->clear ? &fork->clear : &fork->groups[group - plans->groups];
+	return plan_is_clear(group) ? &fork->clear[group - plans->clear]
+				    : &fork->groups[group - plans->groups];
 }
 
 void
@@ -189,7 +255,8 @@ plans_fork(const struct pn_txn *txn, struct pn_txn *fork)
 		copy->renderings[i] = forked_group(plans, copy, plans->renderings[i]);
 	for (size_t i = 0; i < plans->group_count; i++)
 		hold(copy->groups[i].bytes);
-	hold(copy->clear.bytes);
+	for (size_t i = 0; i < MAIL_LABEL_COUNT; i++)
+		hold(copy->clear[i].bytes);
 	hold(copy->view);
 	hold(copy->joined);
 	fork->plans = copy;

@@ -19,6 +19,33 @@ anybody_wants(const struct pn_txn *txn)
 	return false;
 }
 
+static const char *
+label_name(const struct pn_txn *txn)
+{
+	const char *name = generation_core(txn->generation)->relay.method_header;
+
+	return name ? name : "";
+}
+
+/* Where nobody is asked: what the copy of this recipient says. */
+static enum mail_label
+plain_label(const struct pn_txn *txn, size_t index)
+{
+	const struct mail_plan plan = { .demand = txn->envelope.recipients[index].demand,
+		.method = want_opted_out(txn, index) ? MAIL_METHOD_OPT_OUT : NULL };
+
+	return mail_label_of(&plan, txn->facts.requiretls);
+}
+
+static bool
+is_labelled_alike(const struct pn_txn *txn)
+{
+	for (size_t i = 1; *label_name(txn) && i < txn->envelope.count; i++)
+		if (plain_label(txn, i) != plain_label(txn, 0))
+			return false;
+	return true;
+}
+
 static struct plans *
 plans_new(struct pn_txn *txn)
 {
@@ -26,8 +53,11 @@ plans_new(struct pn_txn *txn)
 
 	plans->count = txn->envelope.count;
 	plans->of = arena_alloc(&txn->arena, plans->count * sizeof(*plans->of));
-	for (size_t i = 0; i < plans->count; i++)
+	for (size_t i = 0; i < plans->count; i++) {
 		plans->of[i].own = plans->of[i].made.demand = txn->envelope.recipients[i].demand;
+		if (want_opted_out(txn, i))
+			plans->of[i].made.method = MAIL_METHOD_OPT_OUT;
+	}
 	txn->plans = plans;
 	return plans;
 }
@@ -35,19 +65,22 @@ plans_new(struct pn_txn *txn)
 int
 plans_begin(struct pn_txn *txn, const struct mail_fixups *how)
 {
-	bool wanted = anybody_wants(txn);
+	bool apart = anybody_wants(txn) || !is_labelled_alike(txn);
 	struct mail_fixups first = *how;
 	struct plans *plans;
 	int r;
 
-	first.no_trace = wanted;
-	r = first.no_trace && !first.submission ? 0 : plan_fix(txn, &first);
-	if (r < 0 || (!wanted && !generation_has(txn->generation, PN_STAGE_SEAL)))
+	first.no_trace = apart;
+	first.label_name = label_name(txn);
+	first.label = apart ? NULL : mail_label_text(plain_label(txn, 0));
+	r = plan_fix(txn, &first);
+	if (r < 0 || (!apart && !generation_has(txn->generation, PN_STAGE_SEAL)))
 		return r;
 	plans = plans_new(txn);
 	plans->fixups = *how;
 	plans->fixups.submission = false;
-	plans->fixups.no_trace = !wanted;
+	plans->fixups.label_name = first.label_name;
+	plans->finished = !apart;
 	for (size_t i = 0; i < plans->count; i++)
 		plans->of[i].state = want_protection(txn, i) ? PLAN_OPEN : PLAN_CLEAR;
 	return 0;
@@ -59,9 +92,11 @@ plans_begin_again(struct pn_txn *txn, const size_t *from)
 	struct plans *plans = plans_new(txn);
 
 	plans->replan = true;
+	plans->fixups.no_trace = true;
+	plans->fixups.label_name = label_name(txn);
 	for (size_t i = 0; i < plans->count; i++)
 		plans->of[i].from = from[i];
-	return 0;
+	return plan_bare(txn);
 }
 
 void
@@ -69,7 +104,7 @@ plans_begin_seal(struct pn_txn *txn)
 {
 	struct plans *plans = plans_new(txn);
 
-	plans->fixups.no_trace = true;
+	plans->finished = true;
 	for (size_t i = 0; i < plans->count; i++)
 		plans->of[i].state = PLAN_CLEAR;
 }
@@ -194,8 +229,6 @@ next_seal(struct pn_txn *txn, enum pn_stage *stage)
 
 	if (!generation_has(txn->generation, PN_STAGE_SEAL))
 		return false;
-	if (plans->replan && plans->at == 0 && plans->clear.count > 0)
-		plans->at++; /* sealed when it was made */
 	if (plans->at == plans->rendering_count)
 		return false;
 	txn->group = plans->renderings[plans->at];

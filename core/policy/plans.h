@@ -19,6 +19,7 @@
 #define CORE_POLICY_PLANS_H
 
 #include <core/mail/fixups.h>
+#include <core/mail/label.h>
 #include <core/policy/chain.h>
 
 enum plans_step {
@@ -67,9 +68,10 @@ struct plans {
 	struct plan *of; /* of each recipient */
 	size_t group_count, group_capacity, rendered_from;
 	struct plan_group *groups;
-	struct plan_group clear; /* those of "none" and "tls" */
+	struct plan_group clear[MAIL_LABEL_COUNT]; /* those whom no provider serves */
 	struct mail_fixups fixups;
-	bool replan;             /* the clear rendering is finished already */
+	bool replan;             /* the view has its trace header already */
+	bool finished;           /* the view has all that a rendering gets, but for seals */
 	struct mail_bytes *view; /* the clear original, put back at the end; held */
 	struct ruling refused;   /* .kind RULING_PASS: not */
 	/* the renderings of the item, in their order */
@@ -85,7 +87,8 @@ struct plans {
 int plans_begin(struct pn_txn *txn, const struct mail_fixups *how);
 /*
  * The same for recipients who are planned again: each of the envelope, from the entry `from[i]` on.
- * The view is the clear rendering, which has its trace header and its seals.
+ * The view is a clear rendering; its label and its seals, which stand above its trace header, are
+ * taken off, since those of the next ones are their own.
  */
 int plans_begin_again(struct pn_txn *txn, const size_t *from);
 /* Seals alone: what the relay has written itself. */

@@ -19,11 +19,15 @@ struct ruling plan_nobody_can(void);
 struct ruling plan_refuse_all(const struct plans *plans);
 
 /* ---- plan_render.c ---- */
+/* No provider's. */
+bool plan_is_clear(const struct plan_group *group);
 /* Trace header and fixups (SPEC R10) on the view, as far as `how` says. */
 int plan_fix(struct pn_txn *txn, const struct mail_fixups *how);
+/* Takes off what stands above the trace header. */
+int plan_bare(struct pn_txn *txn);
 /* The message as a group's hook is to see it. */
 int plan_view(struct pn_txn *txn, struct mail_bytes *bytes);
-/* All that the item will have: the clear one first, where anybody gets it. */
+/* All that the item will have: the clear ones first, where anybody gets them. */
 int plan_make_renderings(struct pn_txn *txn);
 
 #endif

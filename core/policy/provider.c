@@ -4,6 +4,7 @@
  *
  * Called when a generation is built and when a hook chooses.
  */
+#include <core/mail/label.h>
 #include <core/policy/entry.h>
 #include <core/policy/provider.h>
 #include <errno.h>
@@ -28,8 +29,9 @@ provider_table_fault(const struct pn_module *module)
 		if (len == 0 || len > METHOD_MOST ||
 		    strspn(row->method, "abcdefghijklmnopqrstuvwxyz0123456789-") != len)
 			return "a method whose name is not [a-z0-9-], 32 at most";
-		if (!strcmp(row->method, PROVIDER_NONE) || !strcmp(row->method, PROVIDER_TLS))
-			return "a method that is the relay's own: \"none\" or \"tls\"";
+		if (!strcmp(row->method, PROVIDER_NONE) || !strcmp(row->method, PROVIDER_TLS) ||
+		    !strcmp(row->method, MAIL_METHOD_OPT_OUT))
+			return "a method that is the relay's own: \"none\", \"tls\" or \"opt-out\"";
 		if (!row->render || row->flags & ~PN_ONE_PER_RECIPIENT)
 			return "a method without a function or with unknown flags";
 	}

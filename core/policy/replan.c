@@ -172,7 +172,7 @@ seal_begin(struct generation *generation, const struct item *report)
 void
 seal_end(const struct pn_txn *txn, struct item *report)
 {
-	struct mail_bytes *sealed = txn->plans->clear.bytes;
+	struct mail_bytes *sealed = txn->plans->renderings[0]->bytes;
 
 	mail_bytes_release(&report->bytes);
 	report->bytes = mail_bytes_hold(sealed);

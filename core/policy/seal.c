@@ -15,7 +15,7 @@
 static bool
 is_binary(const struct pn_txn *txn)
 {
-	return txn->facts.binary && txn->group == &txn->plans->clear;
+	return txn->facts.binary && plan_is_clear(txn->group);
 }
 
 static int

@@ -298,7 +298,7 @@ place_renderings(struct pn_txn *txn, struct item *item)
 		item->renderings[i] = rendering_of(txn, group->bytes);
 		item->renderings[i].offset = len;
 		item->renderings[i].sender = arena_text(&item->arena, group->sender);
-		item->renderings[i].binary = group == &plans->clear && txn->facts.binary &&
+		item->renderings[i].binary = !group->by.provider && txn->facts.binary &&
 					     !group->converted;
 		item->needs_utf8 |= item->renderings[i].needs_utf8;
 		item->has_eightbit |= item->renderings[i].has_eightbit;
@@ -334,6 +334,8 @@ copy_plans(struct pn_txn *txn, struct item *item)
 		else
 			plan->demand = mail_demand_copy(
 			    &txn->envelope.recipients[i].demand, &item->arena);
+		if (!txn->plans && want_opted_out(txn, i))
+			plan->method = MAIL_METHOD_OPT_OUT;
 		plan->number = txn->plan_number;
 		item->wanted |= want_protection(txn, i);
 		item->opted_out |= want_opted_out(txn, i);

@@ -219,6 +219,9 @@ bool notice_is_wanted(const struct item *item, uint32_t index, enum dsn_action a
  * or relayed: it is final already, since a second delivery would be worse than a lost notice.
  */
 void notice_add(struct queued *queued, uint32_t index, enum dsn_action action, const char *status);
+/* The same of what was delivered, over a connection with this TLS; NULL: over none. */
+void notice_add_delivered(
+    struct queued *queued, uint32_t index, enum dsn_action action, const struct tls_facts *tls);
 void notice_send(struct queued *queued);
 void notice_free(struct notice **notice);
 

@@ -37,6 +37,7 @@ core_libcore_a_SOURCES += \
 	core/queue/load.c \
 	core/queue/notice.c \
 	core/queue/outcome.c \
+	core/queue/planned.c core/queue/planned.h \
 	core/queue/queue.c core/queue/queue.h \
 	core/queue/replan.c \
 	core/queue/rate.c core/queue/rate.h \

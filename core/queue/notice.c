@@ -15,7 +15,9 @@
 #include <stdlib.h>
 
 /* Above it a report quotes the header alone. */
-#define QUOTE_MOST ((size_t)64 * 1024)
+#define QUOTE_MOST    ((size_t)64 * 1024)
+
+#define TLS_TEXT_SIZE 96
 
 struct notice {
 	struct load_waiter waiter; /* first */
@@ -32,6 +34,7 @@ struct told {
 	uint32_t index;
 	enum dsn_action action;
 	char status[REPLY_ENHANCED_SIZE];
+	char tls[TLS_TEXT_SIZE]; /* "": not known */
 };
 
 bool
@@ -94,6 +97,24 @@ notice_add(struct queued *queued, uint32_t index, enum dsn_action action, const 
 	else
 		read_status(queued->item->recipients[index].last_reply, action, told.status);
 	g_array_append_val(queued->notice->recipients, told);
+}
+
+void
+notice_add_delivered(
+    struct queued *queued, uint32_t index, enum dsn_action action, const struct tls_facts *tls)
+{
+	struct told *told;
+
+	notice_add(queued, index, action, NULL);
+	told = &g_array_index(
+	    queued->notice->recipients, struct told, queued->notice->recipients->len - 1);
+	if (!tls)
+		return;
+	if (tls->version)
+		g_snprintf(told->tls, sizeof(told->tls), "%s with %s, %d bits", tls->version,
+		    tls->cipher ? tls->cipher : "an unknown cipher", tls->bits);
+	else
+		g_strlcpy(told->tls, "none", sizeof(told->tls));
 }
 
 void
@@ -200,6 +221,8 @@ fill_recipients(const struct queued *queued, struct dsn_recipient *ret)
 			.remote = recipient->last_remote,
 			.last_attempt_us = recipient->last_attempt_us,
 			.will_retry_until_us = one->action == DSN_DELAYED ? expiry : 0,
+			.plan = &recipient->plan,
+			.tls = one->tls[0] ? one->tls : NULL,
 		};
 	}
 }

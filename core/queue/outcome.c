@@ -159,7 +159,7 @@ note_delivered(const struct delivery *delivery, struct attempt *attempt, uint32_
 	queued->item->unfinished--;
 	change_end_hold(queued, index);
 	if (!delivery->letter.dsn_passed && notice_is_wanted(queued->item, index, action))
-		notice_add(queued, index, action, NULL);
+		notice_add_delivered(queued, index, action, attempt->remote ? &attempt->tls : NULL);
 }
 
 /* What is to be done for a recipient now that his state is set. */

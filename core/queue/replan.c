@@ -8,8 +8,8 @@
  * meanwhile.
  */
 #include <core/base/clock.h>
-#include <core/base/log.h>
 #include <core/queue/inside.h>
+#include <core/queue/planned.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -156,21 +156,6 @@ is_discarded(const struct replan *replan)
 	return replan->unserved && *replan->unserved == '2';
 }
 
-static void
-log_taken(const struct item *item, const struct item *child, const char *why)
-{
-	char number[16];
-
-	for (size_t i = 0; i < child->envelope.count; i++) {
-		const struct mail_plan *plan = &child->recipients[i].plan;
-
-		snprintf(number, sizeof(number), "%u", (unsigned)plan->number);
-		log_event(PN_LOG_NOTICE, "planned", "id", item_log_id(item), "to",
-		    child->envelope.recipients[i].address, "method", mail_plan_method(plan), "plan",
-		    number, "by", plan->entry, "because", why, "item", child->id, NULL);
-	}
-}
-
 /* The child, if there is one, is durable: it has whom it names, the others are served by nobody. */
 static void
 settle(struct replan *replan, const struct item *child)
@@ -197,7 +182,7 @@ settle(struct replan *replan, const struct item *child)
 		}
 	}
 	if (child)
-		log_taken(item, child, replan->why);
+		planned_log(child, item_log_id(item), replan->why);
 	end(replan, &attempt, indices, marked);
 	g_free(indices);
 }

@@ -5,6 +5,7 @@
  * Called by the session's other files. Never a body, never what a client answered in AUTH.
  */
 #include <core/base/log.h>
+#include <core/queue/planned.h>
 #include <core/smtp/session_inner.h>
 #include <stdio.h>
 
@@ -84,6 +85,7 @@ session_log_accepted(struct session *session, const struct item *item)
 	    "recipients", recipients, "size", size, "client", facts->client_address, "listener",
 	    facts->listener, "user", facts->user, "tls", facts->tls_version, "uid",
 	    facts->client_uid, "pid", facts->client_pid, NULL);
+	planned_log(item, item->id, NULL);
 }
 
 void

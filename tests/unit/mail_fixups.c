@@ -150,6 +150,45 @@ START_TEST(trace_header)
 }
 END_TEST
 
+/* Only the relay says how a copy was protected (B-12). */
+START_TEST(labels)
+{
+	static const struct {
+		const char *message, *label, *want;
+	} cases[] = {
+		{ "A: b\r\nx-HOW: S/MIME\r\nC: d\r\n\r\nX-How: body\r\n", NULL,
+		    "A: b\r\nC: d\r\n\r\nX-How: body\r\n" },
+		{ "X-How: one\r\nX-How:\r\n two\r\nA: b\r\nX-How : three\r\n\r\n", "TLS",
+		    "X-How: TLS\r\nA: b\r\n\r\n" },
+		{ "A: b\r\n\r\n", "TLS", "X-How: TLS\r\nA: b\r\n\r\n" },
+		{ "X-Howl: one\r\n\r\n", NULL, "X-Howl: one\r\n\r\n" },
+	};
+	struct mail_fixups how = plain;
+	struct arena arena = { 0 };
+	struct mail_envelope envelope = make_envelope(&arena, "", "a@example.org", NULL);
+	struct mail_header header;
+
+	how.submission = false;
+	how.no_trace = true;
+	how.label_name = "X-How";
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct pn_slice bytes = pn_slice_of(cases[i].message);
+		struct mail_edits edits = { 0 };
+		struct mail_bytes *made;
+
+		how.label = cases[i].label;
+		mail_header_index(bytes, 10000, &arena, &header);
+		ck_assert_int_eq(
+		    mail_fixups_edit(&how, &hidden, &envelope, bytes, &header, &arena, &edits), 0);
+		ck_assert_int_eq(mail_edits_apply(&edits, bytes, SIZE_MAX, &made), 0);
+		ck_assert_uint_eq(made->len, strlen(cases[i].want));
+		ck_assert_mem_eq(made->data, cases[i].want, made->len);
+		mail_bytes_release(&made);
+	}
+	arena_free(&arena);
+}
+END_TEST
+
 /* A recipient that policy has rewritten is shown as the client wrote it. */
 START_TEST(trace_shows_the_original)
 {
@@ -396,6 +435,7 @@ main(void)
 	suite_add_tcase(suite, tcase);
 	tcase_add_loop_test(tcase, trace_header, 0, COUNT(traces));
 	tcase_add_test(tcase, trace_shows_the_original);
+	tcase_add_test(tcase, labels);
 	tcase_add_loop_test(tcase, message, 0, COUNT(messages));
 	tcase_add_loop_test(tcase, from_of_sender, 0, COUNT(senders));
 	tcase_add_test(tcase, received_count);

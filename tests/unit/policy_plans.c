@@ -263,9 +263,9 @@ START_TEST(three_groups_and_bcc_alone)
 	rcpts("two@f.example x@e.example five@f.example x@t.example three@f.example y@e.example "
 	      "x@n.example four@f.example");
 	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
-	/* clear, {two, three, four}, {x}, {five}, {y} */
-	ck_assert_uint_eq(item->rendering_count, 5);
-	ck_assert_uint_eq(item->recipients[3].plan.rendering, 0);
+	/* none, tls, {two, three, four}, {x}, {five}, {y} */
+	ck_assert_uint_eq(item->rendering_count, 6);
+	ck_assert_uint_eq(item->recipients[3].plan.rendering, 1);
 	ck_assert_uint_eq(item->recipients[6].plan.rendering, 0);
 	ck_assert_str_eq(item->recipients[3].plan.method, "tls");
 	ck_assert_str_eq(item->recipients[6].plan.method, "none");
@@ -286,10 +286,16 @@ START_TEST(three_groups_and_bcc_alone)
 		ck_assert_uint_eq(count(rendering(i), "Received:"), 1);
 		ck_assert_uint_eq(count(rendering(i), "X-Seal:"), 1);
 		ck_assert_uint_eq(count(rendering(i), "Message-ID:"), 1);
+		ck_assert_uint_eq(count(rendering(i), "X-Postern-Method:"), 1);
 		ck_assert_ptr_null(strstr(rendering(i), "Bcc"));
 		ck_assert_int_eq(strstr(rendering(i), "secret") != NULL, clear);
 		ck_assert_int_eq(strncmp(rendering(i), "X-Seal: ", 8), 0);
 	}
+	/* B-12 */
+	ck_assert_ptr_nonnull(strstr(rendering(0), "X-Postern-Method: fake (protection was"));
+	ck_assert_ptr_nonnull(strstr(rendering(1), "X-Postern-Method: fake-each (protection"));
+	ck_assert_ptr_nonnull(strstr(rendering(3), "X-Postern-Method: TLS (protection was"));
+	ck_assert_ptr_nonnull(strstr(rendering(6), "X-Postern-Method: none (protection was"));
 	/* nobody sees the Bcc recipient */
 	for (uint32_t i = 0; i < 8; i++)
 		ck_assert(i == 2 || !strstr(rendering(i), "five@"));
@@ -499,7 +505,10 @@ START_TEST(replans)
 	ck_assert_uint_eq(count(rendering(0), "Received:"), 1);
 	ck_assert_ptr_nonnull(strstr(rendering(0), "X-Seal: 1 fake plan 2"));
 	ck_assert_ptr_null(strstr(rendering(0), "secret"));
-	/* the clear one is as it was accepted */
+	ck_assert_uint_eq(count(rendering(0), "X-Postern-Method:"), 1);
+	ck_assert_ptr_nonnull(strstr(rendering(0), "X-Postern-Method: fake (protection was"));
+	/* sealed again, and not twice */
+	ck_assert_uint_eq(count(rendering(1), "X-Postern-Method:"), 1);
 	ck_assert_uint_eq(count(rendering(1), "Received:"), 1);
 	ck_assert_uint_eq(count(rendering(1), "X-Seal:"), 1);
 }
