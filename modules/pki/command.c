@@ -5,6 +5,7 @@
  * Called by posternctl. What is in the store is public; nothing secret passes here.
  */
 #include "pki.h"
+#include "private.h"
 #include <errno.h>
 #include <glib.h>
 #include <stdio.h>
@@ -219,5 +220,20 @@ const struct pn_command pki_commands[] = {
 	    1, run_check },
 	{ "pki remove", "ADDRESS FINGERPRINT",
 	    "Forget a key, by the first 8 digits of its fingerprint or more.", 2, 2, run_remove },
+	{ "pki private import", "[--pass-file FILE] ADDRESS|DOMAIN FILE|-",
+	    "Keep a private key with its certificate (PEM, PKCS#12), sealed, to sign an address's "
+	    "or a whole domain's mail.",
+	    2, 4, private_run_import },
+	{ "pki private list", "[ADDRESS|DOMAIN]", "Show whose private keys are kept.", 0, 1,
+	    private_run_list },
+	{ "pki private remove", "ADDRESS|DOMAIN", "Forget a private key.", 1, 1,
+	    private_run_remove },
+	{ "pki private reseal", "",
+	    "Seal all private keys under the first key of seal_with, so that older ones can go.", 0,
+	    0, private_run_reseal },
+	{ "pki private export", "ADDRESS|DOMAIN FILE",
+	    "Write a private key to a new file, encrypted to the certificate that `recovery` "
+	    "names.",
+	    2, 2, private_run_export },
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };

@@ -4,6 +4,12 @@ modules_pki_la_SOURCES = \
 	modules/common/certificate_judge.c modules/common/certificate_judge.h \
 	modules/common/certificate_read.c \
 	modules/pki/command.c modules/pki/import.c modules/pki/pki.c modules/pki/pki.h \
+	modules/pki/identity.c modules/pki/identity.h \
+	modules/pki/private.c modules/pki/private.h modules/pki/private_command.c \
+	modules/pki/recovery.c modules/pki/recovery.h \
+	modules/pki/sign.c modules/pki/sign.h \
+	modules/pki/signature.c modules/pki/signature.h \
+	modules/pki/signed_mail.c modules/pki/signed_mail.h \
 	modules/pki/store.c
 # Objects of its own, beside those of other modules and of the unit tests.
 modules_pki_la_CFLAGS = $(AM_CFLAGS)

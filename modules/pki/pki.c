@@ -5,16 +5,44 @@
  * Called by the core. Must never take a list of authorities that cannot be read for an empty one.
  */
 #include "pki.h"
+#include "recovery.h"
+#include "sign.h"
 #include <errno.h>
 #include <glib.h>
 #include <openssl/err.h>
 
 #define TRUST_MOST 2000 /* authorities of a file */
 
+static const struct pn_choice sign_words[] = {
+	{ "smime", 0, "multipart/signed with an S/MIME signature (RFC 8551)" },
+	{ NULL, 0, NULL },
+};
+static const struct pn_choice sign_for_words[] = {
+	{ "users", PKI_SIGN_FOR_USERS, "users who have logged in, as an address that is theirs" },
+	{ "account", PKI_SIGN_FOR_ACCOUNT,
+	    "and clients that are an account's without logging in, as any address in its domains" },
+	{ NULL, 0, NULL },
+};
+
 static const struct pn_option pki_options[] = {
 	PN_OPT_STRING("trust", struct pki, trust, NULL, PN_SCOPED | PN_PATH | PN_FILE_ONLY,
 	    "A file of the authorities (PEM) that a recipient's certificate must lead to; left "
 	    "out, any authority will do."),
+	PN_OPT_WORDS("sign", struct pki, sign, "[]", sign_words, PN_SCOPED,
+	    "How mail is signed, with the key of its From, else with that of the domain; mail that "
+	    "is signed or encrypted already stays as it is. Entries that change text belong before "
+	    "this one."),
+	PN_OPT_CHOICE("sign_for", struct pki, sign_for, "users", sign_for_words, 0,
+	    "For whom mail is signed."),
+	PN_OPT_BOOL("sign_required", struct pki, sign_required, "no", PN_SCOPED,
+	    "Refuse mail that is to be signed and cannot be, instead of sending it unsigned."),
+	PN_OPT_SECRET("seal_with", struct pki, seal_with, PN_FILE_ONLY,
+	    "Keys that private keys are sealed with in the database, one a line: a name, a blank, "
+	    "64 hexadecimal digits. The first one seals, all open. Without, no private key is "
+	    "kept."),
+	PN_OPT_STRING("recovery", struct pki, recovery, NULL, PN_PATH | PN_FILE_ONLY,
+	    "A certificate (PEM) of somebody who may have private keys back: `pki private export` "
+	    "writes them encrypted to it. Left out, nobody gets any."),
 	PN_OPT_END
 };
 
@@ -26,6 +54,7 @@ pki_release(void *derived)
 	struct pki_prepared *prepared = derived;
 
 	X509_STORE_free(prepared->trust);
+	X509_free(prepared->recovery);
 	g_free(prepared);
 }
 
@@ -75,19 +104,55 @@ pki_prepare(struct pn_check *check, const void *settings, void **ret)
 		pki_release(prepared);
 		return -EINVAL;
 	}
+	if (cfg->recovery && recovery_load(cfg->recovery, &prepared->recovery, &err) < 0) {
+		pn_complain(check, "recovery", "%s", err.text);
+		pki_release(prepared);
+		return -EINVAL;
+	}
 	*ret = prepared;
 	return 0;
 }
 
+static void
+pki_check(struct pn_check *check, const void *settings)
+{
+	const struct pki *cfg = settings;
+
+	pn_sealed_check(check, "seal_with", cfg->seal_with);
+	if (cfg->sign.count > 0 && !cfg->seal_with)
+		pn_warn(check, "sign",
+		    "nothing can be signed: there are no private keys without seal_with");
+}
+
+/* ---- hooks ----------------------------------------------------------------------------------- */
+
+static struct pn_verdict
+pki_on_message(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct pki *cfg = pn_settings(call);
+
+	if (cfg->sign.count == 0 || !cfg->seal_with)
+		return pn_pass();
+	return pn_may_block(call) ? sign_message(call, txn) : pn_not_quick();
+}
+
+static const struct pn_hook pki_hooks[] = {
+	{ PN_STAGE_MESSAGE, PN_QUICK, pki_on_message },
+	PN_HOOK_END,
+};
+
 PN_MODULE(pki) = {
 	PN_MODULE_HEAD,
 	.name = "pki",
-	.summary = "Keeps certificates of recipients and judges them.",
+	.summary = "Keeps certificates of recipients and judges them; signs mail.",
 	.roles = PN_ROLE_RELAY | PN_ROLE_CTL,
+	.flags = PN_MODIFIES,
 	.settings_size = sizeof(struct pki),
 	.settings = pki_options,
+	.check = pki_check,
 	.prepare = pki_prepare,
 	.release = pki_release,
+	.hooks = pki_hooks,
 	.commands = pki_commands,
 	.migrations = pki_migrations,
 };

@@ -15,13 +15,21 @@
 #define PKI_MATERIAL_MOST (64u * 1024) /* bytes of a key with all that belongs to it */
 #define PKI_DECLARED_MOST 2048u
 
+enum pki_sign_for { PKI_SIGN_FOR_USERS, PKI_SIGN_FOR_ACCOUNT };
+
 struct pki {
-	const char *trust; /* NULL: any authority */
+	const char *trust;      /* NULL: any authority */
+	struct pn_strings sign; /* "smime" */
+	int sign_for;           /* enum pki_sign_for */
+	bool sign_required;
+	const struct pn_secret *seal_with; /* NULL: no private keys are kept */
+	const char *recovery;              /* NULL: they are handed out to nobody */
 };
 
 /* What `prepare` makes of the settings. */
 struct pki_prepared {
 	X509_STORE *trust; /* NULL: any authority */
+	X509 *recovery;    /* NULL: nobody */
 };
 
 /* ---- store.c: keys and preferences ----------------------------------------------------------- */

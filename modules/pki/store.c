@@ -23,6 +23,12 @@ const struct pn_migration pki_migrations[] = {
 	    "added BIGINT NOT NULL, owner TEXT REFERENCES users (address) ON DELETE CASCADE, "
 	    "PRIMARY KEY (address, kind, fingerprint)); "
 	    "CREATE INDEX pki_keys_owner ON pki_keys (owner)" },
+	{ 2, 0,
+	    "CREATE TABLE pki_private ("
+	    "name TEXT NOT NULL PRIMARY KEY, fingerprint TEXT NOT NULL, certificates BLOB NOT "
+	    "NULL, sealed BLOB NOT NULL, not_after BIGINT NOT NULL, added BIGINT NOT NULL, "
+	    "exported BIGINT NOT NULL, owner TEXT REFERENCES users (address) ON DELETE CASCADE); "
+	    "CREATE INDEX pki_private_owner ON pki_private (owner)" },
 	{ 0, 0, NULL },
 };
 
