@@ -28,6 +28,7 @@
  *	6	2026-11-24	secrets in the database, sealed (secret.h); pn_message_7bit (part.h)
  *				pn_demand_tls_terms, PN_TLS_STS, PN_TLS_DANE (plan.h)
  *				OpenPGP (openpgp.h)
+ *				pn_group_refuse (plan.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

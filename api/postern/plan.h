@@ -142,7 +142,10 @@ struct pn_provider {
 	const char *method; /* [a-z0-9-], 32 at most; NULL ends the table */
 	uint32_t flags;
 	uint32_t reserved;
-	/* pn_pass() behind pn_render_*(); any refusal or fault: this group is not served. */
+	/*
+	 * pn_pass() behind pn_render_*(); any refusal or fault: this group is not served. What is
+	 * wrong with one member alone is for pn_group_refuse().
+	 */
 	struct pn_verdict (*render)(struct pn_call *call, struct pn_txn *txn);
 };
 
@@ -156,6 +159,14 @@ PN_PUBLIC const char *pn_group_recipient(const struct pn_txn *txn, size_t index)
  */
 PN_PUBLIC size_t pn_group_number(const struct pn_txn *txn);
 PN_PUBLIC const char *pn_group_method(const struct pn_txn *txn);
+/*
+ * since ABI 6. In a provider: this member cannot be served by it (a key that is of no use), the
+ * others are: the rendering is then for those who are left. For the refused one, selection goes on
+ * behind the entry that chose. A provider that refuses all of them renders nothing and passes.
+ * `format`: why, in words, for the trace, the log and reports. -EINVAL: no such member.
+ */
+PN_PUBLIC int pn_group_refuse(struct pn_call *call, size_t index, const char *format, ...)
+    PN_PRINTF(3, 4);
 /* What pn_choose() was given for it. */
 PN_PUBLIC struct pn_slice pn_group_choice(const struct pn_txn *txn, size_t index);
 

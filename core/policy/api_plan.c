@@ -11,6 +11,8 @@
 #include <core/policy/plans.h>
 #include <core/queue/route.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #define AT_WANTING \
 	(CALL_AT(PN_STAGE_SENDER) | CALL_AT(PN_STAGE_RECIPIENT) | CALL_AT(PN_STAGE_MESSAGE))
@@ -148,6 +150,31 @@ const char *
 pn_group_method(const struct pn_txn *txn)
 {
 	return txn->group ? txn->group->by.method : PROVIDER_NONE;
+}
+
+int
+pn_group_refuse(struct pn_call *call, size_t index, const char *format, ...)
+{
+	int r = call_may_change(call, AT_PROTECT);
+	size_t count = r == 0 ? pn_group_count(call->txn) : 0;
+	char text[CALL_TEXT_MOST + 1];
+	va_list args;
+
+	if (r < 0)
+		return r;
+	if (index >= count)
+		return -EINVAL;
+	if (!call->declined)
+		call->declined = arena_alloc(&call->arena, count * sizeof(*call->declined));
+	call->declined_count += !call->declined[index];
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	for (char *at = text; *at; at++)
+		if ((unsigned char)*at < ' ' || *at == 0x7f)
+			*at = '?';
+	call->declined[index] = arena_text(&call->arena, text);
+	return 0;
 }
 
 /* ---- renderings ------------------------------------------------------------------------------ */

@@ -79,6 +79,8 @@ struct pn_call {
 	struct mail_bytes *rendered; /* PN_STAGE_PROTECT; held */
 	bool rendered_body;
 	const char *rendered_sender; /* NULL: the envelope's */
+	const char **declined;       /* for each member: why it is refused; NULL: nobody is */
+	size_t declined_count;
 	bool keep;
 	void *kept;
 	void (*drop)(void *kept);

@@ -60,8 +60,9 @@ passed_before(struct pn_txn *txn, const char *address)
 	for (size_t i = 0; i < txn->trace_count && r == 0; i++) {
 		const struct trace_line *line = &txn->trace[i];
 
-		if (line->stage != PN_STAGE_SELECT || !line->recipient ||
-		    strcmp(line->recipient, address) != 0 || !strcmp(line->verdict, "choose"))
+		if ((line->stage != PN_STAGE_SELECT && line->stage != PN_STAGE_PROTECT) ||
+		    !line->recipient || strcmp(line->recipient, address) != 0 ||
+		    !strcmp(line->verdict, "choose"))
 			continue;
 		r = buf_printf(&text, "%s%s: %s", text.len ? "; " : "", line->entry,
 		    line->reason ? line->reason : line->verdict);

@@ -314,7 +314,7 @@ take_protection(struct pn_txn *txn, const struct chain_run *run, const struct ru
 		plans->refused = *ruling;
 		return;
 	}
-	group->failed = ruling->kind != RULING_PASS || run->faults > 0;
+	group->failed |= ruling->kind != RULING_PASS || run->faults > 0;
 	for (size_t i = 0; i < group->count; i++) {
 		struct plan *plan = &plans->of[group->members[i]];
 

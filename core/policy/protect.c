@@ -9,6 +9,7 @@
 #include <core/mail/address_list.h>
 #include <core/policy/call.h>
 #include <core/policy/plans.h>
+#include <core/policy/trace.h>
 #include <errno.h>
 #include <glib.h>
 
@@ -139,6 +140,28 @@ protect_render(struct pn_call *call, struct pn_txn *txn)
 	return txn->group->by.provider->render(call, txn);
 }
 
+/* Whom the provider has named leaves the group: selection goes on for him. */
+static void
+decline(struct pn_call *call, struct plan_group *group)
+{
+	struct pn_txn *txn = call->txn;
+	size_t left = 0;
+
+	for (size_t i = 0; i < group->count; i++) {
+		if (!call->declined[i]) {
+			group->members[left++] = group->members[i];
+			continue;
+		}
+		txn->plans->of[group->members[i]].state = PLAN_OPEN;
+		txn->recipient = (int32_t)group->members[i];
+		trace_add(txn, call->entry, call->effective, PN_STAGE_PROTECT, "decline",
+		    call->declined[i]);
+	}
+	txn->recipient = -1;
+	group->count = left;
+	group->failed = left == 0;
+}
+
 int
 protect_apply(struct pn_call *call)
 {
@@ -147,6 +170,10 @@ protect_apply(struct pn_call *call)
 	struct mail_bytes *bytes = call->rendered;
 	int bare = bytes ? mail_bytes_bare_newline(bytes) : 1;
 
+	if (call->declined_count == group->count && !bytes) {
+		decline(call, group);
+		return 0;
+	}
 	if (bare != 0)
 		return bare < 0 ? bare : -EBADMSG;
 	if (!call->rendered_body) {
@@ -159,5 +186,7 @@ protect_apply(struct pn_call *call)
 	group->bytes = bytes;
 	group->sender = arena_text(&call->txn->arena, call->rendered_sender);
 	call->rendered = NULL;
+	if (call->declined)
+		decline(call, group);
 	return 0;
 }

@@ -32,7 +32,8 @@ void
 trace_add(struct pn_txn *txn, const struct chain_entry *entry, const struct effective *effective,
     int32_t stage, const char *verdict, const char *reason)
 {
-	bool about_one = stage_is(stage, STAGE_RECIPIENT) && txn->recipient >= 0;
+	bool about_one = (stage_is(stage, STAGE_RECIPIENT) || stage == PN_STAGE_PROTECT) &&
+			 txn->recipient >= 0;
 
 	*new_line(txn) = (struct trace_line){
 		.entry = entry->config->id,

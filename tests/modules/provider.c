@@ -7,6 +7,7 @@
 struct provider {
 	const char *how, *sender;
 	bool deposit;
+	const char *refuse;
 	const char *file;
 };
 
@@ -16,6 +17,8 @@ static const struct pn_option provider_options[] = {
 	PN_OPT_STRING("sender", struct provider, sender, NULL, 0, "Return path of renderings."),
 	PN_OPT_BOOL("deposit", struct provider, deposit, "no", 0, "Stage an effect per group."),
 	PN_OPT_STRING("file", struct provider, file, NULL, PN_PATH, "Where deposits appear."),
+	PN_OPT_STRING("refuse", struct provider, refuse, NULL, 0,
+	    "Refuse members whose address begins with it."),
 	PN_OPT_END
 };
 
@@ -65,6 +68,20 @@ deposit(struct pn_call *call, struct pn_txn *txn)
 	return pn_effect_stage(call, name, pn_slice_of(pn_group_recipient(txn, 0)));
 }
 
+/* How many. */
+static size_t
+refuse(struct pn_call *call, struct pn_txn *txn, const char *prefix)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < pn_group_count(txn); i++)
+		if (!strncmp(pn_group_recipient(txn, i), prefix, strlen(prefix)) &&
+		    pn_group_refuse(
+			call, i, "the key of %s is broken", pn_group_recipient(txn, i)) == 0)
+			count++;
+	return count;
+}
+
 static struct pn_verdict
 provider_render(struct pn_call *call, struct pn_txn *txn)
 {
@@ -79,6 +96,8 @@ provider_render(struct pn_call *call, struct pn_txn *txn)
 	if (!strcmp(cfg->how, "fault"))
 		return pn_fault(call, -EIO, "broken on purpose");
 	if (!strcmp(cfg->how, "nothing"))
+		return pn_pass();
+	if (cfg->refuse && refuse(call, txn, cfg->refuse) == pn_group_count(txn))
 		return pn_pass();
 	r = pn_render_copy_header(call, less);
 	if (r == 0)

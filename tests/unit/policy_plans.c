@@ -397,6 +397,45 @@ START_TEST(selection_goes_on)
 }
 END_TEST
 
+/* One member's broken key is that member's business: the next entry is asked, or he is unserved. */
+START_TEST(a_provider_refuses_members)
+{
+	mail("  - selector\n  - provider\n" SECOND,
+	    WANTED "f.example=fake] }\nprovider: { refuse: t }\n"
+		   "second: { rules: [\"two@f.example=tls\"] }\n");
+	rcpts("two@f.example three@f.example four@f.example five@f.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	ck_assert_str_eq(item->recipients[0].plan.method, "tls");
+	ck_assert_ptr_nonnull(strstr(
+	    item->recipients[0].plan.passed, "provider: the key of two@f.example is broken"));
+	ck_assert_str_eq(item->recipients[1].plan.unserved,
+	    "550 5.7.1 Mail to this recipient must be protected and no method applies; give the "
+	    "recipient's key or another way to your administrator");
+	ck_assert_ptr_nonnull(strstr(
+	    item->recipients[1].plan.passed, "provider: the key of three@f.example is broken"));
+	ck_assert_str_eq(item->recipients[2].plan.method, "fake");
+	ck_assert_str_eq(item->recipients[3].plan.method, "fake");
+	ck_assert_ptr_null(item->recipients[2].plan.unserved);
+	/* clear for `two`, {four}, {five} */
+	ck_assert_uint_eq(item->rendering_count, 3);
+	ck_assert_ptr_nonnull(strstr(rendering(2), "X-Method: fake"));
+	ck_assert_ptr_null(strstr(rendering(2), "The secret is out."));
+}
+END_TEST
+
+START_TEST(a_provider_refuses_all_members)
+{
+	mail("  - selector\n  - provider\n" SECOND,
+	    WANTED "f.example=fake] }\nprovider: { refuse: t }\n"
+		   "second: { rules: [\"two@f.example=fake-each\", \"three@f.example=none\"] }\n");
+	rcpts("two@f.example three@f.example");
+	ck_assert_int_eq(data(MESSAGE), PLANS_DONE);
+	ck_assert_uint_eq(item->rendering_count, 1);
+	ck_assert_ptr_nonnull(item->recipients[0].plan.unserved);
+	ck_assert_str_eq(item->recipients[1].plan.method, "none");
+}
+END_TEST
+
 /* A fault passes: where it leaves nobody else, nothing is refused or reported for good. */
 static const struct {
 	const char *pipeline, *sections;
@@ -631,6 +670,8 @@ main(void)
 	tcase_add_test(tcase, too_many_renderings);
 	tcase_add_loop_test(tcase, providers_that_fail, 0, LOOP(failing));
 	tcase_add_test(tcase, selection_goes_on);
+	tcase_add_test(tcase, a_provider_refuses_members);
+	tcase_add_test(tcase, a_provider_refuses_all_members);
 	tcase_add_loop_test(tcase, a_fault_that_leaves_nobody_defers, 0, LOOP(faulted));
 	tcase_add_test(tcase, tls_knows_who_is_next);
 	tcase_add_test(tcase, a_demand_is_no_plan);
