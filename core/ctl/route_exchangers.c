@@ -23,7 +23,8 @@ on_found(void *arg, struct mx_list *list)
 }
 
 static int
-ask(struct ctl *ctl, const char *domain, struct inquiry *inquiry, struct pn_error *err)
+ask(struct ctl *ctl, const char *domain, uint16_t port, struct inquiry *inquiry,
+    struct pn_error *err)
 {
 	struct dns_settings settings = config_dns_settings(
 	    &generation_core(ctl->generation)->relay.dns);
@@ -34,7 +35,7 @@ ask(struct ctl *ctl, const char *domain, struct inquiry *inquiry, struct pn_erro
 		r = dns_new(&dns, err);
 	if (r == 0) {
 		dns_configure(dns, &settings);
-		mx_search_start(dns, inquiry->loop, domain, on_found, inquiry);
+		mx_search_start(dns, inquiry->loop, domain, port, on_found, inquiry);
 		loop_run(inquiry->loop);
 		dns_free(&dns);
 	}
@@ -53,6 +54,21 @@ addresses_of(const struct mx_host *host, struct arena *arena)
 		all = arena_printf(arena, "%s%s%s", all, i > 0 ? ", " : "", text);
 	}
 	return *all ? all : host->why;
+}
+
+/* Behind the addresses: "; DANE". */
+static const char *
+with_terms(const struct mx_host *host, struct arena *arena)
+{
+	const char *text = addresses_of(host, arena);
+
+	if (host->unsafe)
+		return arena_printf(arena, "%s; %s", text, host->why);
+	if (host->terms.tlsa_count > 0)
+		return arena_printf(arena, "%s; DANE", text);
+	return host->terms.encrypted
+		   ? arena_printf(arena, "%s; DANE without a usable record: encryption", text)
+		   : text;
 }
 
 static void
@@ -76,7 +92,7 @@ explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct ro
 
 	if (r < 0)
 		return pn_error_set(err, r, "%s has no domain that mail can go to", recipient);
-	r = ask(ctl, domain, &inquiry, err);
+	r = ask(ctl, domain, policy.port, &inquiry, err);
 	if (r < 0)
 		return r;
 	mx_judge(inquiry.list, &policy);
@@ -87,7 +103,7 @@ explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct ro
 		    inquiry.list->implicit || inquiry.list->literal
 			? "no MX"
 			: arena_printf(arena, "MX %u", (unsigned)host->preference),
-		    mx_fate_text(host->fate), addresses_of(host, arena));
+		    mx_fate_text(host->fate), with_terms(host, arena));
 	}
 	if (inquiry.list->refusal)
 		show(ctl, domain, NULL, "refused", arena_text(arena, inquiry.list->refusal));

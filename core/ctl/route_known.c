@@ -13,6 +13,7 @@ static const char *const needs[ROUTE_NEEDS] = {
 	[ROUTE_AS_SET] = "relay",
 	[ROUTE_DEMANDED] = "relay, TLS demanded",
 	[ROUTE_REQUIRETLS] = "relay, REQUIRETLS",
+	[ROUTE_RELAXED] = "relay, TLS-Required: No",
 };
 
 static const char *

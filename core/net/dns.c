@@ -127,6 +127,19 @@ copy_records(struct dns_request *request, const struct ub_result *result)
 	request->count = count;
 }
 
+/* Without the last dot, in lower case. */
+static void
+copy_name(char ret[DNS_NAME_SIZE], const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len > 0 && name[len - 1] == '.')
+		len--;
+	for (size_t i = 0; i < len; i++)
+		ret[i] = g_ascii_tolower(name[i]);
+	ret[len] = '\0';
+}
+
 static void
 read_result(struct dns_request *request, int error, const struct ub_result *result)
 {
@@ -136,6 +149,8 @@ read_result(struct dns_request *request, int error, const struct ub_result *resu
 		return;
 	}
 	request->secure = result->secure;
+	if (result->canonname && strlen(result->canonname) < sizeof(request->canonical))
+		copy_name(request->canonical, result->canonname);
 	request->ttl = result->ttl;
 	if (result->bogus) {
 		request->r = -EBADMSG;
@@ -171,6 +186,7 @@ on_answer(void *arg, int error, struct ub_result *result)
 	pthread_mutex_lock(&dns->lock);
 	if (question->request) {
 		read_result(question->request, error, result);
+		question->request->validating = question->context->validates;
 		answer(question->request);
 	}
 	pthread_mutex_unlock(&dns->lock);
@@ -475,7 +491,8 @@ dns_ask(struct dns *dns, struct dns_request *request)
 
 	request->stage = DNS_WAITING;
 	request->r = 0;
-	request->secure = false;
+	request->secure = request->validating = false;
+	*request->canonical = '\0';
 	request->ttl = 0;
 	*request->why = '\0';
 	request->count = 0;

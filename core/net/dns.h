@@ -15,7 +15,13 @@
 #define DNS_NAME_SIZE 256 /* of a name as text without the last dot, with its NUL */
 #define DNS_WHY_SIZE  160
 
-enum dns_type { DNS_TYPE_A = 1, DNS_TYPE_MX = 15, DNS_TYPE_AAAA = 28 };
+enum dns_type {
+	DNS_TYPE_A = 1,
+	DNS_TYPE_CNAME = 5,
+	DNS_TYPE_MX = 15,
+	DNS_TYPE_AAAA = 28,
+	DNS_TYPE_TLSA = 52
+};
 
 struct dns;
 
@@ -48,8 +54,10 @@ struct dns_request {
 	 * for now; -EBADMSG: an answer that is not to be believed (DNSSEC). `why` says more.
 	 */
 	int r;
-	bool secure; /* validated, also where it says that there is nothing */
-	int64_t ttl; /* seconds */
+	bool secure;     /* validated, also where it says that there is nothing */
+	bool validating; /* it would be, were it signed: false where nothing can be checked now */
+	char canonical[DNS_NAME_SIZE]; /* where it stands: behind aliases; "": at its name */
+	int64_t ttl;                   /* seconds */
 	char why[DNS_WHY_SIZE];
 	size_t count;
 	struct pn_slice *records; /* rdata; until dns_request_clear() */

@@ -2,6 +2,7 @@
 core_libcore_a_SOURCES += \
 	core/net/address.c core/net/address.h \
 	core/net/dns.c core/net/dns.h core/net/dns_unbound.c core/net/dns_unbound.h \
+	core/net/hop_terms.c core/net/hop_terms.h \
 	core/net/jobs.c core/net/jobs.h \
 	core/net/listener.c core/net/listener.h \
 	core/net/loop.c core/net/loop.h \

@@ -20,6 +20,15 @@ struct mx_question {
 	bool open;
 };
 
+/* Where TLSA records of one host may stand, in that order: RFC 7672 section 2.2.2. */
+struct mx_tlsa {
+	struct mx_question question; /* first */
+	struct mx_host *host;
+	const char *names[2];
+	size_t count, at;
+	char canonical[DNS_NAME_SIZE];
+};
+
 struct mx_search {
 	struct dns *dns;
 	struct loop *loop;
@@ -30,6 +39,8 @@ struct mx_search {
 	unsigned open;           /* questions */
 	struct mx_question records;
 	struct mx_question *addresses; /* FAMILIES for each host */
+	struct mx_tlsa *tlsa;          /* one for each host */
+	uint16_t port;
 };
 
 /* ---- records --------------------------------------------------------------------------------- */
@@ -142,6 +153,9 @@ finish(struct mx_search *search)
 
 	for (size_t i = 0; search->addresses && i < list->count * FAMILIES; i++)
 		dns_request_clear(&search->addresses[i].request);
+	for (size_t i = 0; search->tlsa && i < list->count; i++)
+		dns_request_clear(&search->tlsa[i].question.request);
+	g_free(search->tlsa);
 	g_free(search->addresses);
 	g_free(search);
 	if (done)
@@ -171,13 +185,31 @@ add_address(struct mx_host *host, const struct dns_request *answer, size_t i)
 	}
 }
 
+/* Of what was answered all is; what was not answered says nothing. */
+static bool
+is_secure(const struct mx_question question[FAMILIES])
+{
+	bool secure = false;
+
+	for (int family = 0; family < FAMILIES; family++) {
+		const struct dns_request *answer = &question[family].request;
+
+		if (answer->r == -EAGAIN || answer->r == -EBADMSG)
+			continue;
+		if (!answer->secure)
+			return false;
+		secure = true;
+	}
+	return secure;
+}
+
 /* By turns, so that of two attempts one goes by each family. */
 static void
 gather(struct mx_list *list, struct mx_host *host, struct mx_question question[FAMILIES])
 {
 	size_t most = MAX(question[0].request.count, question[1].request.count);
 
-	host->secure = question[0].request.secure && question[1].request.secure;
+	host->secure = is_secure(question);
 	for (size_t i = 0; i < most; i++)
 		for (int family = 0; family < FAMILIES; family++)
 			if (i < question[family].request.count)
@@ -191,6 +223,154 @@ gather(struct mx_list *list, struct mx_host *host, struct mx_question question[F
 	}
 }
 
+/* ---- TLSA ------------------------------------------------------------------------------------ */
+
+static void ask(struct mx_search *search, struct mx_question *question, const char *name,
+    enum dns_type type, void (*done)(struct dns_request *request));
+
+/* Nothing is known of what would be demanded there, and so nothing is sent there. */
+static void PN_PRINTF(2, 3) leave_out(struct mx_host *host, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(host->why, sizeof(host->why), format, args);
+	va_end(args);
+	host->unsafe = true;
+}
+
+/* One allocation: records, then their data. */
+static struct tlsa *
+keep_records(const struct tlsa *found, size_t count)
+{
+	size_t size = count * sizeof(*found);
+	struct tlsa *records;
+	char *bytes;
+
+	for (size_t i = 0; i < count; i++)
+		size += found[i].data.len;
+	records = g_malloc0(MAX(size, 1));
+	bytes = (char *)&records[count];
+	for (size_t i = 0; i < count; i++) {
+		records[i] = found[i];
+		memcpy(bytes, found[i].data.data, found[i].data.len);
+		records[i].data = pn_slice(bytes, found[i].data.len);
+		bytes += found[i].data.len;
+	}
+	return records;
+}
+
+static void
+use_records(struct mx_host *host, const struct dns_request *answer)
+{
+	struct tlsa found[TLSA_RECORDS_MOST];
+	size_t count = 0;
+
+	for (size_t i = 0; i < answer->count && count < TLSA_RECORDS_MOST; i++)
+		count += tlsa_read(answer->records[i], &found[count]);
+	host->terms.encrypted = true;
+	host->terms.base = host->base;
+	host->terms.tlsa = keep_records(found, count);
+	host->terms.tlsa_count = count;
+}
+
+static void ask_next_tlsa(struct mx_search *search, struct mx_tlsa *tlsa);
+
+/* False: the next of its names may have some. */
+static bool
+read_tlsa(struct mx_search *search, struct mx_tlsa *tlsa, const struct dns_request *answer)
+{
+	int r = answer->r;
+
+	if (r == -EAGAIN || r == -EBADMSG) {
+		leave_out(tlsa->host, "its TLSA records cannot be found: %.100s", answer->why);
+		return true;
+	}
+	search->list->ttl = MIN(search->list->ttl, answer->ttl);
+	if (answer->type == DNS_TYPE_CNAME) {
+		tlsa->count = r == 0 && answer->secure ? 1 : 0; /* signed is the alias itself */
+	} else if (r == 0 && answer->secure) {
+		g_strlcpy(tlsa->host->base, tlsa->names[tlsa->at - 1], sizeof(tlsa->host->base));
+		use_records(tlsa->host, answer);
+		return true;
+	}
+	return tlsa->at >= tlsa->count;
+}
+
+static void
+on_tlsa(struct dns_request *request)
+{
+	struct mx_tlsa *tlsa = (struct mx_tlsa *)(void *)request;
+	struct mx_search *search = tlsa->question.search;
+	bool ended = !search->done || read_tlsa(search, tlsa, request);
+
+	search->open--;
+	tlsa->question.open = false;
+	dns_request_clear(request);
+	if (!ended)
+		ask_next_tlsa(search, tlsa);
+	if (search->open == 0)
+		finish(search);
+}
+
+static void
+ask_next_tlsa(struct mx_search *search, struct mx_tlsa *tlsa)
+{
+	const char *base = tlsa->names[tlsa->at++];
+	char name[DNS_NAME_SIZE];
+
+	if (g_snprintf(name, sizeof(name), "_%u._tcp.%s", (unsigned)search->port, base) <
+	    (int)sizeof(name) - 2)
+		ask(search, &tlsa->question, name, DNS_TYPE_TLSA, on_tlsa);
+}
+
+/* One of its addresses' names; "" where there is no alias. */
+static const char *
+canonical_of(const struct mx_question question[FAMILIES], const char *name)
+{
+	for (int family = 0; family < FAMILIES; family++)
+		if (*question[family].request.canonical &&
+		    strcmp(question[family].request.canonical, name) != 0)
+			return question[family].request.canonical;
+	return "";
+}
+
+static void
+begin_tlsa(
+    struct mx_search *search, struct mx_tlsa *tlsa, const struct mx_question addresses[FAMILIES])
+{
+	struct mx_host *host = tlsa->host;
+	const char *canonical = canonical_of(addresses, host->name);
+
+	if (host->count == 0)
+		return;
+	g_strlcpy(tlsa->canonical, canonical, sizeof(tlsa->canonical));
+	if (host->secure && *canonical)
+		tlsa->names[tlsa->count++] = tlsa->canonical;
+	tlsa->names[host->secure ? tlsa->count++ : 0] = host->name;
+	if (tlsa->count > 0)
+		ask_next_tlsa(search, tlsa);
+	else if (*canonical) /* its own zone may be signed though the alias leads out of it */
+		ask(search, &tlsa->question, host->name, DNS_TYPE_CNAME, on_tlsa);
+}
+
+/* RFC 7672 section 2.2.1: where the list itself is not signed, what is behind it proves nothing. */
+static void
+ask_tlsa(struct mx_search *search)
+{
+	struct mx_list *list = search->list;
+
+	if (!list->secure)
+		return;
+	search->tlsa = g_new0(struct mx_tlsa, list->count);
+	for (size_t i = 0; i < list->count; i++) {
+		search->tlsa[i].host = &list->hosts[i];
+		begin_tlsa(search, &search->tlsa[i], &search->addresses[i * FAMILIES]);
+	}
+}
+
+/* ---- addresses ------------------------------------------------------------------------------- */
+
 static void
 on_address(struct dns_request *request)
 {
@@ -202,7 +382,10 @@ on_address(struct dns_request *request)
 		return;
 	for (size_t i = 0; search->done && i < search->list->count; i++)
 		gather(search->list, &search->list->hosts[i], &search->addresses[i * FAMILIES]);
-	finish(search);
+	if (search->done)
+		ask_tlsa(search);
+	if (search->open == 0)
+		finish(search);
 }
 
 static void
@@ -243,6 +426,7 @@ static void
 read_answer(struct mx_list *list, const struct dns_request *answer)
 {
 	list->secure = answer->secure;
+	list->unsure = !answer->validating;
 	list->ttl = answer->ttl;
 	switch (answer->r) {
 	case 0:
@@ -311,7 +495,7 @@ read_literal(struct mx_list *list)
 /* ---- for everyone ---------------------------------------------------------------------------- */
 
 struct mx_search *
-mx_search_start(struct dns *dns, struct loop *loop, const char *domain,
+mx_search_start(struct dns *dns, struct loop *loop, const char *domain, uint16_t port,
     void (*done)(void *arg, struct mx_list *list), void *arg)
 {
 	struct mx_search *search = g_new0(struct mx_search, 1);
@@ -320,6 +504,7 @@ mx_search_start(struct dns *dns, struct loop *loop, const char *domain,
 	search->loop = loop;
 	search->done = done;
 	search->arg = arg;
+	search->port = port;
 	search->list = g_new0(struct mx_list, 1);
 	g_strlcpy(search->list->domain, domain, sizeof(search->list->domain));
 	if (*domain == '[' && strlen(domain) > 2) {
@@ -347,6 +532,9 @@ mx_search_cancel(struct mx_search **search_at)
 	for (size_t i = 0; search->addresses && i < search->list->count * FAMILIES; i++)
 		if (search->addresses[i].open)
 			search->open -= dns_cancel(search->dns, &search->addresses[i].request);
+	for (size_t i = 0; search->tlsa && i < search->list->count; i++)
+		if (search->tlsa[i].question.open)
+			search->open -= dns_cancel(search->dns, &search->tlsa[i].question.request);
 	if (search->open == 0)
 		finish(search);
 }
@@ -354,6 +542,8 @@ mx_search_cancel(struct mx_search **search_at)
 void
 mx_list_free(struct mx_list **list)
 {
+	for (size_t i = 0; *list && i < (*list)->count; i++)
+		g_free((*list)->hosts[i].terms.tlsa);
 	if (*list)
 		g_free((*list)->hosts);
 	g_free(*list);

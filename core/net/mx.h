@@ -11,6 +11,7 @@
 
 #include <core/net/address.h>
 #include <core/net/dns.h>
+#include <core/net/hop_terms.h>
 
 #define MX_HOSTS_MOST     20 /* the best of them; RFC 5321 wants at least two tried */
 #define MX_ADDRESSES_MOST 16 /* of one host */
@@ -22,6 +23,7 @@ enum mx_fate {
 	MX_NOWHERE,   /* it has no address */
 	MX_REFUSED,   /* none that mail may be sent to */
 	MX_UNKNOWN,   /* its addresses cannot be found for now */
+	MX_UNSAFE,    /* what its domain demands is not known, or excludes it (RFC 7672, 8461) */
 };
 
 struct mx_host {
@@ -31,7 +33,12 @@ struct mx_host {
 	bool secure; /* its addresses are validated */
 	size_t count;
 	struct address addresses[MX_ADDRESSES_MOST]; /* without ports */
-	char why[DNS_WHY_SIZE];                      /* UNKNOWN */
+	char why[DNS_WHY_SIZE];                      /* UNKNOWN, UNSAFE */
+	bool
+	    unsafe; /* not to be tried now, but for mail whose sender says that it may (RFC 8689) */
+	struct hop_terms
+	    terms; /* of the domain for this host; `base` and `domain` are the list's */
+	char base[DNS_NAME_SIZE];
 };
 
 /* What was found; the hosts by preference. */
@@ -42,6 +49,9 @@ struct mx_list {
 	bool secure;   /* the list is validated, and so is that there is none */
 	bool implicit; /* no MX record: the domain is its own host */
 	bool literal;
+	bool unsure; /* signatures could not be checked: what demands DANE waits */
+	/* A policy that the domain enforces names the hosts that are left (MTA-STS). */
+	bool by_policy;
 	int64_t ttl; /* seconds, of the shortest-lived answer */
 	/* NULL: there are hosts to try. Else a reply: "556 5.1.10 ...", "451 4.4.3 ...". */
 	const char *refusal;
@@ -51,11 +61,12 @@ struct mx_list {
 struct mx_search;
 
 /*
- * `domain`: canonical (core/mail/address.h), or an address literal. `done` is called on `loop`,
+ * `domain`: canonical (core/mail/address.h), or an address literal. `port`: whose TLSA records are
+ * asked for. `done` is called on `loop`,
  * never before this returns; the list is the caller's then.
  */
 struct mx_search *mx_search_start(struct dns *dns, struct loop *loop, const char *domain,
-    void (*done)(void *arg, struct mx_list *list), void *arg);
+    uint16_t port, void (*done)(void *arg, struct mx_list *list), void *arg);
 /* On its loop: `done` will not be called. */
 void mx_search_cancel(struct mx_search **search);
 void mx_list_free(struct mx_list **list);
@@ -68,6 +79,7 @@ struct mx_policy {
 	const struct address *listeners; /* where this relay itself would answer */
 	size_t refused_count;
 	const struct network *refused; /* no mail goes there */
+	bool relaxed; /* the sender says that the domain's own demands need not be met */
 };
 
 /* Sets each host's fate, drops addresses that are refused, and sets the list's refusal. */

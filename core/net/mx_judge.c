@@ -103,7 +103,9 @@ judge_host(const struct judge *judge, struct mx_host *host)
 			host->addresses[kept++] = host->addresses[i];
 	}
 	host->count = kept;
-	return kept > 0 ? MX_TRIED : MX_REFUSED;
+	if (kept == 0)
+		return MX_REFUSED;
+	return host->unsafe && !policy->relaxed ? MX_UNSAFE : MX_TRIED;
 }
 
 static const struct mx_host *
@@ -119,10 +121,13 @@ static void
 refuse(struct mx_list *list)
 {
 	const struct mx_host *unknown = first_of(list, MX_UNKNOWN);
+	const struct mx_host *unsafe = first_of(list, MX_UNSAFE);
 	size_t size = sizeof(list->text);
 
 	if (unknown) /* before ourselves, or without us in the list */
 		snprintf(list->text, size, "451 4.4.3 %s: %s", unknown->name, unknown->why);
+	else if (unsafe)
+		snprintf(list->text, size, "451 4.7.5 %s: %s", unsafe->name, unsafe->why);
 	else if (first_of(list, MX_OURSELVES))
 		snprintf(list->text, size, "554 5.4.6 mail for %s would come back to this relay",
 		    list->domain);
@@ -166,6 +171,7 @@ mx_fate_text(enum mx_fate fate)
 		[MX_NOWHERE] = "has no address",
 		[MX_REFUSED] = "has no address that mail may be sent to",
 		[MX_UNKNOWN] = "its addresses cannot be found for now",
+		[MX_UNSAFE] = "not safe for now",
 	};
 
 	return texts[fate];

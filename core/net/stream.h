@@ -18,6 +18,7 @@
 
 #include <core/base/buf.h>
 #include <core/net/address.h>
+#include <core/net/hop_terms.h>
 #include <core/net/loop.h>
 #include <openssl/ssl.h>
 
@@ -116,5 +117,8 @@ void stream_deadline(struct stream *stream, int64_t ms);
  * for the check of a client context of TLS_LEVEL_VERIFY, which cannot do without (-EINVAL).
  */
 int stream_start_tls(struct stream *stream, SSL_CTX *ctx, bool server, const char *name);
+/* A client's, where terms with TLSA records say which certificate is good. */
+int stream_start_tls_dane(
+    struct stream *stream, SSL_CTX *ctx, const char *name, const struct hop_terms *terms);
 
 #endif

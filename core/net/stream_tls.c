@@ -303,8 +303,9 @@ greet(struct stream *stream)
 	return 0;
 }
 
-int
-stream_start_tls(struct stream *stream, SSL_CTX *ctx, bool server, const char *name)
+static int
+start(struct stream *stream, SSL_CTX *ctx, bool server, const char *name,
+    const struct hop_terms *terms)
 {
 	int r;
 
@@ -321,11 +322,25 @@ stream_start_tls(struct stream *stream, SSL_CTX *ctx, bool server, const char *n
 	stream->state |= STREAM_HANDSHAKE;
 	r = attach_bio(stream);
 	if (r == 0 && !server)
-		r = tls_expect(stream->tls, name);
+		r = terms ? tls_expect_dane(stream->tls, name, terms)
+			  : tls_expect(stream->tls, name);
 	if (r < 0)
 		return r;
 	if (!server)
 		return greet(stream);
 	SSL_set_accept_state(stream->tls);
 	return 0;
+}
+
+int
+stream_start_tls(struct stream *stream, SSL_CTX *ctx, bool server, const char *name)
+{
+	return start(stream, ctx, server, name, NULL);
+}
+
+int
+stream_start_tls_dane(
+    struct stream *stream, SSL_CTX *ctx, const char *name, const struct hop_terms *terms)
+{
+	return start(stream, ctx, false, name, terms);
 }

@@ -365,7 +365,7 @@ tls_client_new(enum tls_level level, const char *ca_file, enum tls_version minim
 		return pn_error_set(err, -EINVAL, "no TLS context without TLS");
 	ERR_clear_error();
 	ctx = new_context(false, minimum);
-	if (!ctx ||
+	if (!ctx || SSL_CTX_dane_enable(ctx) != 1 ||
 	    (level != TLS_LEVEL_VERIFY && SSL_CTX_set_cipher_list(ctx, LENIENT_CIPHERS) != 1)) {
 		SSL_CTX_free(ctx);
 		return openssl_error(err, -ENOMEM, "cannot make a TLS context");
@@ -421,6 +421,41 @@ tls_expect(SSL *tls, const char *name)
 	if (verify && X509_VERIFY_PARAM_set1_host(param, host, 0) != 1)
 		return -EINVAL;
 	return SSL_set_tlsext_host_name(tls, host) == 1 ? 0 : -EINVAL;
+}
+
+static bool
+add_record(SSL *tls, const struct tlsa *tlsa)
+{
+	return SSL_dane_tlsa_add(tls, tlsa->usage, tlsa->selector, tlsa->matching,
+		   (unsigned char *)(uintptr_t)tlsa->data.data, tlsa->data.len) == 1;
+}
+
+/* RFC 7672 section 3.2.2: the names that a certificate by the domain's own authority may have. */
+static bool
+add_names_of_peer(SSL *tls, const char *name, const struct hop_terms *terms)
+{
+	char host[NAME_MOST + 1];
+
+	SSL_set_hostflags(tls, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+	return clean_name(name, host) == 0 && SSL_add1_host(tls, host) == 1 &&
+	       (!terms->domain || SSL_add1_host(tls, terms->domain) == 1);
+}
+
+int
+tls_expect_dane(SSL *tls, const char *name, const struct hop_terms *terms)
+{
+	size_t added = 0;
+
+	ERR_clear_error();
+	/* The base is the first of the names, and what the server is asked for. */
+	if (SSL_dane_enable(tls, terms->base) != 1 || !add_names_of_peer(tls, name, terms))
+		return -EINVAL;
+	/* Section 3.1.1: whoever published the key has said whose it is, and for how long. */
+	SSL_dane_set_flags(tls, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+	for (size_t i = 0; i < terms->tlsa_count; i++)
+		added += add_record(tls, &terms->tlsa[i]);
+	ERR_clear_error();
+	return added > 0 ? 0 : -EINVAL;
 }
 
 void
@@ -481,7 +516,8 @@ tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 	ret->protocol = SSL_version(tls);
 	ret->has_digests = peer && digest_peer(peer, ret);
 	ret->trusted = peer && SSL_get_verify_result(tls) == X509_V_OK;
-	ret->verified = ret->trusted && has_name(peer, name);
+	ret->dane = ret->trusted && SSL_get0_dane_authority(tls, NULL, NULL) >= 0;
+	ret->verified = ret->dane || (ret->trusted && has_name(peer, name));
 }
 
 int

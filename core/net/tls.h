@@ -7,6 +7,7 @@
 #ifndef CORE_NET_TLS_H
 #define CORE_NET_TLS_H
 
+#include <core/net/hop_terms.h>
 #include <core/net/tls_tickets.h>
 #include <openssl/ssl.h>
 #include <postern/base.h>
@@ -52,6 +53,11 @@ int tls_client_new(enum tls_level level, const char *ca_file, enum tls_version m
  * level is TLS_LEVEL_VERIFY (-EINVAL without a name). Called by stream_start_tls.
  */
 int tls_expect(SSL *tls, const char *name);
+/*
+ * The same where TLSA records say which certificate is good, and `level` of the context decides
+ * only whether another ends the handshake. -EINVAL, also where none of them can be used.
+ */
+int tls_expect_dane(SSL *tls, const char *name, const struct hop_terms *terms);
 /* Why a handshake failed: -EPROTO, or -EKEYREJECTED where the peer's certificate was not good. */
 void tls_explain(SSL *tls, struct pn_error *ret);
 

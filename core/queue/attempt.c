@@ -33,7 +33,11 @@ log_result(const struct attempt *attempt, const struct item_recipient *recipient
 	    "remote", attempt->remote, "reply", recipient->last_reply, "method",
 	    planned ? plan->method : NULL, "plan", planned || plan->number > 1 ? number : NULL,
 	    "tls", tls->version, "cipher", tls->cipher, "verified",
-	    tls->version ? (tls->verified ? "yes" : "no") : NULL, "delay", delay, NULL);
+	    tls->version ? (tls->verified ? "yes" : "no") : NULL, "by",
+	    tls->dane  ? "dane"
+	    : tls->sts ? "mta-sts"
+		       : NULL,
+	    "delay", delay, NULL);
 }
 
 void

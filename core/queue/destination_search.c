@@ -39,6 +39,7 @@ on_found(void *arg, struct mx_list *list)
 	struct hops *hops = NULL;
 
 	destination->search = NULL;
+	policy.relaxed = destination->need == ROUTE_RELAXED;
 	mx_judge(list, &policy);
 	refuse_unvalidated(destination, list);
 	if (!list->refusal)
@@ -70,8 +71,9 @@ search(struct destination *destination)
 		destination_back_off(destination, "451 4.3.5 this relay has no DNS");
 		return;
 	}
-	destination->search = mx_search_start(
-	    queue->parts.dns, queue->parts.loop, destination->domain, on_found, destination);
+	destination->search = mx_search_start(queue->parts.dns, queue->parts.loop,
+	    destination->domain, destination->route->hosts->ways[ROUTE_AS_SET].target.port,
+	    on_found, destination);
 }
 
 bool

@@ -107,10 +107,24 @@ new_hops(struct queue *queue, struct routes *routes, size_t most)
 	return hops;
 }
 
+/* What the domain demands becomes the target's; connections of other terms have another key. */
+static const char *
+use_terms(struct hops *hops, struct hop *hop, const struct hop_terms *terms)
+{
+	if (!terms || hop->target.level == TLS_LEVEL_NONE)
+		return "";
+	hop->target.terms = hop_terms_copy(terms, &hops->arena);
+	if (hop_terms_are_any(terms) && hop->target.level == TLS_LEVEL_MAY)
+		hop->target.level = TLS_LEVEL_ENCRYPT;
+	return hop_terms_key(terms, &hops->arena);
+}
+
 static struct hop *
-add(struct hops *hops, const struct route_host *host, enum route_need need, unsigned rank)
+add(struct hops *hops, const struct route_host *host, enum route_need need, unsigned rank,
+    const struct hop_terms *terms)
 {
 	struct hop *hop = &hops->hops[hops->count++];
+	const char *key;
 
 	hop->rank = rank;
 	hop->target = host->ways[need].target;
@@ -118,7 +132,8 @@ add(struct hops *hops, const struct route_host *host, enum route_need need, unsi
 	hop->name = arena_text(&hops->arena, host->name);
 	hop->shape = shape_get(hops->queue->shaping, host->name);
 	shape_configure(hop->shape, &hop->limits.shape);
-	hop->meeting = hold_meeting(hops->queue, host->ways[need].key);
+	key = arena_printf(&hops->arena, "%s%s", host->ways[need].key, use_terms(hops, hop, terms));
+	hop->meeting = hold_meeting(hops->queue, key);
 	hop->bits = -1;
 	return hop;
 }
@@ -131,7 +146,7 @@ hops_of_route(
 
 	hops->validated = true;
 	for (size_t i = 0; i < route->host_count; i++)
-		add(hops, &route->hosts[i], need, (unsigned)i);
+		add(hops, &route->hosts[i], need, (unsigned)i, NULL);
 	return hops;
 }
 
@@ -152,7 +167,7 @@ set_addresses(struct hops *hops, struct hop *hop, const struct mx_host *host)
 bool
 hops_list_is_validated(const struct mx_list *list)
 {
-	return list->secure || list->implicit || list->literal;
+	return list->secure || list->implicit || list->literal || list->by_policy;
 }
 
 struct hops *
@@ -166,14 +181,21 @@ hops_of_list(struct queue *queue, struct routes *routes, const struct route *rou
 	hops->expires_ms = loop_now(queue->parts.loop) + ttl * 1000;
 	hops->validated = hops_list_is_validated(list);
 	for (size_t i = 0; i < list->count; i++)
-		hops->partial |= list->hosts[i].fate == MX_UNKNOWN;
+		hops->partial |= list->hosts[i].fate == MX_UNKNOWN ||
+				 list->hosts[i].fate == MX_UNSAFE;
 	for (size_t i = 0; i < list->count && hops->count < HOSTS_MOST; i++) {
 		const struct mx_host *found = &list->hosts[i];
+		struct hop_terms terms = found->terms;
 
+		terms.domain = list->domain;
+		terms.unsure |= list->unsure;
 		/* Its sources were parsed when the configuration was checked. */
 		if (found->fate == MX_TRIED &&
 		    routes_mx_host(routes, route, found->name, &hops->arena, &host, NULL) == 0)
-			set_addresses(hops, add(hops, &host, need, found->preference), found);
+			set_addresses(hops,
+			    add(hops, &host, need, found->preference,
+				need == ROUTE_RELAXED ? NULL : &terms),
+			    found);
 	}
 	return hops;
 }

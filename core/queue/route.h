@@ -24,6 +24,11 @@ enum route_need {
 	ROUTE_DEMANDED,
 	/* RFC 8689: TLS that is verified, and a next hop that offers REQUIRETLS. */
 	ROUTE_REQUIRETLS,
+	/*
+	 * RFC 8689 section 3: rather delivered than protected. What the recipient's domain demands
+	 * by itself counts for nothing; what the route and the letter demand does.
+	 */
+	ROUTE_RELAXED,
 	ROUTE_NEEDS
 };
 

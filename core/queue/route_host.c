@@ -126,6 +126,7 @@ fill_way(struct route_making *making, const struct config_route *config, enum ro
 	    target->implicit_tls ? " implicit" : "", config->ca_file ? config->ca_file : "",
 	    target->user ? target->user : "",
 	    target->requiretls                             ? " requiretls"
+	    : need == ROUTE_RELAXED                        ? " relaxed"
 	    : target->level != (enum tls_level)config->tls ? " demanded"
 							   : "");
 	return target->level == TLS_LEVEL_NONE ? 0 : make_tls(making, target, config->ca_file, err);

@@ -13,6 +13,7 @@
 #include <core/mail/envelope.h>
 #include <core/mail/message.h>
 #include <core/mail/plan.h>
+#include <core/net/hop_terms.h>
 #include <core/net/jobs.h>
 #include <core/net/resolve.h>
 #include <core/net/tls.h>
@@ -28,9 +29,10 @@ struct courier_target {
 	/* Known already, with ports: not looked up; `address_count` 0: `host` is. */
 	const struct address *addresses;
 	size_t address_count;
-	struct address local; /* the unix socket; `len` 0: `host` is looked up */
-	bool lmtp;            /* RFC 2033: one reply for each recipient after the message */
-	bool implicit_tls;    /* RFC 8314 section 3: from the first byte on, and never in clear */
+	struct address local;   /* the unix socket; `len` 0: `host` is looked up */
+	bool lmtp;              /* RFC 2033: one reply for each recipient after the message */
+	bool implicit_tls;      /* RFC 8314 section 3: from the first byte on, and never in clear */
+	struct hop_terms terms; /* what the recipient's domain demands; `level` is not below it */
 	bool requiretls; /* no letter goes where REQUIRETLS is not offered; `level` is verify */
 	enum tls_level level;
 	SSL_CTX *tls;             /* NULL at TLS_LEVEL_NONE */

@@ -107,8 +107,11 @@ courier_weakness(const struct courier *courier, const struct courier_letter *let
 		.certificate = tls->has_digests ? tls->certificate : NULL,
 	};
 
-	return mail_demand_unmet(
-	    &letter->demand, &shown, courier->parts.target->host, letter->arena);
+	struct mail_demand demand = letter->demand;
+
+	/* What could not be asked now may be there in an hour. */
+	demand.waits |= demand.level > PN_TLS_NAME && courier->parts.target->terms.unsure;
+	return mail_demand_unmet(&demand, &shown, courier->parts.target->host, letter->arena);
 }
 
 bool

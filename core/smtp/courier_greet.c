@@ -231,7 +231,11 @@ begin_tls(struct courier *courier)
 	int r;
 
 	courier_expect(courier, COURIER_HANDSHAKE, courier->parts.limits->handshake);
-	r = stream_start_tls(&courier->stream, target->tls, false, target->host);
+	if (target->terms.tlsa_count > 0)
+		r = stream_start_tls_dane(
+		    &courier->stream, target->tls, target->host, &target->terms);
+	else
+		r = stream_start_tls(&courier->stream, target->tls, false, target->host);
 	if (r < 0)
 		tls_failed(courier, r, strerror(-r));
 }
@@ -272,10 +276,25 @@ courier_on_starttls(struct courier *courier, const struct reply *reply)
 	begin_tls(courier);
 }
 
+/* What the recipient's domain demands and the connection does not show; NULL: nothing. */
+static const char *
+broken_terms(const struct courier *courier)
+{
+	const struct hop_terms *terms = &courier->parts.target->terms;
+
+	if (terms->tlsa_count > 0)
+		return courier->tls.dane ? NULL : "the certificate is not what TLSA records say";
+	return terms->sts && !courier->tls.verified
+		   ? "the certificate is not valid for the host, as the domain's policy demands "
+		     "(MTA-STS)"
+		   : NULL;
+}
+
 void
 courier_on_secured(struct courier *courier, const struct pn_error *err)
 {
 	const struct courier_target *target = courier->parts.target;
+	const char *fault;
 
 	courier->heard = true; /* whatever it said */
 	if (err) {
@@ -286,6 +305,12 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 	if (target->level == TLS_LEVEL_VERIFY && !courier->tls.verified) {
 		courier_break(courier, without_tls(courier),
 		    "TLS: the certificate is not valid for %s", target->host);
+		return;
+	}
+	courier->tls.sts = target->terms.sts && courier->tls.verified && !courier->tls.dane;
+	fault = broken_terms(courier);
+	if (fault) {
+		courier_break(courier, without_tls(courier), "TLS: %s", fault);
 		return;
 	}
 	courier->offers = 0;

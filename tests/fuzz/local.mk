@@ -36,6 +36,9 @@ noinst_PROGRAMS += tests/fuzz/client
 tests_fuzz_client_SOURCES = tests/fuzz/client.c
 tests_fuzz_client_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/mx
+noinst_PROGRAMS += tests/fuzz/tlsa
+tests_fuzz_tlsa_SOURCES = tests/fuzz/tlsa.c
+tests_fuzz_tlsa_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_mx_SOURCES = tests/fuzz/mx.c
 tests_fuzz_mx_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/part
@@ -75,5 +78,5 @@ EXTRA_DIST += tests/fuzz/seeds/convert tests/fuzz/seeds/courier tests/fuzz/seeds
 EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/part
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
-EXTRA_DIST += tests/fuzz/seeds/sts
+EXTRA_DIST += tests/fuzz/seeds/sts tests/fuzz/seeds/tlsa
 EXTRA_DIST += tests/fuzz/seeds/certificate

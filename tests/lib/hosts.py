@@ -10,7 +10,8 @@ replies that are given in turn before the usual ones; "." is the end of the data
 (host, recipients) in the order in which they were taken, each with its time in `times`;
 `most[host]` how many connections it had at one time (`most_of_all`: all hosts), `opened[host]` how
 many in all, `peers[host]` the addresses they came from. A connection whose other end is closed does
-not count, be it that nobody here has read so far. `tls` (an ssl context) offers STARTTLS; what is said
+not count, be it that nobody here has read so far. `tls` (an ssl context, or one for each host that
+has it) offers STARTTLS; what is said
 to "TLS EHLO" is the answer in TLS, which offers `secured`.
 """
 import asyncio
@@ -118,7 +119,8 @@ class Hosts:
     async def _talk(self, host, reader, writer):
         usual = {"EHLO": "250-hop\r\n250 PIPELINING", "DATA": "354 go on", "QUIT": "221 2.0.0 bye",
                  "TLS EHLO": f"250-hop\r\n250-{self.secured}\r\n250 PIPELINING"}
-        if self.tls:
+        tls = self.tls.get(host) if isinstance(self.tls, dict) else self.tls
+        if tls:
             usual.update({"EHLO": "250-hop\r\n250 STARTTLS", "STARTTLS": "220 2.0.0 go on"})
         secure = ""
         recipients = []
@@ -137,7 +139,7 @@ class Hosts:
                 return
             await self._say(writer, reply)
             if verb == "STARTTLS" and reply.startswith("220"):
-                await writer.start_tls(self.tls)
+                await writer.start_tls(tls)
                 secure = "TLS "
             if verb == "DATA" and reply.startswith("354"):
                 await self._data(host, recipients, reader, writer)

@@ -63,6 +63,78 @@ START_TEST(record_of_any_length)
 }
 END_TEST
 
+/* ---- TLSA ------------------------------------------------------------------------------------ */
+
+#define DIGEST "0123456789abcdef0123456789abcdef"
+
+/* RFC 7672 section 3.1: the certificate's and the key's usages alone, and what OpenSSL can match.
+ */
+static const struct {
+	const char *bytes;
+	size_t len;
+	bool good;
+} tlsas[] = {
+	{ "\3\1\1" DIGEST, 35, true },
+	{ "\2\0\1" DIGEST, 35, true },
+	{ "\3\0\2" DIGEST DIGEST, 67, true },
+	{ "\3\1\2" DIGEST, 35, false },
+	{ "\3\1\1" DIGEST "x", 36, false },
+	{ "\3\1\1" DIGEST, 34, false },
+	{ "\0\1\1" DIGEST, 35, false },
+	{ "\1\1\1" DIGEST, 35, false },
+	{ "\4\1\1" DIGEST, 35, false },
+	{ "\377\1\1" DIGEST, 35, false },
+	{ "\3\2\1" DIGEST, 35, false },
+	{ "\3\1\3" DIGEST, 35, false },
+	{ "\3\1\0" DIGEST, 35, false }, /* no key */
+	{ "\3\0\0" DIGEST, 35, false },
+	{ "\3\1\1", 3, false },
+	{ "", 0, false },
+};
+
+START_TEST(tlsa)
+{
+	struct tlsa read;
+
+	ck_assert_int_eq(
+	    tlsa_read(pn_slice(tlsas[_i].bytes, tlsas[_i].len), &read), tlsas[_i].good);
+	if (tlsas[_i].good)
+		ck_assert_uint_eq(read.data.len, tlsas[_i].len - 3);
+}
+END_TEST
+
+/* Connections are shared by who demands the same, in whatever order the records came. */
+START_TEST(keys_of_terms)
+{
+	struct arena arena = { 0 };
+	struct tlsa one[2], two[2];
+	struct hop_terms a = {
+		.encrypted = true, .tlsa_count = 2, .tlsa = one, .base = "mx.a", .domain = "a"
+	};
+	struct hop_terms b = {
+		.encrypted = true, .tlsa_count = 2, .tlsa = two, .base = "mx.a", .domain = "b"
+	};
+	const struct hop_terms none = { 0 }, sts = { .sts = true };
+
+	ck_assert(tlsa_read(pn_slice(tlsas[0].bytes, 35), &one[0]));
+	ck_assert(tlsa_read(pn_slice(tlsas[2].bytes, 67), &one[1]));
+	two[0] = one[1];
+	two[1] = one[0];
+	b = hop_terms_copy(&b, &arena);
+	ck_assert_str_eq(hop_terms_key(&a, &arena), hop_terms_key(&b, &arena));
+	one[0].usage = 2;
+	ck_assert_str_ne(hop_terms_key(&a, &arena), hop_terms_key(&b, &arena));
+	b.tlsa[1].usage = 2; /* whose authority it is makes a difference */
+	ck_assert_str_ne(hop_terms_key(&a, &arena), hop_terms_key(&b, &arena));
+	b.domain = "a";
+	ck_assert_str_eq(hop_terms_key(&a, &arena), hop_terms_key(&b, &arena));
+	ck_assert_str_eq(hop_terms_key(&none, &arena), "");
+	ck_assert_str_eq(hop_terms_key(&sts, &arena), " sts");
+	ck_assert(!hop_terms_are_any(&none) && hop_terms_are_any(&sts));
+	arena_free(&arena);
+}
+END_TEST
+
 /* ---- judging --------------------------------------------------------------------------------- */
 
 struct spec {
@@ -223,9 +295,9 @@ START_TEST(literal)
 	char text[ADDRESS_TEXT];
 
 	ck_assert_int_eq(loop_new(&loop, NULL), 0);
-	search = mx_search_start(NULL, loop, literals[_i].domain, on_found, loop);
+	search = mx_search_start(NULL, loop, literals[_i].domain, 25, on_found, loop);
 	mx_search_cancel(&search);
-	search = mx_search_start(NULL, loop, literals[_i].domain, on_found, loop);
+	search = mx_search_start(NULL, loop, literals[_i].domain, 25, on_found, loop);
 	ck_assert_ptr_nonnull(search);
 	loop_run(loop);
 	mx_judge(found, &policy);
@@ -245,6 +317,8 @@ main(void)
 	Suite *suite = suite_create("net_mx");
 	TCase *tcase = tcase_create("mx");
 
+	tcase_add_loop_test(tcase, tlsa, 0, COUNT(tlsas));
+	tcase_add_test(tcase, keys_of_terms);
 	tcase_add_loop_test(tcase, record, 0, COUNT(records));
 	tcase_add_test(tcase, record_of_any_length);
 	tcase_add_loop_test(tcase, judgement, 0, COUNT(cases));
