@@ -77,7 +77,7 @@ PN_PUBLIC const struct pn_openpgp_key *pn_openpgp_key(
 struct pn_openpgp_order {
 	uint32_t size; /* PN_OPENPGP_HEAD */
 	uint32_t flags;
-	const struct pn_slice *keys; /* binary, as in `minimal`; 256 at most */
+	const struct pn_slice *keys; /* binary, as in `minimal`; 2,048 at most */
 	size_t key_count;
 	const struct pn_slice *body; /* pieces that are encrypted as one */
 	size_t body_count;

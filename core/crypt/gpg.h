@@ -11,9 +11,10 @@
 #include <core/crypt/frame.h>
 #include <gpgme.h>
 
-#define GPG_KEYS_MOST  256                /* in one question */
-#define GPG_INPUT_MOST (4u * 1024 * 1024) /* bytes of keys in one question */
-#define GPG_MINIMAL    (8u * 1024)        /* PN_CHOICE's size: a larger key cannot be chosen */
+#define GPG_PIECES_MOST 2048               /* keys that one message is encrypted to */
+#define GPG_KEYS_MOST   256                /* in one question */
+#define GPG_INPUT_MOST  (4u * 1024 * 1024) /* bytes of keys in one question */
+#define GPG_MINIMAL     (8u * 1024)        /* PN_CHOICE's size: a larger key cannot be chosen */
 
 struct gpg {
 	const char *home; /* absolute, this process's own */

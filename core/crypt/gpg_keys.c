@@ -151,6 +151,9 @@ choose_uid(const struct inspection *in, gpgme_key_t key)
 		    g_ascii_strcasecmp(uid->address, in->address) == 0)
 			return uid;
 	for (gpgme_user_id_t uid = key->uids; uid; uid = uid->next)
+		if (!uid->revoked && !uid->invalid && !in->address && uid->address && *uid->address)
+			return uid;
+	for (gpgme_user_id_t uid = key->uids; uid; uid = uid->next)
 		if (!uid->revoked && !uid->invalid && (!in->address || in->pinned))
 			return uid;
 	return NULL;

@@ -57,7 +57,7 @@ struct question {
 	struct frame_question head;
 	const char *bytes; /* all of `in`, mapped */
 	size_t size;
-	struct pn_slice pieces[GPG_KEYS_MOST];
+	struct pn_slice pieces[GPG_PIECES_MOST];
 };
 
 static int
@@ -111,7 +111,7 @@ answer_question(
 	int r;
 
 	question.head = *head;
-	if (head->magic != FRAME_MAGIC || head->count > GPG_KEYS_MOST || fstat(fds[0], &st) < 0 ||
+	if (head->magic != FRAME_MAGIC || head->count > GPG_PIECES_MOST || fstat(fds[0], &st) < 0 ||
 	    st.st_size <= 0)
 		r = pn_error_set(&err, -EPROTO, "a question makes no sense");
 	else if ((map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fds[0], 0)) ==

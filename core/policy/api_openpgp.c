@@ -15,7 +15,7 @@
 
 #define PATIENCE_MS 120000 /* where nothing else bounds a call */
 #define JSON_MOST   ((uint64_t)16 * 1024 * 1024)
-#define KEYS_MOST   256
+#define KEYS_MOST   2048
 
 static bool
 stop(const void *arg)

@@ -4,7 +4,7 @@
  *
  * Called by posternctl. What is in the store is public; nothing secret passes here.
  */
-#include "pki.h"
+#include "pgp.h"
 #include "private.h"
 #include <errno.h>
 #include <glib.h>
@@ -47,8 +47,10 @@ run_import(
 
 	(void)argc;
 	if (r == 0) {
-		r = pki_import_smime(
-		    call, console, pn_slice(bytes->data, bytes->len), "import", err);
+		struct pn_slice all = pn_slice(bytes->data, bytes->len);
+
+		r = pgp_is_keys(all) ? pgp_import(call, console, all, "import", err)
+				     : pki_import_smime(call, console, all, "import", err);
 		if (r == -EBADMSG)
 			pn_error_in(err, "%.200s", argv[0]);
 	}
@@ -209,7 +211,8 @@ run_remove(
 
 const struct pn_command pki_commands[] = {
 	{ "pki import", "FILE|-",
-	    "Store certificates (PEM, DER, PKCS#7) under the addresses that they are for; what is "
+	    "Store certificates (PEM, DER, PKCS#7) or OpenPGP keys (armoured or binary) under the "
+	    "addresses that they are for; what is "
 	    "not stored is named with its reason.",
 	    1, 1, run_import },
 	{ "pki list", "[ADDRESS]", "Show which keys are stored.", 0, 1, run_list },

@@ -4,7 +4,9 @@ modules_pki_la_SOURCES = \
 	modules/common/certificate_judge.c modules/common/certificate_judge.h \
 	modules/common/certificate_read.c \
 	modules/pki/command.c modules/pki/import.c modules/pki/pki.c modules/pki/pki.h \
+	modules/pki/hidden_header.c modules/pki/hidden_header.h \
 	modules/pki/identity.c modules/pki/identity.h \
+	modules/pki/pgp.c modules/pki/pgp.h modules/pki/pgp_import.c \
 	modules/pki/private.c modules/pki/private.h modules/pki/private_command.c \
 	modules/pki/recovery.c modules/pki/recovery.h \
 	modules/pki/sign.c modules/pki/sign.h \

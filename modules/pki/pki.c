@@ -5,6 +5,7 @@
  * Called by the core. Must never take a list of authorities that cannot be read for an empty one.
  */
 #include "pki.h"
+#include "pgp.h"
 #include "recovery.h"
 #include "sign.h"
 #include <errno.h>
@@ -43,6 +44,10 @@ static const struct pn_option pki_options[] = {
 	PN_OPT_STRING("recovery", struct pki, recovery, NULL, PN_PATH | PN_FILE_ONLY,
 	    "A certificate (PEM) of somebody who may have private keys back: `pki private export` "
 	    "writes them encrypted to it. Left out, nobody gets any."),
+	PN_OPT_BOOL("pgp_hide_recipients", struct pki, pgp_hide_recipients, "no", PN_SCOPED,
+	    "Leave out of OpenPGP messages to which keys they are encrypted; programs of "
+	    "recipients "
+	    "then try each key they have."),
 	PN_OPT_END
 };
 
@@ -141,10 +146,16 @@ static const struct pn_hook pki_hooks[] = {
 	PN_HOOK_END,
 };
 
+static const struct pn_provider pki_providers[] = {
+	{ PKI_PGP, 0, 0, pgp_render },
+	{ NULL, 0, 0, NULL },
+};
+
 PN_MODULE(pki) = {
 	PN_MODULE_HEAD,
 	.name = "pki",
-	.summary = "Keeps certificates of recipients and judges them; signs mail.",
+	.summary = "Keeps keys and certificates of recipients and judges them; encrypts by "
+		   "OpenPGP; signs mail.",
 	.roles = PN_ROLE_RELAY | PN_ROLE_CTL,
 	.flags = PN_MODIFIES,
 	.settings_size = sizeof(struct pki),
@@ -155,4 +166,5 @@ PN_MODULE(pki) = {
 	.hooks = pki_hooks,
 	.commands = pki_commands,
 	.migrations = pki_migrations,
+	.providers = pki_providers,
 };

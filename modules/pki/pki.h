@@ -24,6 +24,7 @@ struct pki {
 	bool sign_required;
 	const struct pn_secret *seal_with; /* NULL: no private keys are kept */
 	const char *recovery;              /* NULL: they are handed out to nobody */
+	bool pgp_hide_recipients;
 };
 
 /* What `prepare` makes of the settings. */

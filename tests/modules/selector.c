@@ -2,6 +2,7 @@
 /* selector.c - test module: wants protection and chooses methods by rules in its settings. */
 #include <errno.h>
 #include <postern/module.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { NEVER, AT_SENDER, AT_RECIPIENT, AT_MESSAGE };
@@ -10,6 +11,7 @@ struct selector {
 	int want, opt_out;
 	struct pn_strings rules;
 	int64_t bits, level;
+	const char *keys;
 };
 
 static const struct pn_choice stages[] = {
@@ -28,7 +30,10 @@ static const struct pn_option selector_options[] = {
 	PN_OPT_STRINGS("rules", struct selector, rules, NULL, 0,
 	    "end of address=method; instead of a method also reject, defer, fault."),
 	PN_OPT_INT("bits", struct selector, bits, "0", 0, 1000, 0, "Demanded at RCPT."),
-	PN_OPT_INT("level", struct selector, level, "0", 0, 10, 0, "Demanded at RCPT."), PN_OPT_END
+	PN_OPT_INT("level", struct selector, level, "0", 0, 10, 0, "Demanded at RCPT."),
+	PN_OPT_STRING("keys", struct selector, keys, NULL, PN_PATH,
+	    "Folder of files named after recipients, whose contents are the choice."),
+	PN_OPT_END
 };
 
 static int
@@ -92,10 +97,28 @@ rule_for(const struct selector *cfg, const char *recipient)
 	return NULL;
 }
 
+/* What is in the recipient's file; without one, the address. */
+static struct pn_slice
+choice_for(const struct selector *cfg, const char *recipient, char room[8192])
+{
+	char path[1024];
+	FILE *file;
+	size_t len;
+
+	snprintf(path, sizeof(path), "%s/%s", cfg->keys ? cfg->keys : "", recipient);
+	file = cfg->keys ? fopen(path, "re") : NULL;
+	if (!file)
+		return pn_slice_of(recipient);
+	len = fread(room, 1, 8192, file);
+	fclose(file);
+	return pn_slice(room, len);
+}
+
 static struct pn_verdict
 selector_on_select(struct pn_call *call, struct pn_txn *txn)
 {
 	const char *method = rule_for(pn_settings(call), pn_txn_recipient(txn));
+	char room[8192];
 
 	if (!method)
 		return pn_pass_because(call, "no rule");
@@ -110,7 +133,8 @@ selector_on_select(struct pn_call *call, struct pn_txn *txn)
 			return pn_pass_because(call, "the next hop has no TLS");
 		method = "tls";
 	}
-	return pn_choose(call, method, pn_slice_of(pn_txn_recipient(txn)), "by rule");
+	return pn_choose(
+	    call, method, choice_for(pn_settings(call), pn_txn_recipient(txn), room), "by rule");
 }
 
 static const struct pn_hook selector_hooks[] = {

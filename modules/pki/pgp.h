@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pgp.h - OpenPGP in this module: the provider, keys out of files. */
+#ifndef MODULES_PKI_PGP_H
+#define MODULES_PKI_PGP_H
+
+#include "pki.h"
+
+/*
+ * The provider of the method "pgp": PGP/MIME (RFC 3156). Its choice is one key, as
+ * pn_openpgp_inspect() reduces it.
+ */
+struct pn_verdict pgp_render(struct pn_call *call, struct pn_txn *txn);
+
+/* Something of OpenPGP, armoured or binary, by its beginning. */
+bool pgp_is_keys(struct pn_slice bytes);
+/* As pki_import_smime(). */
+int pgp_import(struct pn_call *call, struct pn_console *console, struct pn_slice bytes,
+    const char *source, struct pn_error *err);
+
+/*
+ * Encrypted already, so that nothing is gained by doing it again: PGP/MIME, also as some Exchange
+ * servers leave it (a multipart/mixed of the same two parts), and inline.
+ */
+bool pgp_is_encrypted(struct pn_call *call);
+
+#endif
