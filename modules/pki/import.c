@@ -57,11 +57,11 @@ refuse(struct importing *importing, const char *address, const char *fingerprint
 }
 
 static bool
-append(GByteArray *to, X509 *certificate)
+append(GByteArray *to, X509 *certificate, size_t most)
 {
 	unsigned char *der = NULL;
 	int len = i2d_X509(certificate, &der);
-	bool fits = len > 0 && to->len + (unsigned)len <= PKI_MATERIAL_MOST;
+	bool fits = len > 0 && to->len + (unsigned)len <= most;
 
 	if (fits)
 		g_byte_array_append(to, der, (guint)len);
@@ -82,14 +82,13 @@ issuer_of(X509 *certificate, STACK_OF(X509) * all)
 	return NULL;
 }
 
-/* The certificate, and those of its authorities that came with it. */
-static GByteArray *
-material_of(X509 *leaf, STACK_OF(X509) * all)
+GByteArray *
+pki_material(X509 *leaf, STACK_OF(X509) * all, size_t most)
 {
 	GByteArray *ret = g_byte_array_new();
 	X509 *at = leaf;
 
-	for (int depth = 0; at && depth <= CHAIN_DEPTH && append(ret, at); depth++)
+	for (int depth = 0; at && depth <= CHAIN_DEPTH && append(ret, at, most); depth++)
 		at = issuer_of(at, all);
 	return ret;
 }
@@ -98,7 +97,7 @@ static void
 store(struct importing *importing, const struct pki_owner *owner,
     const struct certificate_judgement *judgement)
 {
-	GByteArray *material = material_of(importing->at, importing->all);
+	GByteArray *material = pki_material(importing->at, importing->all, PKI_MATERIAL_MOST);
 	struct pki_key key = {
 		.kind = PKI_SMIME,
 		.fingerprint = judgement->fingerprint,

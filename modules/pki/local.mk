@@ -7,12 +7,14 @@ modules_pki_la_SOURCES = \
 	modules/pki/hidden_header.c modules/pki/hidden_header.h \
 	modules/pki/identity.c modules/pki/identity.h \
 	modules/pki/pgp.c modules/pki/pgp.h modules/pki/pgp_import.c \
+	modules/pki/learn.c modules/pki/learn.h \
 	modules/pki/private.c modules/pki/private.h modules/pki/private_command.c \
 	modules/pki/recovery.c modules/pki/recovery.h \
 	modules/pki/sign.c modules/pki/sign.h \
 	modules/pki/signature.c modules/pki/signature.h \
 	modules/pki/signed_mail.c modules/pki/signed_mail.h \
-	modules/pki/store.c
+	modules/pki/store.c \
+	modules/pki/warn.c modules/pki/warn.h
 # Objects of its own, beside those of other modules and of the unit tests.
 modules_pki_la_CFLAGS = $(AM_CFLAGS)
 modules_pki_la_LDFLAGS = $(module_flags)
@@ -20,7 +22,10 @@ modules_pki_la_LIBADD = $(OPENSSL_LIBS) $(GLIB_LIBS)
 EXTRA_DIST += modules/pki/manual.in
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/certificate_judge
+UNIT_TESTS += tests/unit/certificate_judge tests/unit/pki_warn
+tests_unit_pki_warn_SOURCES = tests/unit/pki_warn.c \
+	tests/unit/policy_world.c tests/unit/policy_world.h
+tests_unit_pki_warn_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 tests_unit_certificate_judge_SOURCES = tests/unit/certificate_judge.c \
 	tests/unit/pki_certs.c tests/unit/pki_certs.h \
 	modules/common/certificate_judge.c modules/common/certificate_read.c

@@ -5,9 +5,11 @@
  * Called by the core. Must never take a list of authorities that cannot be read for an empty one.
  */
 #include "pki.h"
+#include "learn.h"
 #include "pgp.h"
 #include "recovery.h"
 #include "sign.h"
+#include "warn.h"
 #include <errno.h>
 #include <glib.h>
 #include <openssl/err.h>
@@ -22,6 +24,14 @@ static const struct pn_choice sign_for_words[] = {
 	{ "users", PKI_SIGN_FOR_USERS, "users who have logged in, as an address that is theirs" },
 	{ "account", PKI_SIGN_FOR_ACCOUNT,
 	    "and clients that are an account's without logging in, as any address in its domains" },
+	{ NULL, 0, NULL },
+};
+
+static const struct pn_choice learn_words[] = {
+	{ "no", PKI_LEARN_NO, "no certificates" },
+	{ "owners", PKI_LEARN_OWNERS,
+	    "those in mail of whoever is signed for, whether or not it is signed here" },
+	{ "anybody", PKI_LEARN_ANYBODY, "those in all mail; only with `trust`" },
 	{ NULL, 0, NULL },
 };
 
@@ -48,6 +58,12 @@ static const struct pn_option pki_options[] = {
 	    "Leave out of OpenPGP messages to which keys they are encrypted; programs of "
 	    "recipients "
 	    "then try each key they have."),
+	PN_OPT_CHOICE("learn", struct pki, learn, "no", learn_words, 0,
+	    "Which certificates in signed mail that passes are kept for its author."),
+	PN_OPT_INT("learn_most", struct pki, learn_most, "10000", 1, 10000000, 0,
+	    "So many certificates that were learnt are kept in all."),
+	PN_OPT_STRINGS("warn", struct pki, warn, "[]", 0,
+	    "Addresses that are told by mail, 30, 7 and 1 days before, of keys that end."),
 	PN_OPT_END
 };
 
@@ -122,8 +138,17 @@ static void
 pki_check(struct pn_check *check, const void *settings)
 {
 	const struct pki *cfg = settings;
+	char address[PN_ADDRESS_SIZE];
 
 	pn_sealed_check(check, "seal_with", cfg->seal_with);
+	if (cfg->learn == PKI_LEARN_ANYBODY && !cfg->trust)
+		pn_complain(check, "learn",
+		    "\"anybody\" needs `trust`: anybody can make a certificate of anybody");
+	for (size_t i = 0; i < cfg->warn.count; i++)
+		if (pn_address_canonical(cfg->warn.items[i], address) < 0 || !*address)
+			pn_complain(check, "warn", "\"%s\" is no mail address", cfg->warn.items[i]);
+	if (cfg->warn.count > PN_MAIL_RECIPIENTS_MOST)
+		pn_complain(check, "warn", "%d addresses at most", PN_MAIL_RECIPIENTS_MOST);
 	if (cfg->sign.count > 0 && !cfg->seal_with)
 		pn_warn(check, "sign",
 		    "nothing can be signed: there are no private keys without seal_with");
@@ -135,14 +160,38 @@ static struct pn_verdict
 pki_on_message(struct pn_call *call, struct pn_txn *txn)
 {
 	const struct pki *cfg = pn_settings(call);
+	bool sign = cfg->sign.count > 0 && cfg->seal_with,
+	     learn = cfg->learn != PKI_LEARN_NO && sign_is_protected(call, txn) > 0;
 
-	if (cfg->sign.count == 0 || !cfg->seal_with)
+	if (!sign && !learn)
 		return pn_pass();
-	return pn_may_block(call) ? sign_message(call, txn) : pn_not_quick();
+	if (!pn_may_block(call))
+		return pn_not_quick();
+	if (learn)
+		learn_look(call, txn);
+	return sign ? sign_message(call, txn) : pn_pass();
+}
+
+static struct pn_verdict
+pki_on_committed(struct pn_call *call, struct pn_txn *txn)
+{
+	(void)txn;
+	return learn_keep(call);
+}
+
+static struct pn_verdict
+pki_on_tick(struct pn_call *call, struct pn_txn *txn)
+{
+	const struct pki *cfg = pn_settings(call);
+
+	(void)txn;
+	return cfg->warn.count > 0 ? warn_of_ends(call) : pn_pass();
 }
 
 static const struct pn_hook pki_hooks[] = {
 	{ PN_STAGE_MESSAGE, PN_QUICK, pki_on_message },
+	{ PN_STAGE_COMMITTED, 0, pki_on_committed },
+	{ PN_STAGE_TICK, 0, pki_on_tick },
 	PN_HOOK_END,
 };
 

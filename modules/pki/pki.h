@@ -6,6 +6,7 @@
 #define MODULES_PKI_PKI_H
 
 #include "../common/certificate_judge.h"
+#include <glib.h>
 #include <postern/module.h>
 
 #define PKI_SMIME         "smime" /* kinds of keys, as the table has them */
@@ -15,6 +16,7 @@
 #define PKI_MATERIAL_MOST (64u * 1024) /* bytes of a key with all that belongs to it */
 #define PKI_DECLARED_MOST 2048u
 
+enum pki_learn { PKI_LEARN_NO, PKI_LEARN_OWNERS, PKI_LEARN_ANYBODY };
 enum pki_sign_for { PKI_SIGN_FOR_USERS, PKI_SIGN_FOR_ACCOUNT };
 
 struct pki {
@@ -25,6 +27,9 @@ struct pki {
 	const struct pn_secret *seal_with; /* NULL: no private keys are kept */
 	const char *recovery;              /* NULL: they are handed out to nobody */
 	bool pgp_hide_recipients;
+	int learn; /* enum pki_learn */
+	int64_t learn_most;
+	struct pn_strings warn; /* whom, of keys that end */
 };
 
 /* What `prepare` makes of the settings. */
@@ -89,6 +94,12 @@ int pki_key_remove(struct pn_call *call, const struct pki_owner *owner, const ch
  */
 int pki_import_smime(struct pn_call *call, struct pn_console *console, struct pn_slice bytes,
     const char *source, struct pn_error *err);
+
+/*
+ * The certificate, and those of its authorities that are among `all` (NULL: none), DER after DER,
+ * as far as they fit; empty where it does not fit itself. g_byte_array_free().
+ */
+GByteArray *pki_material(X509 *leaf, STACK_OF(X509) * all, size_t most);
 
 /* ---- command.c ------------------------------------------------------------------------------- */
 

@@ -67,6 +67,10 @@ noinst_PROGRAMS += tests/fuzz/certificate
 tests_fuzz_certificate_SOURCES = tests/fuzz/certificate.c \
 	modules/common/certificate_judge.c modules/common/certificate_read.c
 tests_fuzz_certificate_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/cms
+tests_fuzz_cms_SOURCES = tests/fuzz/cms.c modules/pki/identity.c modules/pki/signature.c \
+	modules/pki/signed_mail.c
+tests_fuzz_cms_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config
@@ -79,4 +83,4 @@ EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/par
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
 EXTRA_DIST += tests/fuzz/seeds/sts tests/fuzz/seeds/tlsa
-EXTRA_DIST += tests/fuzz/seeds/certificate
+EXTRA_DIST += tests/fuzz/seeds/certificate tests/fuzz/seeds/cms
