@@ -17,8 +17,9 @@
 #define SETTINGS "gpg.conf"
 
 /*
- * Ciphers: a key without preferences means 3DES, which nobody should get; it is switched off, and
- * the ones that are preferred here are asked for. Compression: its gain tells of the contents.
+ * The cipher is not left to preferences: a key without any means 3DES (RFC 4880 section 13.2),
+ * which nobody should get (RFC 9580 section 9.3), and everything that is alive knows AES-256.
+ * Compression: its gain tells of the contents.
  */
 static const char settings[] = "batch\n"
 			       "no-tty\n"
@@ -31,7 +32,7 @@ static const char settings[] = "batch\n"
 			       "no-emit-version\n"
 			       "no-comments\n"
 			       "compress-algo none\n"
-			       "personal-cipher-preferences AES256 AES192 AES\n";
+			       "cipher-algo AES256\n";
 
 static int
 write_file(const char *path, struct pn_slice bytes)

@@ -71,7 +71,11 @@ noinst_PROGRAMS += tests/fuzz/cms
 tests_fuzz_cms_SOURCES = tests/fuzz/cms.c modules/pki/identity.c modules/pki/signature.c \
 	modules/pki/signed_mail.c
 tests_fuzz_cms_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/openpgp
+tests_fuzz_openpgp_SOURCES = tests/fuzz/openpgp.c
+tests_fuzz_openpgp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
+EXTRA_DIST += tests/fuzz/seeds/openpgp
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
 EXTRA_DIST += tests/fuzz/seeds/config
 EXTRA_DIST += tests/fuzz/seeds/smtp/commands tests/fuzz/seeds/smtp/replies \

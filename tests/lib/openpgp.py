@@ -33,6 +33,16 @@ class Gpg:
     def open(self, armoured):
         return self.run("--decrypt", give=armoured)
 
+    def explain(self, armoured):
+        """What gpg says while it decrypts."""
+        return subprocess.run(["gpg", "--batch", "--no-tty", "-vv", "--decrypt"], input=armoured, capture_output=True,
+                              env=self.environment, check=True).stderr.decode()
+
+    def edit(self, fingerprint, *commands):
+        subprocess.run(["gpg", "--no-tty", "--quiet", "--command-fd", "0", "--edit-key", fingerprint],
+                       input="\n".join(commands).encode() + b"\n", env=self.environment, check=True,
+                       capture_output=True)
+
     def make(self, *addresses, kind="ed25519/cv25519"):
         """A key pair with these addresses; the armoured public key."""
         primary, _, sub = kind.partition("/")

@@ -122,6 +122,17 @@ class Pgp(RelayCase):
             self.assertEqual(openpgp.packets(self.armour(came[CAROL])).count(":pubkey enc packet:"), 1)
             self.check_helpers(relay)
 
+    def test_no_old_cipher(self):
+        """A key without preferences gets AES all the same, not 3DES (RFC 9580 section 9.3)."""
+        with NextHop() as hop, openpgp.Gpg() as gpg:
+            relay = self.pgp(hop, ["=pgp"])
+            fingerprint, _ = gpg.make("old@clinic.example")
+            gpg.edit(fingerprint, "setpref none", "y", "save")
+            pathlib.Path(self.directory, "keys", "old@clinic.example").write_bytes(gpg.run("--export", fingerprint))
+            self.assertEqual(self.send(relay, "old@clinic.example")[0], 250)
+            words = gpg.explain(self.armour(hop.wait(1)[0][2]))
+            self.assertIn("AES256 encrypted data", words)
+
     def check_helpers(self, relay):
         """They have an environment of three names, end with the relay and leave nothing; no daemon of gpg runs."""
         pids = helpers(relay)
