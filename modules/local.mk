@@ -2,6 +2,7 @@
 
 include modules/auth/local.mk
 include modules/common/local.mk
+include modules/escrow/local.mk
 include modules/limits/local.mk
 include modules/pki/local.mk
 include modules/protection/local.mk

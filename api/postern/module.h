@@ -29,6 +29,7 @@
  *				pn_demand_tls_terms, PN_TLS_STS, PN_TLS_DANE (plan.h)
  *				OpenPGP (openpgp.h)
  *				pn_group_refuse (plan.h)
+ *				PN_WHOLE (settings.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *

@@ -63,6 +63,11 @@ enum pn_option_type {
  * account, and is read below it but not changed there.
  */
 #define PN_ACCOUNT_ONLY 0x10u
+/*
+ * since ABI 6, beside PN_SCOPED on a group: whoever overrides something of it overrides all of it,
+ * so that no scope gets half of one that belongs together from elsewhere.
+ */
+#define PN_WHOLE 0x20u
 
 /* Secrets are handed over by `!file` or `!env` in YAML; read them through this, do not copy them.
  */

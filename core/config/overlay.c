@@ -60,6 +60,21 @@ struct reading {
 	GHashTable *seen; /* names of this kind */
 };
 
+/* Half of what belongs together would come from another scope. */
+static void
+check_whole(const struct fill *fill, const struct place *place, const struct pn_option *group,
+    const struct config_node *map, enum config_scope_kind kind)
+{
+	struct pn_option row;
+
+	for (size_t i = 0; (row = option_row(group->nested, fill->row_size, i)).type != PN_TYPE_END;
+	     i++)
+		if (!config_node_get(map, row.name))
+			fill_complain(fill, place, map->mark,
+			    "has no \"%s\"; per %s it is set as a whole", row.name,
+			    scope_word(kind));
+}
+
 static void
 check_keys(const struct fill *fill, const struct place *place, const struct pn_option *rows,
     const struct config_node *map, bool inherited, enum config_scope_kind kind)
@@ -72,6 +87,8 @@ check_keys(const struct fill *fill, const struct place *place, const struct pn_o
 
 		if (row.type == PN_TYPE_END)
 			continue; /* `enabled`, or filling knows better what was meant */
+		if (row.type == PN_TYPE_GROUP && value->kind == CONFIG_MAP && row.flags & PN_WHOLE)
+			check_whole(fill, &at, &row, value, kind);
 		if (row.type == PN_TYPE_GROUP && value->kind == CONFIG_MAP)
 			check_keys(fill, &at, row.nested, value, scoped, kind);
 		else if (!scoped)

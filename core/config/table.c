@@ -163,10 +163,13 @@ check_row(const struct table_check *check, const struct pn_option *row, size_t s
 		return fault(check, row->name, "not a key: a-z, 0-9, _ and - after a letter");
 	if (!row->help || !*row->help)
 		return fault(check, row->name, "no help");
-	if (row->flags & ~(PN_REQUIRED | PN_PATH | PN_SCOPED | PN_FILE_ONLY | PN_ACCOUNT_ONLY))
+	if (row->flags &
+	    ~(PN_REQUIRED | PN_PATH | PN_SCOPED | PN_FILE_ONLY | PN_ACCOUNT_ONLY | PN_WHOLE))
 		return fault(check, row->name, "unknown flags");
 	if (row->flags & PN_ACCOUNT_ONLY && !(row->flags & PN_SCOPED))
 		return fault(check, row->name, "PN_ACCOUNT_ONLY without PN_SCOPED");
+	if (row->flags & PN_WHOLE && (!(row->flags & PN_SCOPED) || row->type != PN_TYPE_GROUP))
+		return fault(check, row->name, "PN_WHOLE, but no group with PN_SCOPED");
 	if (row->flags & PN_SCOPED && check->below)
 		return fault(check, row->name, "PN_SCOPED, but the list or map is one as a whole");
 	if (row->flags & PN_PATH && row->type != PN_TYPE_STRING && row->type != PN_TYPE_STRINGS)

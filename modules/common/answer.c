@@ -79,6 +79,28 @@ normalise(const char *answer)
 	return ret;
 }
 
+const char *
+answer_fault(struct pn_slice answer)
+{
+	char text[ANSWER_MOST + 1];
+	const char *fault = NULL;
+	char *normal;
+
+	if (answer.len > ANSWER_MOST)
+		return "is longer than 1,024 bytes";
+	if (!g_utf8_validate(answer.data ? answer.data : "", (gssize)answer.len, NULL))
+		return "is no UTF-8";
+	if (answer.len > 0)
+		memcpy(text, answer.data, answer.len);
+	text[answer.len] = '\0';
+	normal = normalise(text);
+	sodium_memzero(text, sizeof(text));
+	if (!normal || !*normal)
+		fault = "is empty";
+	wipe(normal);
+	return fault;
+}
+
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 static int

@@ -39,7 +39,8 @@ int answer_key_derive(struct pn_slice answer, const uint8_t salt[ANSWER_SALT_SIZ
 void answer_key_print(const struct answer_key *key, char ret[ANSWER_TEXT_SIZE]);
 /* -EINVAL: no such word. */
 int answer_key_parse(struct pn_slice text, struct answer_key *ret);
-/* What is wrong with it as a question ("is empty"); NULL: nothing. */
+/* What is wrong with it as an answer, or as a question ("is empty"); NULL: nothing. */
+const char *answer_fault(struct pn_slice answer);
 const char *answer_question_fault(const char *question);
 
 /* ---- choices --------------------------------------------------------------------------------- */

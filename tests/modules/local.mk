@@ -28,6 +28,7 @@ check_LTLIBRARIES += tests/modules/chooser.la \
 	tests/modules/tuner.la \
 	tests/modules/twice.la \
 	tests/modules/wanter.la \
+	tests/modules/ways.la \
 	tests/modules/webhook.la \
 	tests/modules/wrong-abi.la \
 	tests/modules/wrong-name.la \
@@ -128,3 +129,6 @@ tests_modules_wrong_size_la_LDFLAGS = $(test_module_flags)
 
 # Compiled by a test, once for each module of the tree.
 EXTRA_DIST += tests/modules/unruly.c
+
+tests_modules_ways_la_SOURCES = tests/modules/ways.c
+tests_modules_ways_la_LDFLAGS = $(test_module_flags)

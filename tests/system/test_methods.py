@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the choice is seen: in the header of each copy, the log, reports and posternctl (SPEC T2, T8; B-12, C16)."""
+"""How one method is chosen, by escrow's rules too, and how the choice is seen (SPEC T2, T4, T8; S1-01 to S1-04, S1-11
+to S1-18, B-12, B-14, B-35, C11, C16). The test module "ways" stands for the providers of smime, pgp and escrow."""
+import itertools
 import json
+import os
+import random
 import re
 
 from tests.lib import proc
+from tests.lib.postern import File
 from tests.system.test_protection import SECOND, SECRET, ProtectionCase, message
 
 FIELD = "X-Postern-Method"
@@ -108,3 +113,209 @@ class Seen(ProtectionCase):
         rows = json.loads(self.server.ctl("--json", "queue", "show", number).stdout)
         self.assertEqual([(row["to"], row["method"], row["because"], row["passed_before"]) for row in rows[0]["recipients"]],
                          [("q@tls.example", "tls", "TLS of 112 bits to the next hop", None)])
+
+
+class Selection(ProtectionCase):
+    def secret(self, name, text):
+        path = os.path.join(self.directory, name)
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text + "\n")
+        return File(path)
+
+    def question(self, name):
+        return {"question": f"{name}?", "answer": self.secret(f"answer-{name}", f"The {name.upper()} answer")}
+
+    def ways(self, hop, count):
+        """By recipient: its method, and what was chosen for it."""
+        found = {}
+        for _, recipients, data in hop.wait(count, 60):
+            text = data.decode()
+            way = re.search(r"(?m)^X-Way: (.*)\r$", text)
+            if not way:
+                found.update({one.strip("<>"): ("clear", None) for one in recipients})
+                continue
+            self.assertNotIn(SECRET, text)
+            self.assertNotIn("answer-", text)
+            text = re.sub(r"\r\n[ \t]+", " ", text)
+            for one, choice in re.findall(r"(?m)^X-Choice: (\S+) ?(.*)\r$", text):
+                found[one] = (way.group(1), choice)
+        return found
+
+    def accounts(self, **domains):
+        return {"attribute_by": ["user", "sender"],
+                "accounts": {name: {"domains": [domain]} for name, domain in domains.items()}}
+
+    def test_s1_11_to_13_escrow(self):
+        """Login where it is enabled, or where the recipient has an account there; else the default question of the
+        user, the domain, the account; and nobody hears an answer."""
+        self.begin(["escrow", "ways"], protection={"wanted": "always"},
+                   directory={"attribute_by": ["user", "sender"], "accounts": {
+                       "login": {"domains": ["login.example"]}, "none": {"domains": ["none.example"]},
+                       "asks": {"domains": ["asks.example", "own.example"]}}},
+                   escrow={"accounts": {"login": {"modes": ["login"]},
+                                        "asks": {"default_question": self.question("account")}},
+                           "domains": {"own.example": {"default_question": self.question("domain")}},
+                           "users": {"ada@own.example": {"default_question": self.question("user")}}})
+        for account in ("asks", "login"):
+            self.server.ctl("escrow", "account", "add", account, "Known@f.example")
+        self.assertIn("has a portal account there already", self.server.ctl(
+            "escrow", "account", "add", "asks", "known@F.EXAMPLE", check=False).stderr)
+        self.assertIn("there is no account", self.server.ctl(
+            "escrow", "account", "add", "asked", "known@f.example", check=False).stderr)
+        self.server.start()
+        client = self.client()
+        rows = {"a@f.example": ("x@login.example", "login"), "b@f.example": ("x@asks.example", "account?"),
+                "c@f.example": ("x@own.example", "domain?"), "d@f.example": ("ada@own.example", "user?"),
+                "known@f.example": ("ada@own.example", "login")}
+        for recipient, (sender, _) in rows.items():
+            self.assertEqual(self.send(client, [recipient], message(), sender)[0], 250, recipient)
+        # Kept apart per customer account, and nobody's account is one of its own.
+        for sender in ("x@none.example", "x@nobodys.example"):
+            self.assertEqual(self.send(client, ["known@f.example"], message(), sender)[0], 550)
+        came = self.ways(self.bare, 5)
+        self.assertEqual({one: (way, choice.split(" ")[-1]) for one, (way, choice) in came.items()},
+                         {one: ("escrow", said) for one, (_, said) in rows.items()})
+        keys = {choice.split(" ")[1] for _, choice in came.values() if choice.startswith("question ")}
+        self.assertEqual(len(keys), 3)
+        for key in keys:
+            self.assertRegex(key, r"^answer1\$[\w-]{64}$")
+        # The same question again is the same key: Argon2id is paid for once.
+        self.assertEqual(self.send(client, ["e@f.example"], message(), "x@asks.example")[0], 250)
+        self.assertEqual(self.ways(self.bare, 6)["e@f.example"], came["b@f.example"])
+        self.server.ctl("escrow", "account", "remove", "asks", "known@f.example")
+        rows = json.loads(self.server.ctl("--json", "escrow", "account", "list").stdout)
+        self.assertEqual(rows, [{"account": "login", "address": "known@f.example"}])
+        self.assertEqual(self.send(client, ["known@f.example"], message(), "x@asks.example")[0], 250)
+        self.assertTrue(self.ways(self.bare, 7)["known@f.example"][1].endswith(" account?"))
+
+    def test_s1_16_nobody_is_left_over(self):
+        """With login, or a default question, any recipient at all is served, without the sender."""
+        self.begin(["tls-only", "escrow", "ways"], protection={"wanted": "always"},
+                   directory=self.accounts(login="login.example", asks="clinic.example"),
+                   escrow={"default_question": self.question("account"),
+                           "accounts": {"login": {"modes": ["login", "question"]}}})
+        self.server.start()
+        chance, client, people = random.Random(116), self.client(), []
+        for _ in range(60):
+            local = "".join(chance.choices("abcXYZ0189.!#$%&'*+/=?^_`{|}~-", k=chance.randrange(1, 40))).strip(".")
+            local = f'"{local}"' if ".." in local or not local else local
+            people.append(f"{local}@{chance.choice('abcd')}.{chance.choice(['bare', 'tls'])}.example")
+        people = list(dict.fromkeys(people))
+        for number, sender in enumerate(("x@login.example", "x@clinic.example")):
+            for at in range(0, len(people), 20):
+                self.assertEqual(self.send(client, people[at:at + 20], message(), sender)[0], 250)
+            bare = [one for one in people if one.endswith("bare.example")]
+            came = self.ways(self.bare, (number + 1) * len(bare))
+            self.assertEqual({came[one][0] for one in bare}, {"escrow"})
+            self.assertEqual({came[one][1].split(" ")[0] for one in bare}, {("login", "question")[number]})
+        self.assertEqual(self.server.log().count("event=refused"), 0)
+
+    def test_s1_02_all_sets(self):
+        """The first available of six, for all 64 sets of them, as ten lines say that know nothing of Postern."""
+        def model(tls, profile, book, login, account, question):
+            for method, has in (("clear", tls), ("smime", profile), ("pgp", book), ("login", login),
+                                ("login", account), ("question", question)):
+                if has:
+                    return method
+            return None
+
+        people = {bits: "".join("yn"[not bit] for bit in bits) + f"@x.{'tls' if bits[0] else 'bare'}.example"
+                  for bits in itertools.product((True, False), repeat=4)}
+        senders = {bits: "".join("yn"[not bit] for bit in bits) for bits in itertools.product((True, False), repeat=2)}
+        self.begin(["tls-only", {"selector": {"id": "profile"}}, {"selector": {"id": "book"}}, "escrow", "ways"],
+                   protection={"wanted": "always"},
+                   directory=self.accounts(**{name: f"{name}.example" for name in senders.values()}),
+                   **{"tls-only": {"exclude": ["bare.example"]}},
+                   profile={"rules": [f"{one}=smime" for bits, one in people.items() if bits[1]]},
+                   book={"rules": [f"{one}=pgp" for bits, one in people.items() if bits[2]]},
+                   escrow={"accounts": {name: {"modes": ["question"] + (["login"] if login else []),
+                                               **({"default_question": self.question(name)} if question else {})}
+                                        for (login, question), name in senders.items()}})
+        for name in senders.values():
+            for bits, one in people.items():
+                if bits[3] and not any(bits[:3]):  # the others are served before anybody asks
+                    self.server.ctl("escrow", "account", "add", name, one)
+        self.server.start()
+        client, expected = self.client(), {}
+        for (login, question), name in senders.items():
+            for bits, one in people.items():
+                want = model(*bits[:3], login, bits[3], question)
+                code, _ = self.send(client, [one], message(), f"s@{name}.example")
+                self.assertEqual(code, 250 if want else 550, (login, question, bits))
+                expected.setdefault(one, []).append(want)
+        self.assertEqual(sum(len(row) for row in expected.values()), 64)
+        for hop, kind in ((self.secure, "tls"), (self.bare, "bare")):
+            mine = {one: [want for want in wants if want] for one, wants in expected.items() if f".{kind}." in one}
+            found = {one: [] for one in mine}
+            for _, recipients, data in hop.wait(sum(len(wants) for wants in mine.values()), 60):
+                way = re.search(rb"(?m)^X-Way: (.*)\r$", data)
+                choice = re.search(rb"(?m)^X-Choice: \S+ (\w+)", data)
+                said = way.group(1).decode() if way else "clear"
+                found[recipients[0].strip("<>")].append(choice.group(1).decode() if said == "escrow" else said)
+            self.assertEqual({one: sorted(ways) for one, ways in found.items()},
+                             {one: sorted(wants) for one, wants in mine.items()})
+
+    def test_s1_01_five_ways(self):
+        """C11: one message in one transaction leaves in five ways, each of the clear original, each labelled."""
+        people = {name: f"{name}@x.{'tls' if name == 'tls' else 'bare'}.example"
+                  for name in ("tls", "smime", "pgp", "escrow", "nobody")}
+        self.begin(["tls-only", {"selector": {"id": "book"}}, "ways"], protection={"ask": {"subject": "[secure]"}},
+                   book={"rules": [f"{people[name]}={name}" for name in ("smime", "pgp", "escrow")]},
+                   **{"tls-only": {"exclude": ["bare.example"]}})
+        self.server.start()
+        self.assertEqual(self.send(self.client(), list(people.values()), message("[secure] hello"))[0], 250)
+        came = {recipients[0].strip("<>"): data for hop, count in ((self.secure, 1), (self.bare, 3))
+                for _, recipients, data in hop.wait(count, 60)}
+        self.assertEqual({one: labels(data)[0].split(" ")[0] for one, data in came.items()}, {
+            people["tls"]: "TLS", people["smime"]: "S/MIME", people["pgp"]: "PGP", people["escrow"]: "escrow"})
+        self.assertEqual([one for one, data in came.items() if SECRET.encode() in data], [people["tls"]])
+        for one, data in came.items():  # each an own rendering of the original, none of another's
+            self.assertEqual(data.count(b"X-Way:"), one != people["tls"])
+            for other in people.values():
+                self.assertEqual(other.encode() in data, other == one and b"X-Way" in data, (one, other))
+        report, = self.reports(1)
+        self.assertIn(f"Final-Recipient: rfc822; {people['nobody']}", report)
+        for name in ("tls", "smime", "pgp", "escrow"):
+            self.assertNotIn(f"Final-Recipient: rfc822; {people[name]}", report)
+
+    def test_s1_04_starttls_is_gone(self):
+        """What was sent by TLS goes another way as soon as the next hop has lost it; no byte of it in clear."""
+        clear = []
+        self.begin(["tls-only", "escrow", "ways"], protection={"wanted": "always"},
+                   escrow={"default_question": self.question("account")})
+        self.server.relay["queue"]["messages_per_connection"] = 1
+        self.server.write()
+        self.secure.take = lambda data, secure: None if secure else clear.append(data)
+        self.server.start()
+        client = self.client()
+        self.assertEqual(self.send(client, ["a@tls.example"], message())[0], 250)
+        self.assertEqual(self.ways(self.secure, 1), {"a@tls.example": ("clear", None)})
+        self.secure.tls = None
+        self.assertEqual(self.send(client, ["b@tls.example"], message())[0], 250)
+        self.assertEqual(self.ways(self.secure, 2)["b@tls.example"][0], "escrow")
+        self.assertEqual(len(clear), 1)
+        self.assertNotIn(SECRET.encode(), b"".join(clear) + b"".join(
+            line for secure, line in self.secure.lines if not secure))
+        # Seen without it, it is passed over at once.
+        self.assertEqual(self.send(client, ["c@tls.example"], message())[0], 250)
+        self.assertEqual(self.ways(self.secure, 3)["c@tls.example"][0], "escrow")
+        self.assertRegex(self.server.log(), r"event=planned [^\n]*to=c@tls\.example [^\n]*last session had 0 bits")
+
+    def test_mistakes(self):
+        """Half a question, none that can be asked, modes that contradict it; and that nobody provides the method."""
+        def said(**escrow):
+            self.begin(["escrow"], escrow=escrow)
+            done = self.server.ctl("check", check=False)
+            return done.stdout + done.stderr
+        self.assertIn('may choose "escrow", which no entry provides', said())
+        for text, escrow in (
+                ('default_question: has no "answer"', {"default_question": {"question": "Who?"}}),
+                ("default_question.question: is empty", {"default_question": {**self.question("x"), "question": " "}}),
+                ("default_question.answer: is empty",
+                 {"default_question": {"question": "Who?", "answer": self.secret("empty", " ")}}),
+                ("modes: lacks question", {"modes": ["login"], "default_question": self.question("x")}),
+                ('default_question: has no "answer"; per user it is set as a whole',
+                 {"default_question": self.question("x"),
+                  "users": {"a@clinic.example": {"default_question": {"question": "Who?"}}}}),
+                ("escrow.modes[0]: \"portal\" is not known", {"modes": ["portal"]})):
+            self.assertIn(text, said(**escrow))

@@ -102,6 +102,8 @@ START_TEST(refusing)
 {
 	struct answer_key key;
 
+	ck_assert_ptr_nonnull(answer_fault(pn_slice(refused[_i].answer, refused[_i].len)));
+	ck_assert_ptr_null(answer_fault(pn_slice_of("the blue house")));
 	ck_assert_int_eq(
 	    answer_key_make(pn_slice(refused[_i].answer, refused[_i].len), &key), refused[_i].want);
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ways.c - test module: provides smime, pgp and escrow, and shows what was chosen for whom. */
+#include <errno.h>
+#include <postern/module.h>
+#include <stdio.h>
+
+static int
+show_choice(struct pn_call *call, struct pn_txn *txn)
+{
+	int r = pn_render_header(call, "X-Way", pn_group_method(txn));
+
+	for (size_t i = 0; i < pn_group_count(txn) && r == 0; i++) {
+		struct pn_slice choice = pn_group_choice(txn, i);
+		char text[900];
+
+		snprintf(text, sizeof(text), "%s %.*s", pn_group_recipient(txn, i), (int)choice.len,
+		    choice.len ? choice.data : "");
+		r = pn_render_header(call, "X-Choice", text);
+	}
+	return r;
+}
+
+static struct pn_verdict
+ways_render(struct pn_call *call, struct pn_txn *txn)
+{
+	static const char *const less[] = { "Subject", NULL };
+	int r = pn_render_copy_header(call, less);
+
+	if (r == 0)
+		r = show_choice(call, txn);
+	if (r == 0)
+		r = pn_render_body(call, pn_slice_of("unreadable\r\n"));
+	return r < 0 ? pn_fault(call, r, "cannot render") : pn_pass();
+}
+
+static const struct pn_provider ways_providers[] = {
+	{ .method = "smime", .render = ways_render },
+	{ .method = "pgp", .render = ways_render },
+	{ .method = "escrow", .flags = PN_ONE_PER_RECIPIENT, .render = ways_render },
+	{ .method = NULL },
+};
+
+static const struct pn_hook ways_hooks[] = { PN_HOOK_END };
+
+PN_MODULE(ways) = {
+	PN_MODULE_HEAD,
+	.name = "ways",
+	.summary = "Provides smime, pgp and escrow.",
+	.hooks = ways_hooks,
+	.providers = ways_providers,
+};
