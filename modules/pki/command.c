@@ -209,6 +209,29 @@ run_remove(
 	return 0;
 }
 
+static int
+run_prefer(
+    struct pn_call *call, struct pn_console *console, int argc, char **argv, struct pn_error *err)
+{
+	const char *kind = argc > 1 ? argv[1] : "none";
+	bool none = strcmp(kind, "none") == 0;
+	struct pki_owner owner;
+	int r = pki_owner_find(call, argv[0], &owner, err);
+
+	if (r == 0 && !none && strcmp(kind, PKI_SMIME) != 0 && strcmp(kind, PKI_PGP) != 0)
+		r = pn_error_set(err, -EINVAL,
+		    "\"%.40s\" is no method; there are %s, %s, and none to leave it to the setting",
+		    kind, PKI_SMIME, PKI_PGP);
+	if (r == 0)
+		r = pki_preference_set(call, &owner, none ? NULL : kind, err);
+	if (r < 0)
+		return r;
+	pn_console_row(console);
+	pn_console_field(console, "address", owner.address);
+	pn_console_field(console, "preference", kind);
+	return 0;
+}
+
 const struct pn_command pki_commands[] = {
 	{ "pki import", "FILE|-",
 	    "Store certificates (PEM, DER, PKCS#7) or OpenPGP keys (armoured or binary) under the "
@@ -221,6 +244,8 @@ const struct pn_command pki_commands[] = {
 	    run_show },
 	{ "pki check", "[ADDRESS]", "Judge what is stored as it would be judged for a mail now.", 0,
 	    1, run_check },
+	{ "pki prefer", "ADDRESS smime|pgp|none",
+	    "Say which of its keys an address wants mail to be encrypted to.", 2, 2, run_prefer },
 	{ "pki remove", "ADDRESS FINGERPRINT",
 	    "Forget a key, by the first 8 digits of its fingerprint or more.", 2, 2, run_remove },
 	{ "pki private import", "[--pass-file FILE] ADDRESS|DOMAIN FILE|-",

@@ -10,12 +10,31 @@
 #include "recovery.h"
 #include "sign.h"
 #include "warn.h"
+#include "whole.h"
 #include <errno.h>
 #include <glib.h>
 #include <openssl/err.h>
 
 #define TRUST_MOST 2000 /* authorities of a file */
 
+static const struct pn_choice prefer_words[] = {
+	{ "smime", PKI_PREFER_SMIME, "the certificate" },
+	{ "pgp", PKI_PREFER_PGP, "the OpenPGP key" },
+	{ NULL, 0, NULL },
+};
+static const struct pn_choice cipher_words[] = {
+	{ "cbc", PKI_CBC, "AES-256-CBC, which every program reads" },
+	{ "cbc-unless-declared", PKI_CBC_UNLESS_DECLARED,
+	    "AES-256-GCM for those who have declared to read it, in a copy of their own" },
+	{ "gcm", PKI_GCM,
+	    "AES-256-GCM for everybody; Thunderbird and gpgsm of today cannot read it" },
+	{ NULL, 0, NULL },
+};
+static const struct pn_choice encrypted_words[] = {
+	{ "pass", PKI_PASS, "it is protected already and leaves as it is" },
+	{ "wrap", PKI_WRAP, "it is encrypted once more" },
+	{ NULL, 0, NULL },
+};
 static const struct pn_choice sign_words[] = {
 	{ "smime", 0, "multipart/signed with an S/MIME signature (RFC 8551)" },
 	{ NULL, 0, NULL },
@@ -39,6 +58,15 @@ static const struct pn_option pki_options[] = {
 	PN_OPT_STRING("trust", struct pki, trust, NULL, PN_SCOPED | PN_PATH | PN_FILE_ONLY,
 	    "A file of the authorities (PEM) that a recipient's certificate must lead to; left "
 	    "out, any authority will do."),
+	PN_OPT_CHOICE("prefer", struct pki, prefer, "smime", prefer_words, PN_SCOPED,
+	    "Which key is taken where a recipient has both and has said nothing (`posternctl pki "
+	    "prefer`)."),
+	PN_OPT_CHOICE("smime_cipher", struct pki, smime_cipher, "cbc-unless-declared", cipher_words,
+	    PN_SCOPED, "What S/MIME encrypts with."),
+	PN_OPT_CHOICE("encrypted", struct pki, encrypted, "pass", encrypted_words, PN_SCOPED,
+	    "What becomes of mail that its sender has encrypted, as a whole, before it came here."),
+	PN_OPT_BOOL("hide_subject", struct pki, hide_subject, "yes", PN_SCOPED,
+	    "Keep the subject, and whatever else tells what encrypted mail is about, inside."),
 	PN_OPT_WORDS("sign", struct pki, sign, "[]", sign_words, PN_SCOPED,
 	    "How mail is signed, with the key of its From, else with that of the domain; mail that "
 	    "is signed or encrypted already stays as it is. Entries that change text belong before "
@@ -192,19 +220,45 @@ static const struct pn_hook pki_hooks[] = {
 	{ PN_STAGE_MESSAGE, PN_QUICK, pki_on_message },
 	{ PN_STAGE_COMMITTED, 0, pki_on_committed },
 	{ PN_STAGE_TICK, 0, pki_on_tick },
+	{ PN_STAGE_SELECT, 0, pki_on_select },
 	PN_HOOK_END,
 };
 
 static const struct pn_provider pki_providers[] = {
 	{ PKI_PGP, 0, 0, pgp_render },
+	{ PKI_SMIME, 0, 0, pki_smime_render },
+	{ PKI_SMIME_GCM, 0, 0, pki_smime_gcm_render },
 	{ NULL, 0, 0, NULL },
 };
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static int
+pki_start(struct pn_call *call, void **ret, struct pn_error *err)
+{
+	struct pki_state *state = g_new0(struct pki_state, 1);
+
+	(void)call;
+	(void)err;
+	state->wholes = pki_wholes_new();
+	*ret = state;
+	return 0;
+}
+
+static void
+pki_stop(void *arg)
+{
+	struct pki_state *state = arg;
+
+	pki_wholes_free(state->wholes);
+	g_free(state);
+}
 
 PN_MODULE(pki) = {
 	PN_MODULE_HEAD,
 	.name = "pki",
-	.summary = "Keeps keys and certificates of recipients and judges them; encrypts by "
-		   "OpenPGP; signs mail.",
+	.summary =
+	    "Encrypts mail to keys of its recipients, which it keeps and judges; signs mail.",
 	.roles = PN_ROLE_RELAY | PN_ROLE_CTL,
 	.flags = PN_MODIFIES,
 	.settings_size = sizeof(struct pki),
@@ -212,8 +266,11 @@ PN_MODULE(pki) = {
 	.check = pki_check,
 	.prepare = pki_prepare,
 	.release = pki_release,
+	.start = pki_start,
+	.stop = pki_stop,
 	.hooks = pki_hooks,
+	.providers = pki_providers,
+	.chooses = PKI_SMIME " " PKI_SMIME_GCM " " PKI_PGP,
 	.commands = pki_commands,
 	.migrations = pki_migrations,
-	.providers = pki_providers,
 };

@@ -11,16 +11,25 @@
 
 #define PKI_SMIME         "smime" /* kinds of keys, as the table has them */
 #define PKI_PGP           "pgp"
+#define PKI_SMIME_GCM     "smime-gcm" /* a method: S/MIME for those who declared AES-GCM */
+#define PKI_KIND_SIZE     8
 
 #define PKI_KEYS_MOST     16u          /* of one kind for one address */
 #define PKI_MATERIAL_MOST (64u * 1024) /* bytes of a key with all that belongs to it */
 #define PKI_DECLARED_MOST 2048u
 
 enum pki_learn { PKI_LEARN_NO, PKI_LEARN_OWNERS, PKI_LEARN_ANYBODY };
+enum pki_prefer { PKI_PREFER_SMIME, PKI_PREFER_PGP };
+enum pki_cipher { PKI_CBC, PKI_CBC_UNLESS_DECLARED, PKI_GCM };
+enum pki_encrypted { PKI_PASS, PKI_WRAP };
 enum pki_sign_for { PKI_SIGN_FOR_USERS, PKI_SIGN_FOR_ACCOUNT };
 
 struct pki {
-	const char *trust;      /* NULL: any authority */
+	const char *trust; /* NULL: any authority */
+	int prefer;        /* enum pki_prefer */
+	int smime_cipher;  /* enum pki_cipher */
+	int encrypted;     /* enum pki_encrypted */
+	bool hide_subject;
 	struct pn_strings sign; /* "smime" */
 	int sign_for;           /* enum pki_sign_for */
 	bool sign_required;
@@ -36,6 +45,13 @@ struct pki {
 struct pki_prepared {
 	X509_STORE *trust; /* NULL: any authority */
 	X509 *recovery;    /* NULL: nobody */
+};
+
+struct pki_wholes;
+
+/* What `start` makes. */
+struct pki_state {
+	struct pki_wholes *wholes; /* whole.h */
 };
 
 /* ---- store.c: keys and preferences ----------------------------------------------------------- */
@@ -85,6 +101,47 @@ int pki_key_put(struct pn_call *call, const struct pki_owner *owner, const struc
 /* By the beginning of its fingerprint, 8 digits at least. -ENOENT; -EEXIST: more than one. */
 int pki_key_remove(struct pn_call *call, const struct pki_owner *owner, const char *fingerprint,
     struct pn_error *err);
+
+/*
+ * What the owner of the address wants to get: "smime" or "pgp". -ENOENT: nothing is said.
+ */
+int pki_preference_get(
+    struct pn_call *call, const char *address, char ret[PKI_KIND_SIZE], struct pn_error *err);
+/* NULL: nothing is said any more. With the row of the audit log. */
+int pki_preference_set(
+    struct pn_call *call, const struct pki_owner *owner, const char *kind, struct pn_error *err);
+
+/* ---- select.c -------------------------------------------------------------------------------- */
+
+struct pn_verdict pki_on_select(struct pn_call *call, struct pn_txn *txn);
+
+/* ---- choice.c: what selection gives to the providers of S/MIME --------------------------------*/
+
+/*
+ * A certificate as DER, its chain behind it or not (it is not looked at any more), and [0] EXPLICIT
+ * SMIMECapabilities (RFC 8551 section 2.5.2) where its owner has declared some.
+ */
+#define PKI_CHOICE_MOST 8192u
+struct pki_choice {
+	X509 *leaf;
+	STACK_OF(X509_ALGOR) * declared; /* NULL: nothing */
+};
+/* -EBADMSG. pki_choice_clear(). */
+int pki_choice_read(struct pn_slice bytes, struct pki_choice *ret);
+void pki_choice_clear(struct pki_choice *choice);
+/* `declared`: SMIMECapabilities, may be empty. NULL: it is larger than a choice may be. */
+GByteArray *pki_choice_write(X509 *leaf, struct pn_slice declared);
+/*
+ * SMIMECapabilities as they were learnt, else those of the certificate (RFC 4262). NULL: none.
+ * sk_X509_ALGOR_pop_free(.., X509_ALGOR_free).
+ */
+STACK_OF(X509_ALGOR) * pki_declared_by(struct pn_slice declared, X509 *leaf);
+bool pki_declares(STACK_OF(X509_ALGOR) * declared, int nid);
+
+/* ---- smime.c --------------------------------------------------------------------------------- */
+
+struct pn_verdict pki_smime_render(struct pn_call *call, struct pn_txn *txn);
+struct pn_verdict pki_smime_gcm_render(struct pn_call *call, struct pn_txn *txn);
 
 /* ---- import.c -------------------------------------------------------------------------------- */
 

@@ -29,6 +29,10 @@ const struct pn_migration pki_migrations[] = {
 	    "NULL, sealed BLOB NOT NULL, not_after BIGINT NOT NULL, added BIGINT NOT NULL, "
 	    "exported BIGINT NOT NULL, owner TEXT REFERENCES users (address) ON DELETE CASCADE); "
 	    "CREATE INDEX pki_private_owner ON pki_private (owner)" },
+	{ 3, 0,
+	    "CREATE TABLE pki_preferences (address TEXT NOT NULL PRIMARY KEY, kind TEXT NOT NULL, "
+	    "owner TEXT REFERENCES users (address) ON DELETE CASCADE); "
+	    "CREATE INDEX pki_preferences_owner ON pki_preferences (owner)" },
 	{ 0, 0, NULL },
 };
 
@@ -231,4 +235,55 @@ pki_key_remove(struct pn_call *call, const struct pki_owner *owner, const char *
 	    "DELETE FROM pki_keys WHERE address = ?1 AND kind = ?2 AND fingerprint = ?3",
 	    PN_VALUES(
 		PN_TEXT(owner->address), PN_TEXT(matching.kind), PN_TEXT(matching.fingerprint)));
+}
+
+/* ---- preferences ----------------------------------------------------------------------------- */
+
+static int
+read_kind(void *arg, const struct pn_row *row)
+{
+	struct pn_slice kind = pn_row_bytes(row, 0);
+
+	if (kind.len >= PKI_KIND_SIZE)
+		return -EBADMSG;
+	memcpy(arg, kind.data, kind.len);
+	((char *)arg)[kind.len] = '\0';
+	return 1;
+}
+
+int
+pki_preference_get(
+    struct pn_call *call, const char *address, char ret[PKI_KIND_SIZE], struct pn_error *err)
+{
+	int r;
+
+	*ret = '\0';
+	r = pn_db_query(call, err, "SELECT kind FROM pki_preferences WHERE address = ?1",
+	    PN_VALUES(PN_TEXT(address)), read_kind, ret);
+	return r == 0 ? -ENOENT : r < 0 ? r : 0;
+}
+
+int
+pki_preference_set(
+    struct pn_call *call, const struct pki_owner *owner, const char *kind, struct pn_error *err)
+{
+	char before[PKI_KIND_SIZE], *object;
+	int r = pki_preference_get(call, owner->address, before, err);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	object = g_strdup_printf("pki preference %s", owner->address);
+	pn_audit(call, owner->user ? owner->address : NULL, object, r == 0 ? before : NULL, kind);
+	g_free(object);
+	if (!kind)
+		return pn_db_run(call, err, "DELETE FROM pki_preferences WHERE address = ?1",
+		    PN_VALUES(PN_TEXT(owner->address)));
+	r = owner->user ? pn_user_keep(call, owner->address, err) : 0;
+	if (r < 0)
+		return r;
+	return pn_db_run(call, err,
+	    "INSERT INTO pki_preferences (address, kind, owner) VALUES (?1, ?2, ?3) "
+	    "ON CONFLICT (address) DO UPDATE SET kind = excluded.kind, owner = excluded.owner",
+	    PN_VALUES(PN_TEXT(owner->address), PN_TEXT(kind),
+		owner->user ? PN_TEXT(owner->address) : PN_NULL));
 }
