@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
 include modules/auth/local.mk
-include modules/common/local.mk
 include modules/escrow/local.mk
 include modules/limits/local.mk
 include modules/pki/local.mk

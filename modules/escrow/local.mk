@@ -9,3 +9,8 @@ modules_escrow_la_CFLAGS = $(AM_CFLAGS)
 modules_escrow_la_LDFLAGS = $(module_flags)
 modules_escrow_la_LIBADD = $(SODIUM_LIBS) $(GLIB_LIBS)
 EXTRA_DIST += modules/escrow/manual.in
+
+if HAVE_CHECK
+UNIT_TESTS += tests/unit/answer
+tests_unit_answer_SOURCES = tests/unit/answer.c modules/common/answer.c
+endif
