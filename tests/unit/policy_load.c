@@ -31,7 +31,7 @@ static const struct {
 	{ "  - zzzzzzzzzz\n", "", "there is no module \"zzzzzzzzzz\" in", 1 },
 	{ "  - no-function\n", "", "undefined symbol: pn_function_that_nobody_has", 1 },
 	{ "  - no-symbol\n", "", "exports no no_symbol_LTX_postern_module", 1 },
-	{ "  - wrong-abi\n", "", "built for module ABI 46, this Postern speaks 6", 1 },
+	{ "  - wrong-abi\n", "", "built for module ABI 47, this Postern speaks 6", 1 },
 	{ "  - wrong-size\n", "", "its tables are not those of module ABI 6", 1 },
 	{ "  - wrong-name\n", "", "calls itself \"right-name\"", 1 },
 	{ "  - twice\n", "", "two hooks at one stage", 1 },
