@@ -6,6 +6,7 @@
  */
 #include "pgp.h"
 #include "private.h"
+#include "revocation.h"
 #include <errno.h>
 #include <glib.h>
 #include <stdio.h>
@@ -92,6 +93,7 @@ judge(struct listing *listing, const struct pki_key *key, struct certificate_jud
 		.trust = prepared->trust,
 	};
 
+	revocation_terms(listing->call, &terms);
 	if (strcmp(key->state, "active") != 0)
 		return key->state;
 	if (strcmp(key->kind, PKI_SMIME) != 0 || certificate_judge(key->material, &terms, ret))

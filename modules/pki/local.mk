@@ -11,6 +11,8 @@ modules_pki_la_SOURCES = \
 	modules/pki/learn.c modules/pki/learn.h \
 	modules/pki/private.c modules/pki/private.h modules/pki/private_command.c \
 	modules/pki/recovery.c modules/pki/recovery.h \
+	modules/pki/revocation.c modules/pki/revocation.h \
+	modules/pki/revocation_answer.c modules/pki/revocation_answer.h \
 	modules/pki/sign.c modules/pki/sign.h \
 	modules/pki/signature.c modules/pki/signature.h \
 	modules/pki/signed_mail.c modules/pki/signed_mail.h \

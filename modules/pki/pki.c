@@ -8,6 +8,7 @@
 #include "learn.h"
 #include "pgp.h"
 #include "recovery.h"
+#include "revocation.h"
 #include "sign.h"
 #include "warn.h"
 #include "whole.h"
@@ -54,6 +55,14 @@ static const struct pn_choice learn_words[] = {
 	{ NULL, 0, NULL },
 };
 
+static const struct pn_choice revocation_words[] = {
+	{ "none", PKI_BY_NOTHING, "nobody is asked" },
+	{ "crl", PKI_BY_CRL, "lists: of `crl_files`, else where the certificate says" },
+	{ "ocsp", PKI_BY_OCSP, "the responder that the certificate names" },
+	{ "both", PKI_BY_BOTH, "the responder; where it cannot tell, lists" },
+	{ NULL, 0, NULL },
+};
+
 static const struct pn_option pki_options[] = {
 	PN_OPT_STRING("trust", struct pki, trust, NULL, PN_SCOPED | PN_PATH | PN_FILE_ONLY,
 	    "A file of the authorities (PEM) that a recipient's certificate must lead to; left "
@@ -90,6 +99,14 @@ static const struct pn_option pki_options[] = {
 	    "Which certificates in signed mail that passes are kept for its author."),
 	PN_OPT_INT("learn_most", struct pki, learn_most, "10000", 1, 10000000, 0,
 	    "So many certificates that were learnt are kept in all."),
+	PN_OPT_CHOICE("revocation", struct pki, revocation, "none", revocation_words, PN_FILE_ONLY,
+	    "How it is asked whether a recipient's certificate, or that of an authority above it, "
+	    "is revoked; only with `trust`."),
+	PN_OPT_BOOL("revocation_required", struct pki, revocation_required, "yes", PN_FILE_ONLY,
+	    "Defer mail where that cannot be told now; no: take the certificate for good."),
+	PN_OPT_STRINGS("crl_files", struct pki, crl_files, "[]", PN_PATH | PN_FILE_ONLY,
+	    "Files of lists of revoked certificates (PEM or DER); they are read again when they "
+	    "change."),
 	PN_OPT_STRINGS("warn", struct pki, warn, "[]", 0,
 	    "Addresses that are told by mail, 30, 7 and 1 days before, of keys that end."),
 	PN_OPT_END
@@ -169,6 +186,10 @@ pki_check(struct pn_check *check, const void *settings)
 	char address[PN_ADDRESS_SIZE];
 
 	pn_sealed_check(check, "seal_with", cfg->seal_with);
+	if (cfg->revocation != PKI_BY_NOTHING && !cfg->trust)
+		pn_complain(check, "revocation",
+		    "needs `trust`: whose word counts, and where is asked, trusted authorities "
+		    "say");
 	if (cfg->learn == PKI_LEARN_ANYBODY && !cfg->trust)
 		pn_complain(check, "learn",
 		    "\"anybody\" needs `trust`: anybody can make a certificate of anybody");
@@ -241,6 +262,7 @@ pki_start(struct pn_call *call, void **ret, struct pn_error *err)
 	(void)call;
 	(void)err;
 	state->wholes = pki_wholes_new();
+	state->revocations = revocations_new();
 	*ret = state;
 	return 0;
 }
@@ -251,6 +273,7 @@ pki_stop(void *arg)
 	struct pki_state *state = arg;
 
 	pki_wholes_free(state->wholes);
+	revocations_free(state->revocations);
 	g_free(state);
 }
 

@@ -22,6 +22,7 @@ enum pki_learn { PKI_LEARN_NO, PKI_LEARN_OWNERS, PKI_LEARN_ANYBODY };
 enum pki_prefer { PKI_PREFER_SMIME, PKI_PREFER_PGP };
 enum pki_cipher { PKI_CBC, PKI_CBC_UNLESS_DECLARED, PKI_GCM };
 enum pki_encrypted { PKI_PASS, PKI_WRAP };
+enum pki_revocation { PKI_BY_NOTHING = 0, PKI_BY_CRL = 1, PKI_BY_OCSP = 2, PKI_BY_BOTH = 3 };
 enum pki_sign_for { PKI_SIGN_FOR_USERS, PKI_SIGN_FOR_ACCOUNT };
 
 struct pki {
@@ -39,6 +40,9 @@ struct pki {
 	int learn; /* enum pki_learn */
 	int64_t learn_most;
 	struct pn_strings warn; /* whom, of keys that end */
+	int revocation;         /* enum pki_revocation */
+	bool revocation_required;
+	struct pn_strings crl_files;
 };
 
 /* What `prepare` makes of the settings. */
@@ -52,6 +56,7 @@ struct pki_wholes;
 /* What `start` makes. */
 struct pki_state {
 	struct pki_wholes *wholes; /* whole.h */
+	struct revocations *revocations;
 };
 
 /* ---- store.c: keys and preferences ----------------------------------------------------------- */

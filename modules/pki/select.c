@@ -6,6 +6,7 @@
  * rewriting. Must never pass without a reason, nor take an error of the database for "no key".
  */
 #include "pki.h"
+#include "revocation.h"
 #include "whole.h"
 #include <errno.h>
 #include <glib.h>
@@ -82,6 +83,7 @@ choose_smime(struct selecting *selecting, const struct pki_key *key, char *why, 
 	X509 *leaf;
 	int r = 0;
 
+	revocation_terms(selecting->call, &terms);
 	if (certificate_read(key->material, &leaf, &chain) < 0) {
 		g_strlcpy(why, "cannot be read", size);
 		return 0;

@@ -71,6 +71,9 @@ noinst_PROGRAMS += tests/fuzz/cms
 tests_fuzz_cms_SOURCES = tests/fuzz/cms.c modules/pki/identity.c modules/pki/signature.c \
 	modules/pki/signed_mail.c
 tests_fuzz_cms_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/revocation
+tests_fuzz_revocation_SOURCES = tests/fuzz/revocation.c modules/pki/revocation_answer.c
+tests_fuzz_revocation_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/openpgp
 tests_fuzz_openpgp_SOURCES = tests/fuzz/openpgp.c
 tests_fuzz_openpgp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -88,3 +91,4 @@ EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
 EXTRA_DIST += tests/fuzz/seeds/sts tests/fuzz/seeds/tlsa
 EXTRA_DIST += tests/fuzz/seeds/certificate tests/fuzz/seeds/cms
+EXTRA_DIST += tests/fuzz/seeds/revocation
