@@ -20,12 +20,15 @@ ARROWS = {
     "web": {"base", "net"},
     # The address of a directory server is checked where its section is.
     "config": {"base", "client", "mail", "net"},
-    "queue": {"base", "config", "mail", "net", "smtp"},
+    # Policies of MTA-STS: read off the network, kept in the database.
+    "sts": {"base", "client", "mail", "net", "store"},
+    "queue": {"base", "config", "mail", "net", "smtp", "sts"},
     "policy": {"base", "client", "config", "crypt", "mail", "net", "queue", "store"},
     "smtp": {"base", "config", "mail", "net", "policy", "queue"},
-    "ctl": {"base", "config", "crypt", "mail", "master", "net", "policy", "queue", "smtp", "store"},
+    "ctl": {"base", "config", "crypt", "mail", "master", "net", "policy", "queue", "smtp", "store",
+            "sts"},
     "master": {"base", "config", "crypt", "ctl", "mail", "net", "policy", "queue", "smtp", "store",
-               "web"},
+               "sts", "web"},
 }
 # Inside core/smtp the sending side and the grammar know nothing of policy and queue.
 SENDING = ("courier", "reply", "dot", "command")

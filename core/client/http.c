@@ -227,6 +227,33 @@ on_progress(void *arg, curl_off_t down_all, curl_off_t down, curl_off_t up_all, 
 	return order->stop && order->stop(order->arg);
 }
 
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	const struct http_order *order = arg;
+
+	if (!order->may_connect(&to->addr, to->addrlen, order->arg))
+		return CURL_SOCKET_BAD;
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* The list is to be freed behind the transfer. */
+static struct curl_slist *
+set_way(CURL *curl, const struct http_order *order, struct arena *arena)
+{
+	struct curl_slist *ways = NULL;
+
+	if (order->connect_to)
+		ways = curl_slist_append(NULL, arena_printf(arena, "::%s", order->connect_to));
+	if (ways)
+		curl_easy_setopt(curl, CURLOPT_CONNECT_TO, ways);
+	if (order->may_connect) {
+		curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+		curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, order);
+	}
+	return ways;
+}
+
 static void
 set_limits(CURL *curl, const struct transfer *transfer)
 {
@@ -335,6 +362,7 @@ perform(CURL *curl, struct transfer *transfer, struct arena *arena, struct pn_ht
 	const struct http_order *order = transfer->order;
 	const char *url = arena_printf(
 	    arena, "%s%s", order->endpoint->url, order->path ? order->path : "");
+	struct curl_slist *ways;
 	long status = 0;
 	CURLcode code;
 	int r;
@@ -343,7 +371,10 @@ perform(CURL *curl, struct transfer *transfer, struct arena *arena, struct pn_ht
 	set_server(curl, order->endpoint, arena);
 	set_request(curl, transfer);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
+	ways = set_way(curl, order, arena);
 	code = curl_easy_perform(curl);
+	curl_easy_setopt(curl, CURLOPT_CONNECT_TO, NULL);
+	curl_slist_free_all(ways);
 	r = errno_of(code, transfer);
 	if (r < 0)
 		return say(url, r,

@@ -10,6 +10,7 @@
 
 #include <core/base/arena.h>
 #include <postern/http.h>
+#include <sys/socket.h>
 
 struct http_client; /* connections that wait for their next request */
 
@@ -24,6 +25,11 @@ struct http_order {
 	int64_t timeout_ms;
 	bool (*stop)(const void *arg); /* asked about once a second */
 	const void *arg;
+	/* "192.0.2.1:8443": connected to in the place of the host, which stays the name; NULL: none
+	 */
+	const char *connect_to;
+	/* Is asked before each connection. NULL: any address. */
+	bool (*may_connect)(const struct sockaddr *address, size_t len, const void *arg);
 };
 
 struct pn_http_response {

@@ -13,6 +13,7 @@ core_libcore_a_SOURCES += \
 	core/config/keyring.c core/config/keyring.h \
 	core/config/marks.c \
 	core/config/mdoc.c \
+	core/config/mta_sts.c \
 	core/config/option.c core/config/option.h \
 	core/config/overlay.c core/config/overlay.h \
 	core/config/parse.c core/config/parse.h \

@@ -90,6 +90,18 @@ struct config_dns {
 	int64_t timeout;          /* ms */
 };
 
+/* How MTA-STS policies are fetched; see core/sts/sts.h. */
+struct config_mta_sts {
+	bool enabled;
+	const char *ca_file;    /* NULL: the system's */
+	const char *connect_to; /* NULL: as the DNS says */
+	struct pn_strings refused_networks;
+	int64_t timeout, wait; /* ms */
+};
+/* Of a checked configuration, in `arena`. */
+const struct network *config_mta_sts_refused(
+    const struct config_mta_sts *config, struct arena *arena, size_t *ret_count);
+
 struct config_log {
 	int format; /* enum log_format's values */
 	int level;  /* enum pn_level */
@@ -121,6 +133,7 @@ struct config_relay {
 	struct config_spool spool;
 	struct config_queue queue;
 	struct config_dns dns;
+	struct config_mta_sts mta_sts;
 	struct config_user_relays user_relays;
 	struct {
 		int64_t processes;

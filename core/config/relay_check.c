@@ -450,4 +450,5 @@ relay_check(const struct core_fill *fill)
 	check_method_header(fill, &check);
 	user_relays_check(fill, &check);
 	dns_check(fill, &check);
+	mta_sts_check(fill, &check);
 }

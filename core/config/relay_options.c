@@ -338,6 +338,9 @@ const struct pn_option config_relay_options[] = {
 	PN_OPT_GROUP("dns", RELAY, dns, DNS, dns_options, 0,
 	    "How mail exchangers are found. Hosts that stand in this configuration are looked up "
 	    "as the system does it."),
+	PN_OPT_GROUP("mta_sts", RELAY, mta_sts, struct config_mta_sts, config_mta_sts_options, 0,
+	    "What domains demand of those who send to them (MTA-STS, RFC 8461), and how it is "
+	    "found out. Routes to mail exchangers heed it, no others."),
 	PN_OPT_GROUP("user_relays", RELAY, user_relays, struct config_user_relays,
 	    config_user_relays_options, 0,
 	    "What servers users may name for addresses of their own, where the module user-relays "

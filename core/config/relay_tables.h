@@ -11,6 +11,7 @@ extern const struct pn_option config_relay_options[];
 extern const struct pn_option config_routes_options[];       /* one bare row: struct pn_list */
 extern const struct pn_option config_destinations_options[]; /* as config_routes_options */
 extern const struct pn_option config_user_relays_options[];
+extern const struct pn_option config_mta_sts_options[];
 extern const struct pn_option config_database_options[]; /* one bare row: int */
 extern const struct pn_option config_entry_options[];    /* struct config_entry */
 
@@ -31,6 +32,7 @@ void senders_check(struct pn_check *check, const struct config_directory *direct
 /* More of the internet than anybody owns. */
 bool senders_are_everybody(const char *network);
 void user_relays_check(const struct core_fill *fill, struct pn_check *check);
+void mta_sts_check(const struct core_fill *fill, struct pn_check *check);
 void dns_check(const struct core_fill *fill, struct pn_check *check);
 void routes_check(const struct core_fill *fill);
 void destinations_check(const struct core_fill *fill);

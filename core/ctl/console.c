@@ -218,7 +218,8 @@ console_print(struct pn_console *console, FILE *out)
 	size_t count = json_array_size(console->rows);
 
 	if (console->json) {
-		json_dumpf(console->rows, out, JSON_INDENT(2));
+		json_dumpf(console->single ? json_array_get(console->rows, 0) : console->rows, out,
+		    JSON_INDENT(2));
 		fputc('\n', out);
 	} else if (count == 1) {
 		print_fields(json_array_get(console->rows, 0), out);

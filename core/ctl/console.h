@@ -13,6 +13,7 @@
 
 struct pn_console {
 	bool json;
+	bool single;  /* as JSON: its one row alone, in no array */
 	json_t *rows; /* array of objects, made by console_open */
 	json_t *row;  /* the last of them; borrowed */
 };

@@ -16,6 +16,7 @@ posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/archive.
 	core/ctl/command_setup.c core/ctl/setup_sheet.c core/ctl/setup_sheet.h \
 	core/ctl/command_user.c core/ctl/command_account.c core/ctl/command_group.c \
 	core/ctl/command_address.c \
+	core/ctl/command_sts.c core/ctl/command_tls_report.c \
 	core/ctl/command_exchange.c core/ctl/exchange.c core/ctl/exchange.h core/ctl/exchange_judge.c \
 	core/ctl/command_directory.c core/ctl/directory.c core/ctl/directory.h
 posternctl_LDADD = $(CORE_LIBS) $(ARCHIVE_LIBS)

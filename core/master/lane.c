@@ -52,6 +52,7 @@ lane_new(const struct lane_parts *parts, struct lane **ret, struct pn_error *err
 		.resolver = parts->resolver,
 		.dns = parts->dns,
 		.shaping = parts->shaping,
+		.sts = parts->sts,
 	};
 	struct server_parts server = { .jobs = parts->jobs, .shared = parts->shared };
 	int r;

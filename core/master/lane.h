@@ -20,6 +20,7 @@ struct lane_parts {
 	struct dns *dns;
 	struct spool *spool;
 	struct shaping *shaping;
+	struct sts *sts; /* MTA-STS; NULL: none is heeded */
 	struct server_shared *shared;
 	bool ticks; /* runs the tick and flush hooks: one lane of a process */
 };

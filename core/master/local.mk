@@ -22,6 +22,7 @@ core_libcore_a_SOURCES += \
 	core/master/relay_ways.c core/master/relay_ways.h core/master/survey.c core/master/survey.h \
 	core/master/relay_watch.c core/master/relay_watch.h \
 	core/master/relay_spool.c \
+	core/master/relay_sts.c \
 	core/master/relays.c \
 	core/master/reload.c \
 	core/master/remote_source.c core/master/remote_source.h \

@@ -196,6 +196,7 @@ relay_apply(struct relay *relay, struct settled *settled)
 	if (relay_pages_configure(relay, &err) < 0)
 		log_event(PN_LOG_ERROR, "configuration", "text", err.text, NULL);
 	relay_names_configure(relay);
+	relay_sts_configure(relay);
 	relay->switching += relay->lane_count;
 	for (size_t i = 0; i < relay->lane_count; i++) {
 		struct switch_task *change = calloc(1, sizeof(*change));
@@ -471,6 +472,7 @@ make_lanes(struct relay *relay, struct settled *settled, struct pn_error *err)
 		.dns = relay->dns,
 		.spool = relay->spool,
 		.shaping = relay->shaping,
+		.sts = relay->sts,
 		.shared = relay->shared };
 	int r = 0;
 
@@ -495,6 +497,8 @@ make_parts(struct relay *relay, struct pn_error *err)
 	if (r == 0)
 		r = relay_names_open(relay, err);
 	if (r == 0)
+		r = relay_sts_open(relay, err);
+	if (r == 0)
 		r = server_shared_new(&relay->shared);
 	if (r == 0) {
 		server_shared_close(relay->shared, relay->closed);
@@ -510,6 +514,8 @@ start_mail(struct relay *relay, struct settled *settled, struct pn_error *err)
 
 	if (r == 0)
 		r = relay_spool_open(relay, err);
+	if (r == 0)
+		relay_sts_start(relay);
 	if (r == 0)
 		r = make_lanes(relay, settled, err);
 	for (size_t i = 0; r == 0 && i < relay->lane_count; i++)
@@ -597,6 +603,7 @@ finish(struct relay *relay)
 	spool_close(&relay->spool);
 	if (!jobs_end(relay->jobs, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0)) ||
 	    !relay_names_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0)) ||
+	    !relay_sts_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0)) ||
 	    !relay_served_end(relay, MAX(relay->drained_by_ms - clock_monotonic_ms(), 0))) {
 		/* Hooks and look-ups that have not returned read what would be freed here. */
 		log_text(PN_LOG_WARNING, "hooks have not returned; leaving without them");
@@ -608,6 +615,7 @@ finish(struct relay *relay)
 	relay_spool_free(relay);
 	server_shared_free(&relay->shared);
 	relay_names_free(relay);
+	relay_sts_free(relay);
 	capability_release(&relay->capability);
 	shaping_release(&relay->shaping);
 	tls_tickets_release(&relay->tickets);

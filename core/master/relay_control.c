@@ -248,6 +248,7 @@ run_settings(void *arg, struct control_request *request, json_t *body)
 {
 	relay_overrides_look(arg);
 	relay_outbox_look(arg);
+	relay_sts_look(arg);
 	control_reply(request, json_object());
 }
 

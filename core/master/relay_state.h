@@ -20,6 +20,8 @@ struct relay {
 	    *look_ups; /* threads of the resolver's own: a slow server keeps no hook waiting */
 	struct resolver *resolver;
 	struct dns *dns;
+	struct sts *sts;           /* relay_sts.c */
+	struct relay_sts *sts_own; /* the same */
 	struct capability *capability;
 	struct tls_tickets *tickets;
 	struct shaping *shaping;
@@ -88,6 +90,18 @@ void relay_outbox_start(struct relay *relay);
 void relay_outbox_look(struct relay *relay);
 /* When neither lanes nor threads run any more, and the database is still open. */
 void relay_outbox_free(struct relay *relay);
+/* ---- relay_sts.c ---- */
+int relay_sts_open(struct relay *relay, struct pn_error *err);
+/* Reads what the database has overridden, and begins to look now and then. */
+void relay_sts_start(struct relay *relay);
+/* What a reload may change of it. */
+void relay_sts_configure(struct relay *relay);
+/* Looks at once. */
+void relay_sts_look(struct relay *relay);
+/* False: a policy host has not let go within so long, and reads what would be freed. */
+bool relay_sts_end(struct relay *relay, int64_t within_ms);
+/* When neither lanes nor threads nor the DNS run any more, and the database is still open. */
+void relay_sts_free(struct relay *relay);
 /* ---- relay_served.c ---- */
 /* Reads the directory server now and after each interval, off the loop, where there is one. */
 void relay_served_start(struct relay *relay);

@@ -82,6 +82,7 @@ set_queue(const struct config_relay *relay, struct queue_settings *ret)
 	ret->retry_first_ms = queue->retry_first;
 	ret->retry_most_ms = queue->retry_most;
 	ret->notice_after_ms = queue->notice_after;
+	ret->sts_wait_ms = relay->mta_sts.wait;
 	ret->give_up_ms = queue->give_up;
 	ret->connections = (uint32_t)queue->connections;
 	ret->connections_per_destination = (uint32_t)queue->connections_per_destination;

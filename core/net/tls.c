@@ -501,6 +501,23 @@ digest_peer(X509 *peer, struct tls_facts *ret)
 	return good;
 }
 
+const char *
+tls_fault(SSL *tls)
+{
+	switch (tls ? SSL_get_verify_result(tls) : X509_V_OK) {
+	case X509_V_OK: /* it was not that */
+		return "validation-failure";
+	case X509_V_ERR_CERT_HAS_EXPIRED:
+	case X509_V_ERR_CERT_NOT_YET_VALID:
+		return "certificate-expired";
+	case X509_V_ERR_HOSTNAME_MISMATCH:
+	case X509_V_ERR_IP_ADDRESS_MISMATCH:
+		return "certificate-host-mismatch";
+	default:
+		return "certificate-not-trusted";
+	}
+}
+
 void
 tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 {
@@ -518,6 +535,8 @@ tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret)
 	ret->trusted = peer && SSL_get_verify_result(tls) == X509_V_OK;
 	ret->dane = ret->trusted && SSL_get0_dane_authority(tls, NULL, NULL) >= 0;
 	ret->verified = ret->dane || (ret->trusted && has_name(peer, name));
+	if (!ret->verified)
+		ret->fault = ret->trusted ? "certificate-host-mismatch" : tls_fault(tls);
 }
 
 int

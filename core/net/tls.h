@@ -83,7 +83,13 @@ struct tls_facts {
 	/* SHA-256 of the peer's public key (SubjectPublicKeyInfo) and of its certificate. */
 	bool has_digests;
 	unsigned char key[TLS_DIGEST_SIZE], certificate[TLS_DIGEST_SIZE];
+	const char *fault; /* what is wrong with it, as tls_fault() has it; NULL: it is verified */
 };
+/*
+ * What is wrong with the peer's certificate, or with the handshake, in the words of RFC 8460
+ * section 4.3; static.
+ */
+const char *tls_fault(SSL *tls);
 /* `name`: whom a client talks to, as for tls_expect; NULL: nothing is said of the peer. */
 void tls_facts_of(SSL *tls, const char *name, struct tls_facts *ret);
 

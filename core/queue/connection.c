@@ -103,6 +103,7 @@ on_ready(struct courier *courier)
 		hop_reached(destination->hops, newer, bits);
 	if (wants_tls)
 		capability_note(routes_capability(destination->routes), destination->key, bits);
+	destination_count_session(destination, connection->hop, courier);
 	destination->connecting--;
 	destination->shortages = 0;
 	destination->silent = false;
@@ -268,6 +269,9 @@ on_ended(struct courier *courier, const char *reason)
 	char text[COURIER_TEXT];
 
 	g_strlcpy(text, reason ? reason : "", sizeof(text));
+	if (!connection->ready && courier_tls_fault(courier))
+		destination_count_tls(destination, connection->hop, connection->hop->target.host,
+		    courier, courier_tls_fault(courier));
 	if (!connection->ready)
 		destination->connecting--;
 	g_ptr_array_remove_fast(destination->connections, connection);
@@ -332,6 +336,8 @@ is_wanted(const struct connection *connection)
 {
 	const struct hops *hops = connection->destination->hops;
 
+	if (connection->outdated)
+		return false;
 	return !hops || hops == connection->hops || hops_find(hops, connection->hop->meeting);
 }
 

@@ -121,7 +121,8 @@ static bool
 may_move(const struct connection *connection, const struct destination *destination)
 {
 	return connection->destination != destination && courier_is_ready(connection->courier) &&
-	       connection->hops->routes == destination->routes;
+	       connection->hops->routes == destination->routes && destination->hops &&
+	       hops_find(destination->hops, connection->hop->meeting);
 }
 
 static void
@@ -134,8 +135,11 @@ move(struct connection *connection, struct destination *destination)
 	/* Whoever has no mail and no connection is forgotten in time. */
 	destination_pump_in(connection->destination, MOVED_MS);
 	connection->destination = destination;
+	connection->outdated = false; /* its key is what this one's hosts have now */
 	g_ptr_array_add(destination->connections, connection);
 	connection_set_idle(connection, true);
+	/* To this domain it is a session as any other. */
+	destination_count_session(destination, hop, connection->courier);
 	if (hop->target.level != TLS_LEVEL_NONE)
 		capability_note(routes_capability(destination->routes), destination->key,
 		    courier_tls(connection->courier)->bits);

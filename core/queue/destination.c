@@ -327,6 +327,7 @@ is_brief(const struct destination *destination)
 void
 destination_pump(struct destination *destination)
 {
+	destination_heed_policy(destination);
 	send_what_can(destination);
 	if (destination->queue->draining || destination->route->kind == ROUTE_MAILDIR)
 		return;
@@ -487,6 +488,7 @@ destination_drain(struct destination *destination)
 	struct delivery *delivery;
 
 	mx_search_cancel(&destination->search);
+	destination_drop_policy(destination);
 	while ((delivery = take_waiting(destination)))
 		outcome_take_back(delivery);
 	connections_quit(destination);
@@ -497,7 +499,7 @@ destination_is_unused(const struct destination *destination)
 {
 	return destination->lineup.count == 0 && destination->connections->len == 0 &&
 	       destination->unfit.count == 0 && destination->jobs == 0 &&
-	       destination->loading == 0 && !destination->search &&
+	       destination->loading == 0 && !destination->search && !destination->sts_request &&
 	       !destination_is_blocked(destination) &&
 	       /* what has gone already counts */
 	       (!destination->hops || hops_are_rested(destination->hops));
@@ -509,12 +511,14 @@ destination_free(struct destination *destination)
 	struct delivery *delivery;
 
 	mx_search_cancel(&destination->search);
+	destination_drop_policy(destination);
 	connections_free(destination);
 	while ((delivery = take_waiting(destination)))
 		outcome_drop(delivery);
 	loop_timer_cancel(destination->queue->parts.loop, &destination->again);
 	hops_release(&destination->hops);
 	routes_release(&destination->routes);
+	sts_answer_clear(&destination->sts);
 	g_free(destination->domain);
 	g_free(destination->name);
 	g_free(destination->key);

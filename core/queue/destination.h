@@ -4,6 +4,7 @@
  *
  *	destination.c         deliveries that wait, back-off, life
  *	destination_search.c  which hosts the mail goes to: the route's, or those the DNS names
+ *	destination_policy.c  what the domain demands of TLS there (MTA-STS)
  *	connection.c          connections: what becomes of them
  *	connection_open.c     which host one is opened to, or which one another has no need of
  *	connection_turns.c    who has to give a connection up for others
@@ -32,11 +33,15 @@ struct destination {
 	uint32_t converting, converted;
 
 	/* Connections, not of maildirs. */
-	struct hops *hops;            /* NULL: not known yet */
-	struct mx_search *search;     /* under way; or NULL */
-	struct shaping_waiter waiter; /* for a place among all connections */
-	struct meeting *waits;        /* for that; or NULL */
-	GList waits_link;             /* there */
+	struct hops *hops;               /* NULL: not known yet */
+	struct mx_search *search;        /* under way; or NULL */
+	struct sts_request *sts_request; /* likewise */
+	struct mx_list *found;           /* waits for that; or NULL */
+	struct sts_answer sts;           /* what the domain demands, by which `hops` were made */
+	uint64_t sts_seen;               /* sts_changes() then */
+	struct shaping_waiter waiter;    /* for a place among all connections */
+	struct meeting *waits;           /* for that; or NULL */
+	GList waits_link;                /* there */
 	GPtrArray *connections;
 	GQueue idle;         /* of them */
 	uint32_t connecting; /* of them */
@@ -68,6 +73,7 @@ struct connection {
 	int64_t opened_ms;
 	bool idle, ready; /* in the list; greeted */
 	bool good;        /* a letter went through with the connection whole */
+	bool outdated;    /* the domain demands something else since: no further letter */
 };
 
 /* ---- destination.c ---- */
@@ -95,6 +101,28 @@ void destination_settle_all(
 bool destination_has_hops(struct destination *destination);
 /* After a reload. */
 void destination_forget_hops(struct destination *destination);
+
+/* What was found is used, now that the domain's demands are known. */
+void destination_use_found(struct destination *destination);
+
+/* ---- destination_policy.c ---- */
+/* What the domain demands: known then, or asked for, and destination_use_found() is called. */
+void destination_ask_policy(struct destination *destination);
+void destination_drop_policy(struct destination *destination);
+/* Before each letter: where the domain demands something else by now, its hosts are searched anew.
+ */
+void destination_heed_policy(struct destination *destination);
+/* Before its hosts are judged: which of them may be used, and how. */
+void destination_apply_policy(struct destination *destination, struct mx_list *list);
+/* Behind that: REQUIRETLS wants their names vouched for. */
+void destination_judge_policy(const struct destination *destination, struct mx_list *list);
+void destination_note_policy(struct destination *destination);
+/* One session; `courier` NULL: none was tried. `fault`: of RFC 8460 section 4.3; NULL: none. */
+void destination_count_tls(const struct destination *destination, const struct hop *hop,
+    const char *host, const struct courier *courier, const char *fault);
+/* One that has come as far as letters. */
+void destination_count_session(
+    const struct destination *destination, const struct hop *hop, const struct courier *courier);
 
 /* ---- convert.c ---- */
 /* The letter as one of seven bits, in its turn; then the delivery waits here again, or has failed.

@@ -18,30 +18,19 @@ use(struct destination *destination, struct hops *hops)
 	destination->limits = hops->hops->limits;
 }
 
-/* RFC 8689 section 4.2.1: who forges an answer of the DNS would be sent what has to be protected.
- */
-static void
-refuse_unvalidated(const struct destination *destination, struct mx_list *list)
+void
+destination_use_found(struct destination *destination)
 {
-	if (list->refusal || destination->need != ROUTE_REQUIRETLS || hops_list_is_validated(list))
-		return;
-	g_snprintf(list->text, sizeof(list->text),
-	    "550 5.7.10 REQUIRETLS: the mail exchangers of %s are not signed by DNSSEC",
-	    list->domain);
-	list->refusal = list->text;
-}
-
-static void
-on_found(void *arg, struct mx_list *list)
-{
-	struct destination *destination = arg;
 	struct mx_policy policy = routes_mx_policy(destination->routes, destination->route);
+	struct mx_list *list = g_steal_pointer(&destination->found);
 	struct hops *hops = NULL;
 
-	destination->search = NULL;
+	if (!list)
+		return; /* it is still searched for */
 	policy.relaxed = destination->need == ROUTE_RELAXED;
+	destination_apply_policy(destination, list);
 	mx_judge(list, &policy);
-	refuse_unvalidated(destination, list);
+	destination_judge_policy(destination, list);
 	if (!list->refusal)
 		hops = hops_of_list(destination->queue, destination->routes, destination->route,
 		    destination->need, list);
@@ -61,11 +50,22 @@ on_found(void *arg, struct mx_list *list)
 }
 
 static void
+on_found(void *arg, struct mx_list *list)
+{
+	struct destination *destination = arg;
+
+	destination->search = NULL;
+	destination->found = list;
+	if (!destination->sts_request)
+		destination_use_found(destination);
+}
+
+static void
 search(struct destination *destination)
 {
 	struct queue *queue = destination->queue;
 
-	if (destination->search || destination_is_blocked(destination))
+	if (destination->search || destination->found || destination_is_blocked(destination))
 		return;
 	if (!queue->parts.dns) {
 		destination_back_off(destination, "451 4.3.5 this relay has no DNS");
@@ -74,6 +74,7 @@ search(struct destination *destination)
 	destination->search = mx_search_start(queue->parts.dns, queue->parts.loop,
 	    destination->domain, destination->route->hosts->ways[ROUTE_AS_SET].target.port,
 	    on_found, destination);
+	destination_ask_policy(destination);
 }
 
 bool
@@ -95,6 +96,7 @@ void
 destination_forget_hops(struct destination *destination)
 {
 	mx_search_cancel(&destination->search);
+	destination_drop_policy(destination);
 	connections_stop_waiting(destination);
 	hops_release(&destination->hops);
 	if (destination->lineup.count > 0)

@@ -12,6 +12,7 @@
  *	load.c               bytes read back from the spool
  *	destination.c        deliveries waiting for a next hop, back-off
  *	destination_search.c which hosts that is, by the route or by the DNS
+ *	destination_policy.c what a domain demands of TLS (MTA-STS)
  *	hops.c               lists of such hosts, their limits, and which one is tried
  *	connection.c         connections to next hops; _open.c: to which; _turns.c: who has to wait
  *	silence.c            which addresses do not answer, for all of them

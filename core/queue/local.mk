@@ -30,6 +30,7 @@ core_libcore_a_SOURCES += \
 	core/queue/capability.c core/queue/capability.h \
 	core/queue/connection.c core/queue/connection_open.c core/queue/connection_turns.c \
 	core/queue/convert.c \
+	core/queue/destination_policy.c \
 	core/queue/destination.c core/queue/destination.h core/queue/destination_search.c \
 	core/queue/hops.c core/queue/hops.h core/queue/inside.h \
 	core/queue/letter.c \

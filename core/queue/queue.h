@@ -16,6 +16,7 @@
 #include <core/queue/route.h>
 #include <core/queue/shaping.h>
 #include <core/queue/spool.h>
+#include <core/sts/sts.h>
 
 struct queue;
 
@@ -29,6 +30,7 @@ struct queue_settings {
 	int64_t idle_connection_ms;
 	int64_t connection_age_ms; /* 0: any */
 	int64_t notice_after_ms;   /* delay notice (DSN); 0: 4 h */
+	int64_t sts_wait_ms;       /* for a domain's MTA-STS policy; 0: 5 s */
 };
 
 /* One recipient's result, for PN_STAGE_OUTCOME. */
@@ -46,6 +48,7 @@ struct queue_parts {
 	struct dns *dns; /* for MX routes; NULL: their mail is deferred */
 	/* Held. What next hops may be asked for, over all queues; NULL: this one alone. */
 	struct shaping *shaping;
+	struct sts *sts; /* what domains demand of MX routes; NULL: nothing is heeded */
 	/*
 	 * Runs the committed hooks for a durable item; calls queue_effects_done() later, on the
 	 * same loop. NULL where there are none. Also called for recovered items not yet done.

@@ -229,6 +229,7 @@ connected(struct courier *courier)
 	if (courier->state != COURIER_CONNECTING)
 		return;
 	courier->met = true;
+	courier_note_ends(courier);
 	courier_on_connected(courier);
 }
 
@@ -315,6 +316,16 @@ may_go_in_clear(const struct courier *courier)
 	       !courier->parts.target->implicit_tls;
 }
 
+/* Notes what that says of TLS. */
+static bool
+lost_in_handshake(struct courier *courier)
+{
+	if (courier->state != COURIER_HANDSHAKE)
+		return false;
+	courier->tls_fault = "validation-failure";
+	return true;
+}
+
 static void
 on_lost(struct stream *stream, int r)
 {
@@ -322,7 +333,7 @@ on_lost(struct stream *stream, int r)
 
 	if (courier->state == COURIER_QUIT)
 		pause_for(courier, COURIER_ENDED, step_end);
-	else if (may_go_in_clear(courier))
+	else if (lost_in_handshake(courier) && may_go_in_clear(courier))
 		courier_again_in_clear(courier, "connection lost in the handshake");
 	else if (courier->state == COURIER_CONNECTING)
 		courier_break(courier, "451 4.4.1", "%s", strerror(r < 0 ? -r : ECONNRESET));
@@ -344,7 +355,7 @@ on_late(struct stream *stream)
 	} else if (unsent < courier->unsent) {
 		/* Slow, but it moves. */
 		courier_expect(courier, courier->state, courier->parts.limits->block);
-	} else if (may_go_in_clear(courier)) {
+	} else if (lost_in_handshake(courier) && may_go_in_clear(courier)) {
 		courier_again_in_clear(courier, "the handshake took too long");
 	} else {
 		courier_break(courier,

@@ -192,6 +192,14 @@ void courier_settle_open(
     struct courier_letter *letter, enum courier_outcome outcome, const char *text);
 /* Of the connection as it is now. */
 const struct tls_facts *courier_tls(const struct courier *courier);
+/*
+ * What of TLS has failed on the way to `ready`, in the words of RFC 8460 section 4.3; NULL:
+ * nothing, or nothing came as far as that. Also where it went on in clear.
+ */
+const char *courier_tls_fault(const struct courier *courier);
+/* Addresses of both ends of its last connection, without ports; "": there was none. */
+void courier_ends(
+    const struct courier *courier, char ret_own[ADDRESS_TEXT], char ret_peer[ADDRESS_TEXT]);
 /* Letters sent on this connection so far, that under way included. */
 uint32_t courier_letters(const struct courier *courier);
 

@@ -81,3 +81,24 @@ courier_is_local(int error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
 	       error == -EADDRINUSE;
 }
+
+/* ---- both ends ------------------------------------------------------------------------------- */
+
+void
+courier_note_ends(struct courier *courier)
+{
+	const struct address *to = &courier->lookup->request.addresses[courier->address_at];
+	struct address from = { .len = sizeof(from) - offsetof(struct address, sa) };
+
+	*courier->own = '\0';
+	address_host(to, courier->peer);
+	if (getsockname(courier->stream.io.fd, (struct sockaddr *)&from.sa, &from.len) == 0)
+		address_host(&from, courier->own);
+}
+
+void
+courier_ends(const struct courier *courier, char ret_own[ADDRESS_TEXT], char ret_peer[ADDRESS_TEXT])
+{
+	memcpy(ret_own, courier->own, ADDRESS_TEXT);
+	memcpy(ret_peer, courier->peer, ADDRESS_TEXT);
+}

@@ -142,6 +142,13 @@ without_tls(struct courier *courier)
 	return courier->unprotected ? "550 5.7.10" : "451 4.7.5";
 }
 
+/* Behind a reason. */
+static const char *
+who_demands(const struct courier_target *target)
+{
+	return target->terms.sts ? "; the recipient's domain demands it (MTA-STS)" : "";
+}
+
 /* RFC 8689 section 4.2.1: QUIT, and the next host has its turn. */
 static void
 leave_unprotected(struct courier *courier)
@@ -164,9 +171,10 @@ after_hello(struct courier *courier)
 			courier_flush(courier);
 			return;
 		}
+		courier->tls_fault = "starttls-not-supported";
 		if (target->level != TLS_LEVEL_MAY) {
-			courier_break(
-			    courier, without_tls(courier), "TLS is required and not offered");
+			courier_break(courier, without_tls(courier),
+			    "TLS is required and not offered%s", who_demands(target));
 			return;
 		}
 	}
@@ -218,10 +226,12 @@ tls_failed(struct courier *courier, int r, const char *why)
 	/* Who hung up has not said what he offers, and what we lack says nothing of him. */
 	bool spoken = r == -EPROTO || r == -EKEYREJECTED;
 
+	courier->tls_fault = tls_fault(courier->stream.tls);
 	if (target->level == TLS_LEVEL_MAY && !target->implicit_tls)
 		courier_again_in_clear(courier, why);
 	else
-		courier_break(courier, spoken ? without_tls(courier) : "451 4.7.5", "TLS: %s", why);
+		courier_break(courier, spoken ? without_tls(courier) : "451 4.7.5", "TLS: %s%s",
+		    why, who_demands(target));
 }
 
 static void
@@ -259,10 +269,11 @@ courier_on_starttls(struct courier *courier, const struct reply *reply)
 
 	if (reply->code != 220) {
 		reply_print(reply, text, sizeof(text));
+		courier->tls_fault = "starttls-not-supported";
 		if (target->level != TLS_LEVEL_MAY) {
 			courier_break(courier,
 			    is_class(reply, 5) ? without_tls(courier) : "451 4.7.5",
-			    "STARTTLS refused: %s", text);
+			    "STARTTLS refused: %s%s", text, who_demands(target));
 			return;
 		}
 		log_event(
@@ -303,13 +314,16 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 	}
 	tls_facts_of(courier->stream.tls, target->host, &courier->tls);
 	if (target->level == TLS_LEVEL_VERIFY && !courier->tls.verified) {
+		courier->tls_fault = courier->tls.fault;
 		courier_break(courier, without_tls(courier),
-		    "TLS: the certificate is not valid for %s", target->host);
+		    "TLS: the certificate is not valid for %s%s", target->host,
+		    who_demands(target));
 		return;
 	}
 	courier->tls.sts = target->terms.sts && courier->tls.verified && !courier->tls.dane;
 	fault = broken_terms(courier);
 	if (fault) {
+		courier->tls_fault = courier->tls.fault ? courier->tls.fault : "validation-failure";
 		courier_break(courier, without_tls(courier), "TLS: %s", fault);
 		return;
 	}
@@ -318,4 +332,10 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 		courier_expect(courier, COURIER_GREETING, courier->parts.limits->greeting);
 	else
 		say_hello(courier, COURIER_EHLO);
+}
+
+const char *
+courier_tls_fault(const struct courier *courier)
+{
+	return courier->tls_fault;
 }

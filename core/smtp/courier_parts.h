@@ -96,6 +96,8 @@ struct courier {
 	bool abandoned;    /* before its time was up */
 	bool local_fault;  /* the last connection came to nothing through no fault of the host's */
 	size_t unsent;     /* at the last deadline: what has gone since is progress */
+	const char *tls_fault;                      /* see courier_tls_fault() */
+	char own[ADDRESS_TEXT], peer[ADDRESS_TEXT]; /* addresses of the connection; "": none yet */
 	char remote[ADDRESS_TEXT + 280];
 	char reason[COURIER_TEXT]; /* why it ends, or why the last address did not do */
 
@@ -159,6 +161,8 @@ bool courier_drop_refused(const struct courier_target *target, struct resolve_re
 /* NULL: any of ours. */
 const struct address *courier_source(
     const struct courier_target *target, const struct address *address);
+/* Of the connection that there is now. */
+void courier_note_ends(struct courier *courier);
 /* Is it this machine that lacks something? */
 bool courier_is_local(int error);
 

@@ -11,12 +11,15 @@ core_libcore_a_SOURCES += \
 	core/store/snapshot.c core/store/snapshot.h \
 	core/store/spelling.c core/store/spelling.h \
 	core/store/sqlite.c core/store/sqlite.h \
+	core/store/sts.c core/store/sts.h \
 	core/store/tables.c core/store/tables.h \
+	core/store/tls_counts.c core/store/tls_counts.h \
 	core/store/user_relays.c core/store/user_relays.h
 
 if HAVE_CHECK
-UNIT_TESTS += tests/unit/codes tests/unit/outbox tests/unit/store
+UNIT_TESTS += tests/unit/codes tests/unit/outbox tests/unit/store tests/unit/store_sts
 tests_unit_codes_SOURCES = tests/unit/codes.c tests/unit/store_folder.h
 tests_unit_outbox_SOURCES = tests/unit/outbox.c tests/unit/store_folder.h
 tests_unit_store_SOURCES = tests/unit/store.c
+tests_unit_store_sts_SOURCES = tests/unit/store_sts.c tests/unit/store_folder.h
 endif

@@ -11,7 +11,9 @@
 #include <core/store/overrides.h>
 #include <core/store/snapshot.h>
 #include <core/store/spelling.h>
+#include <core/store/sts.h>
 #include <core/store/tables.h>
+#include <core/store/tls_counts.h>
 
 int
 tables_migrate(struct db *db, struct pn_error *err)
@@ -28,5 +30,9 @@ tables_migrate(struct db *db, struct pn_error *err)
 		r = audit_migrate(db, err);
 	if (r == 0)
 		r = outbox_migrate(db, err);
+	if (r == 0)
+		r = sts_migrate(db, err);
+	if (r == 0)
+		r = tls_counts_migrate(db, err);
 	return r < 0 ? r : overrides_migrate(db, err);
 }
