@@ -23,11 +23,10 @@ const struct pn_option config_mta_sts_options[] = {
 	    "Address and port that are connected to in the place of every policy host, as in "
 	    "192.0.2.1:8443; their names and certificates stay what they are. For laboratories, "
 	    "and where the way out is a relay of TCP."),
-	PN_OPT_STRINGS("refused_networks", MTA_STS, refused_networks,
-	    "[0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4, \"::\", \"::1\", "
-	    "\"fe80::/10\", \"ff00::/8\"]",
-	    PN_FILE_ONLY,
-	    "Addresses that no policy is fetched from, whatever the DNS says; [] is none."),
+	PN_OPT_STRINGS("refused_networks", MTA_STS, refused_networks, "[private]", PN_FILE_ONLY,
+	    "Addresses that no policy is fetched from, whatever the DNS says, as in 192.0.2.0/24; "
+	    "\"private\" is all that is not the internet's: loopback, link-local, private and "
+	    "reserved networks. [] is none."),
 	PN_OPT_DURATION("timeout", MTA_STS, timeout, "30s", 100, 120000, PN_FILE_ONLY,
 	    "How long a policy host may take for its answer."),
 	PN_OPT_DURATION("wait", MTA_STS, wait, "5s", 10, 120000, PN_FILE_ONLY,
@@ -36,18 +35,13 @@ const struct pn_option config_mta_sts_options[] = {
 	PN_OPT_END
 };
 
+/* The words are those of user_relays, where strangers name hosts as well. */
 const struct network *
 config_mta_sts_refused(const struct config_mta_sts *config, struct arena *arena, size_t *ret_count)
 {
-	const struct pn_strings *texts = &config->refused_networks;
-	struct network *networks = arena_alloc(arena, (texts->count + 1) * sizeof(*networks));
-	size_t count = 0;
+	const struct config_user_relays words = { .refused_networks = config->refused_networks };
 
-	for (size_t i = 0; i < texts->count; i++)
-		if (network_parse(texts->items[i], &networks[count], NULL) == 0)
-			count++;
-	*ret_count = count;
-	return networks;
+	return config_user_relays_refused(&words, arena, ret_count);
 }
 
 void
@@ -68,7 +62,8 @@ mta_sts_check(const struct core_fill *fill, struct pn_check *check)
 	if (own->ca_file && access(own->ca_file, R_OK) != 0)
 		pn_complain(check, "mta_sts.ca_file", "%s: %s", own->ca_file, strerror(errno));
 	for (size_t i = 0; i < own->refused_networks.count; i++)
-		if (network_parse(own->refused_networks.items[i], &network, &err) < 0)
+		if (strcmp(own->refused_networks.items[i], "private") != 0 &&
+		    network_parse(own->refused_networks.items[i], &network, &err) < 0)
 			pn_complain(check,
 			    arena_printf(fill->arena, "mta_sts.refused_networks[%zu]", i), "%s",
 			    err.text);
