@@ -3,11 +3,11 @@ module_LTLIBRARIES += modules/pki.la
 modules_pki_la_SOURCES = \
 	modules/common/certificate_judge.c modules/common/certificate_judge.h \
 	modules/common/certificate_read.c \
-	modules/pki/hidden_header.c modules/pki/hidden_header.h \
 	modules/pki/choice.c modules/pki/command.c modules/pki/import.c \
 	modules/pki/pki.c modules/pki/pki.h \
 	modules/pki/identity.c modules/pki/identity.h \
 	modules/pki/pgp.c modules/pki/pgp.h modules/pki/pgp_import.c \
+	modules/pki/wkd.c modules/pki/wkd.h \
 	modules/pki/learn.c modules/pki/learn.h \
 	modules/pki/private.c modules/pki/private.h modules/pki/private_command.c \
 	modules/pki/recovery.c modules/pki/recovery.h \
@@ -26,6 +26,9 @@ modules_pki_la_LIBADD = $(OPENSSL_LIBS) $(GLIB_LIBS)
 EXTRA_DIST += modules/pki/manual.in
 
 if HAVE_CHECK
+UNIT_TESTS += tests/unit/wkd
+tests_unit_wkd_SOURCES = tests/unit/wkd.c modules/pki/wkd.c
+tests_unit_wkd_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE)
 UNIT_TESTS += tests/unit/pki_warn
 tests_unit_pki_warn_SOURCES = tests/unit/pki_warn.c \
 	tests/unit/policy_world.c tests/unit/policy_world.h

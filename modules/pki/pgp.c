@@ -6,7 +6,7 @@
  * group cannot open, nor anything of the clear one outside of what is encrypted.
  */
 #include "pgp.h"
-#include "hidden_header.h"
+#include "inner.h"
 #include <errno.h>
 #include <openssl/rand.h>
 
@@ -49,7 +49,8 @@ begin(struct rendering *rendering)
 	char *type = g_strdup_printf("multipart/encrypted; "
 				     "protocol=\"application/pgp-encrypted\";\r\n boundary=\"%s\"",
 	    rendering->boundary);
-	int r = hidden_header_outer(rendering->call, rendering->txn);
+	const struct pki *cfg = pn_settings(rendering->call);
+	int r = pki_outer_render(rendering->call, rendering->txn, cfg->hide_subject);
 
 	if (r == 0)
 		r = pn_render_header(rendering->call, "Content-Type", type);
@@ -119,8 +120,8 @@ gather(struct pn_call *call, struct pn_txn *txn, struct members *members)
 
 /* Each key that is of no use costs its owner the place, and the others nothing. */
 static int
-encrypt(struct rendering *rendering, struct members *members, const struct pn_slice *body,
-    struct pn_error *err)
+encrypt(
+    struct rendering *rendering, struct members *members, const GArray *body, struct pn_error *err)
 {
 	const struct pki *cfg = pn_settings(rendering->call);
 	int r = -EKEYREJECTED;
@@ -131,8 +132,8 @@ encrypt(struct rendering *rendering, struct members *members, const struct pn_sl
 			.flags = cfg->pgp_hide_recipients ? PN_OPENPGP_HIDDEN : 0,
 			.keys = members->keys,
 			.key_count = members->count,
-			.body = body,
-			.body_count = 2,
+			.body = (const struct pn_slice *)(const void *)body->data,
+			.body_count = body->len,
 		};
 		size_t bad = 0;
 
@@ -148,18 +149,38 @@ encrypt(struct rendering *rendering, struct members *members, const struct pn_sl
 	return 0;
 }
 
+/* What is encrypted, in pieces: the message's own bytes as they are, others copied. */
+struct pieces {
+	struct pn_slice message;
+	GArray *slices;
+	GStringChunk *copies;
+};
+
+static int
+add_piece(void *arg, struct pn_slice bytes)
+{
+	struct pieces *pieces = arg;
+	uintptr_t at = (uintptr_t)bytes.data, begin = (uintptr_t)pieces->message.data;
+
+	if (at < begin || at >= begin + pieces->message.len)
+		bytes.data = g_string_chunk_insert_len(
+		    pieces->copies, bytes.data, (gssize)bytes.len);
+	g_array_append_val(pieces->slices, bytes);
+	return 0;
+}
+
 static int
 render_members(struct rendering *rendering, struct members *members, struct pn_error *err)
 {
-	GString *header = g_string_new(NULL);
-	struct pn_slice body[2];
-	int r;
+	const struct pki *cfg = pn_settings(rendering->call);
+	struct pieces pieces = { pn_txn_bytes(rendering->txn),
+		g_array_new(FALSE, FALSE, sizeof(struct pn_slice)), g_string_chunk_new(1024) };
+	int r = pki_inner_write(rendering->txn, cfg->hide_subject, add_piece, &pieces);
 
-	hidden_header_inner(rendering->txn, header);
-	body[0] = pn_slice(header->str, header->len);
-	body[1] = pn_txn_body(rendering->txn);
-	r = encrypt(rendering, members, body, err);
-	g_string_free(header, TRUE);
+	if (r == 0)
+		r = encrypt(rendering, members, pieces.slices, err);
+	g_array_free(pieces.slices, TRUE);
+	g_string_chunk_free(pieces.copies);
 	if (r == 0 && rendering->begun)
 		r = write_text(
 		    rendering->call, g_strdup_printf("\r\n--%s--\r\n", rendering->boundary));
@@ -185,50 +206,4 @@ pgp_render(struct pn_call *call, struct pn_txn *txn)
 	g_free(members.index);
 	return r < 0 ? pn_fault(call, r, "%s", err.text[0] ? err.text : "cannot encrypt")
 		     : pn_pass();
-}
-
-/* ---- encrypted already ----------------------------------------------------------------------- */
-
-static bool
-begins(struct pn_slice text, const char *with)
-{
-	while (text.len > 0 && strchr(" \t\r\n", text.data[0])) {
-		text.data++;
-		text.len--;
-	}
-	return text.len >= strlen(with) && memcmp(text.data, with, strlen(with)) == 0;
-}
-
-/* What says "Version: 1", and beside it the armour: whatever the multipart calls itself. */
-static bool
-is_pair(const struct pn_part *part)
-{
-	const struct pn_part *first = pn_part_first_child(part);
-	const struct pn_part *second;
-
-	/* Exchange puts an empty text before the two. */
-	if (first && pn_part_is(first, "text/plain") && begins(pn_part_body(first), "") &&
-	    pn_part_body(first).len <= 4)
-		first = pn_part_sibling(first);
-	second = first ? pn_part_sibling(first) : NULL;
-	return second && pn_part_is(first, "application/pgp-encrypted") &&
-	       pn_part_is(second, "application/octet-stream");
-}
-
-bool
-pgp_is_encrypted(struct pn_call *call)
-{
-	const struct pn_part *root;
-	const char *protocol;
-
-	if (pn_parts(call, &root, NULL) < 0)
-		return false;
-	if (pn_part_is(root, "multipart/encrypted")) {
-		protocol = pn_part_parameter(root, "protocol");
-		return protocol && g_ascii_strcasecmp(protocol, "application/pgp-encrypted") == 0;
-	}
-	if (pn_part_is(root, "multipart/*"))
-		return is_pair(root);
-	return pn_part_is(root, "text/*") &&
-	       begins(pn_part_body(root), "-----BEGIN PGP MESSAGE-----");
 }

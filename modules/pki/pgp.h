@@ -17,10 +17,4 @@ bool pgp_is_keys(struct pn_slice bytes);
 int pgp_import(struct pn_call *call, struct pn_console *console, struct pn_slice bytes,
     const char *source, struct pn_error *err);
 
-/*
- * Encrypted already, so that nothing is gained by doing it again: PGP/MIME, also as some Exchange
- * servers leave it (a multipart/mixed of the same two parts), and inline.
- */
-bool pgp_is_encrypted(struct pn_call *call);
-
 #endif

@@ -12,6 +12,7 @@
 #include "sign.h"
 #include "warn.h"
 #include "whole.h"
+#include "wkd.h"
 #include <errno.h>
 #include <glib.h>
 #include <openssl/err.h>
@@ -34,6 +35,11 @@ static const struct pn_choice cipher_words[] = {
 static const struct pn_choice encrypted_words[] = {
 	{ "pass", PKI_PASS, "it is protected already and leaves as it is" },
 	{ "wrap", PKI_WRAP, "it is encrypted once more" },
+	{ NULL, 0, NULL },
+};
+static const struct pn_choice wkd_failure_words[] = {
+	{ "defer", PKI_WKD_DEFER, "the client is asked to come back later" },
+	{ "skip", PKI_WKD_SKIP, "as if it had no key" },
 	{ NULL, 0, NULL },
 };
 static const struct pn_choice sign_words[] = {
@@ -95,6 +101,19 @@ static const struct pn_option pki_options[] = {
 	    "Leave out of OpenPGP messages to which keys they are encrypted; programs of "
 	    "recipients "
 	    "then try each key they have."),
+	PN_OPT_BOOL("wkd", struct pki, wkd, "no", PN_SCOPED,
+	    "Ask domains of recipients who are nobody here, and of whom no key is stored, for an "
+	    "OpenPGP key (Web Key Directory): over HTTPS, at openpgpkey.DOMAIN, or where that host "
+	    "does not exist at DOMAIN."),
+	PN_OPT_CHOICE("wkd_failure", struct pki, wkd_failure, "defer", wkd_failure_words, PN_SCOPED,
+	    "What becomes of mail whose recipient's directory should be there and cannot be "
+	    "asked."),
+	PN_OPT_DURATION("wkd_timeout", struct pki, wkd_timeout, "5s", 10, 60000, 0,
+	    "How long a directory may take to answer."),
+	PN_OPT_STRING("wkd_server", struct pki, wkd_server, NULL, 0,
+	    "https:// address of a server that is asked instead, for every domain."),
+	PN_OPT_STRING("wkd_ca_file", struct pki, wkd_ca_file, NULL, PN_PATH | PN_FILE_ONLY,
+	    "Certificates (PEM) that vouch for directories, instead of the system's."),
 	PN_OPT_CHOICE("learn", struct pki, learn, "no", learn_words, 0,
 	    "Which certificates in signed mail that passes are kept for its author."),
 	PN_OPT_INT("learn_most", struct pki, learn_most, "10000", 1, 10000000, 0,
@@ -185,6 +204,9 @@ pki_check(struct pn_check *check, const void *settings)
 	const struct pki *cfg = settings;
 	char address[PN_ADDRESS_SIZE];
 
+	if (cfg->wkd_server && !g_str_has_prefix(cfg->wkd_server, "https://"))
+		pn_complain(check, "wkd_server",
+		    "is not an https:// address, such as https://keys.example.com");
 	pn_sealed_check(check, "seal_with", cfg->seal_with);
 	if (cfg->revocation != PKI_BY_NOTHING && !cfg->trust)
 		pn_complain(check, "revocation",
@@ -263,6 +285,7 @@ pki_start(struct pn_call *call, void **ret, struct pn_error *err)
 	(void)err;
 	state->wholes = pki_wholes_new();
 	state->revocations = revocations_new();
+	state->wkd = wkd_new();
 	*ret = state;
 	return 0;
 }
@@ -274,6 +297,7 @@ pki_stop(void *arg)
 
 	pki_wholes_free(state->wholes);
 	revocations_free(state->revocations);
+	wkd_free(state->wkd);
 	g_free(state);
 }
 

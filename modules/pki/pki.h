@@ -23,6 +23,7 @@ enum pki_prefer { PKI_PREFER_SMIME, PKI_PREFER_PGP };
 enum pki_cipher { PKI_CBC, PKI_CBC_UNLESS_DECLARED, PKI_GCM };
 enum pki_encrypted { PKI_PASS, PKI_WRAP };
 enum pki_revocation { PKI_BY_NOTHING = 0, PKI_BY_CRL = 1, PKI_BY_OCSP = 2, PKI_BY_BOTH = 3 };
+enum pki_wkd_failure { PKI_WKD_DEFER, PKI_WKD_SKIP };
 enum pki_sign_for { PKI_SIGN_FOR_USERS, PKI_SIGN_FOR_ACCOUNT };
 
 struct pki {
@@ -37,7 +38,11 @@ struct pki {
 	const struct pn_secret *seal_with; /* NULL: no private keys are kept */
 	const char *recovery;              /* NULL: they are handed out to nobody */
 	bool pgp_hide_recipients;
-	int learn; /* enum pki_learn */
+	bool wkd;
+	int wkd_failure; /* enum pki_wkd_failure */
+	int64_t wkd_timeout;
+	const char *wkd_server, *wkd_ca_file; /* NULL: the domain's own; the system's */
+	int learn;                            /* enum pki_learn */
 	int64_t learn_most;
 	struct pn_strings warn; /* whom, of keys that end */
 	int revocation;         /* enum pki_revocation */
@@ -57,6 +62,7 @@ struct pki_wholes;
 struct pki_state {
 	struct pki_wholes *wholes; /* whole.h */
 	struct revocations *revocations;
+	struct wkd *wkd; /* wkd.h */
 };
 
 /* ---- store.c: keys and preferences ----------------------------------------------------------- */

@@ -8,6 +8,7 @@
 #include "pki.h"
 #include "revocation.h"
 #include "whole.h"
+#include "wkd.h"
 #include <errno.h>
 #include <glib.h>
 #include <stdio.h>
@@ -125,6 +126,35 @@ choose_pgp(struct selecting *selecting, const struct pki_key *key, char *why, si
 	return 1;
 }
 
+/* Somebody else's domain is asked. As try_kind(). */
+static int
+try_wkd(struct selecting *selecting)
+{
+	const struct pki *cfg = pn_settings(selecting->call);
+	const struct pki_state *state = pn_state(selecting->call);
+	struct wkd_found *found;
+	int r;
+
+	if (!cfg->wkd || selecting->owner->user)
+		return 0;
+	found = g_new(struct wkd_found, 1);
+	r = wkd_find(selecting->call, state->wkd, selecting->owner->address, found);
+	if (r > 0) {
+		selecting->method = PKI_PGP;
+		selecting->choice = g_byte_array_new();
+		g_byte_array_append(selecting->choice, (const guint8 *)found->material.data,
+		    (guint)found->material.len);
+		g_strlcpy(
+		    selecting->fingerprint, found->fingerprint, sizeof(selecting->fingerprint));
+	} else if (selecting->reasons->len < REASON_MOST) {
+		g_string_append_printf(selecting->reasons, "%sWeb Key Directory: %s",
+		    selecting->reasons->len ? "; " : "", found->why);
+	}
+	selecting->unsure |= r < 0 && cfg->wkd_failure == PKI_WKD_DEFER;
+	g_free(found);
+	return r > 0;
+}
+
 /* ---- all kinds ------------------------------------------------------------------------------- */
 
 static const struct kind kinds[] = {
@@ -197,7 +227,7 @@ answer(struct pn_call *call, const struct selecting *selecting, int r, const str
 		    selecting->fingerprint, selecting->owner->address);
 	if (selecting->unsure)
 		return pn_defer(call, 451, "4.7.5",
-		    "A key of this recipient cannot be judged now; try again later");
+		    "Keys of this recipient cannot be had or judged now; try again later");
 	if (selecting->reasons->len > 0)
 		return pn_pass_because(call, "no key can be used: %s", selecting->reasons->str);
 	return pn_pass_because(call, "there is no key of %s", selecting->owner->address);
@@ -222,6 +252,8 @@ choose_for(struct pn_call *call, const struct pki_owner *owner, const char *reci
 	}
 	if (r == 0)
 		r = try_kinds(&selecting, preferred, &err);
+	if (r == 0)
+		r = try_wkd(&selecting);
 	verdict = answer(call, &selecting, r, &err);
 	g_string_free(selecting.reasons, TRUE);
 	if (selecting.choice)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""webservice.py - a web service for tests: answers every POST with one status and remembers it.
+"""webservice.py - a web service for tests: answers every POST with one status and remembers it; has pages.
 
     with WebService(certificate=(cert, key)) as service:
         service.status = 403
@@ -22,6 +22,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(self.server.service.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
+
+    def do_GET(self):
+        """What stands in `service.pages`, else 404; `service.status` where it is an error of the server's."""
+        service = self.server.service
+        service.requests.append((self.path, dict(self.headers), b""))
+        page = service.pages.get(self.path.partition("?")[0])
+        broken = service.status >= 500
+        self.send_response(service.status if broken else 200 if page is not None else 404)
+        page = b"" if broken or page is None else page
+        self.send_header("Content-Length", str(len(page)))
+        self.end_headers()
+        self.wfile.write(page)
 
     def address_string(self):
         return "client"
@@ -46,7 +58,7 @@ class _UnixServer(_Server):
 
 class WebService:
     def __init__(self, certificate=None, unix_socket=None):
-        self.status, self.requests = 204, []
+        self.status, self.requests, self.pages = 204, [], {}
         if unix_socket:
             self.server = _UnixServer(unix_socket, _Handler)
             os.chmod(unix_socket, 0o666)

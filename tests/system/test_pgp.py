@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """OpenPGP: PGP/MIME that gpg, sq and rnp open, keys in the store, helpers that die (SPEC T6, C13, C14)."""
+import base64
 import email
 import email.policy
+import hashlib
 import json
 import os
 import pathlib
 import signal
 import smtplib
+import subprocess
 import threading
 
 from tests.lib import openpgp
 from tests.lib.case import RelayCase
+from tests.lib.certificates import certificate
 from tests.lib.nexthop import NextHop
 from tests.lib.proc import wait_until
+from tests.lib.webservice import WebService
 
 ALICE, BOB, CAROL = "alice@openpgp.example", "bob@openpgp.example", "carol@example.com"
 SECRET = "the secret is out"
@@ -92,7 +97,6 @@ class Pgp(RelayCase):
         self.assertEqual(message.get_param("hp"), "cipher")
         self.assertIn("Subject: [...]", message.get_all("HP-Outer"))
         self.assertIn("From: ada@clinic.example", message.get_all("HP-Outer"))
-        self.assertNotIn("X-Ticket", message)
         self.assertIn(f"{SECRET} \u00e4", message.get_payload()[0].get_content())
         self.assertTrue(clear.endswith(MESSAGE.split(b"\r\n\r\n", 1)[1]))
 
@@ -180,6 +184,74 @@ class Pgp(RelayCase):
             self.assertEqual(seen, {i for i, _ in taken})
             self.assertIn("crypt process", relay.log())
             self.assertEqual(self.send(relay, BOB)[0], 250)     # and it goes on
+
+
+class Choosing(RelayCase):
+    """Which key it is, and whose: the recipient's own word, then the directory of somebody else's domain."""
+
+    def begin(self, hop, **settings):
+        self.server = self.relay({"plain": {"tls": "none", "auth": "off"}}, routes=[hop.route],
+                                 pipeline=["selector", "auth", "pki"],
+                                 sections={"selector": {"want": "sender"}, "pki": settings,
+                                           "directory": {"users": {ALICE: {}}}})
+        self.server.programs.modules += f":{self.builddir}/tests/modules/.libs"
+        return self.server.start()
+
+    def send(self, recipient):
+        with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
+            client.ehlo("client.example")
+            client.mail("ada@clinic.example", ["BODY=8BITMIME"])
+            code, text = client.rcpt(recipient)
+            return client.data(MESSAGE) if code == 250 else (code, text)
+
+    def kind(self, hop, count):
+        return email.message_from_bytes(hop.wait(count)[-1][2]).get_content_type()
+
+    def test_preference(self):
+        """S1-07: with both keys there, what the recipient prefers; a key that is taken away is not used any more."""
+        paths = [os.path.join(self.directory, name) for name in ("alice.pem", "alice.key")]
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-subj", "/CN=alice", "-addext", f"subjectAltName=email:{ALICE}", "-out", paths[0], "-keyout",
+                        paths[1]], check=True, stderr=subprocess.DEVNULL)
+        with NextHop() as hop:
+            relay = self.begin(hop)
+            relay.ctl("pki", "import", paths[0])
+            relay.ctl("pki", "import", str(openpgp.KEYS / "alice-public.asc"))
+            wanted = []
+            for kind, expected in (("pgp", "multipart/encrypted"), ("smime", "application/pkcs7-mime"),
+                                   ("pgp", "multipart/encrypted")):
+                relay.ctl("pki", "prefer", ALICE, kind)
+                self.assertEqual(self.send(ALICE)[0], 250)
+                wanted.append(expected)
+                self.assertEqual(self.kind(hop, len(wanted)), expected)
+            keys = json.loads(relay.ctl("--json", "pki", "list", ALICE).stdout)
+            relay.ctl("pki", "remove", ALICE, next(key["fingerprint"] for key in keys if key["kind"] == "pgp"))
+            self.assertEqual(self.send(ALICE)[0], 250)
+            self.assertEqual(self.kind(hop, 4), "application/pkcs7-mime")
+
+    def place(self, address):
+        local, _, domain = address.partition("@")
+        digest = base64.b32encode(hashlib.sha1(local.encode()).digest()).decode()
+        hashed = digest.translate(str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "ybndrfg8ejkmcpqxot1uwisza345h769"))
+        return f"/.well-known/openpgpkey/{domain}/hu/{hashed}"
+
+    def test_web_key_directory(self):
+        """Found and not found are remembered; what cannot be asked now is neither; somebody else's key is none."""
+        cert, key = certificate(self.directory, "localhost")
+        with NextHop() as hop, WebService(certificate=(cert, key)) as service:
+            service.pages = {self.place(BOB): openpgp.dearmoured((openpgp.KEYS / "bob-public.asc").read_bytes()),
+                             self.place("dan@example.com"): (openpgp.KEYS / "carol-public.asc").read_bytes()}
+            self.begin(hop, wkd=True, wkd_server=service.url.removesuffix("/ask"), wkd_ca_file=cert)
+            for count in (1, 2):
+                self.assertEqual(self.send(BOB)[0], 250)
+                self.assertEqual(self.kind(hop, count), "multipart/encrypted")
+            for _ in range(2):
+                self.assertEqual(self.send("eve@example.com")[0], 550)
+                self.assertEqual(self.send("dan@example.com")[0], 550)  # there is a key, but it is carol's
+            self.assertEqual([path.partition("?")[0] for path, _, _ in service.requests],
+                             [self.place(BOB), self.place("eve@example.com"), self.place("dan@example.com")])
+            service.status = 503
+            self.assertEqual(self.send(CAROL)[0], 451)
 
 
 class Store(RelayCase):
