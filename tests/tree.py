@@ -81,6 +81,18 @@ class Tree(unittest.TestCase):
                  for name in includes(path) if "/" in name and not name.startswith("postern/")]
         self.assertEqual(wrong, [])
 
+    def test_tls_is_never_called_end_to_end(self):
+        """S4-13: TLS protects one hop. Whoever writes of "end to end" says what it is not."""
+        wrong = []
+        for path in files("*.md", "*.in", "*.yaml", "*.c", "*.h", "docs/man/*"):
+            if path.relative_to(TREE).parts[0] == "tests":
+                continue
+            text = " ".join(re.sub(r"(?m)^[ \t]*(/?\*+/?|\.[A-Z]\S*)?", "", path.read_text(errors="replace")).split())
+            wrong += [f"{path.relative_to(TREE)}: {sentence.strip()[:200]}"
+                      for sentence in re.findall(r"[^.;:]*\bend[- ]to[- ]end\b[^.;:]*", text, re.I)
+                      if not re.search(r"\b(not|never|nor|no)\b", sentence, re.I)]
+        self.assertEqual(wrong, [])
+
     def test_licence_line(self):
         kinds = ("*.c", "*.h", "*.py", "*.mk", "*.am", "*.ac", "*.sh", "*.yaml", "*.talk", ".ci/run")
         wrong = [str(path.relative_to(TREE)) for path in files(*kinds)

@@ -16,6 +16,7 @@ check_LTLIBRARIES += tests/modules/chooser.la \
 	tests/modules/no-symbol.la \
 	tests/modules/phonebook.la \
 	tests/modules/picky.la \
+	tests/modules/portal.la \
 	tests/modules/postman.la \
 	tests/modules/provider.la \
 	tests/modules/registrar.la \
@@ -132,3 +133,7 @@ EXTRA_DIST += tests/modules/unruly.c
 
 tests_modules_ways_la_SOURCES = tests/modules/ways.c
 tests_modules_ways_la_LDFLAGS = $(test_module_flags)
+
+tests_modules_portal_la_SOURCES = tests/modules/ways.c
+tests_modules_portal_la_CPPFLAGS = $(AM_CPPFLAGS) -DPORTAL
+tests_modules_portal_la_LDFLAGS = $(test_module_flags)

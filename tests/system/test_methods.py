@@ -6,8 +6,9 @@ import json
 import os
 import random
 import re
+import subprocess
 
-from tests.lib import proc
+from tests.lib import openpgp
 from tests.lib.postern import File
 from tests.system.test_protection import SECOND, SECRET, ProtectionCase, message
 
@@ -277,6 +278,48 @@ class Selection(ProtectionCase):
         self.assertIn(f"Final-Recipient: rfc822; {people['nobody']}", report)
         for name in ("tls", "smime", "pgp", "escrow"):
             self.assertNotIn(f"Final-Recipient: rfc822; {people[name]}", report)
+
+    def test_s1_01_with_keys(self):
+        """The same with the keys of module pki: S/MIME and PGP that nobody here can read, and what the rest gets."""
+        person, alice = "smime@x.bare.example", "alice@openpgp.example"
+        pem = os.path.join(self.directory, "person.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "30", "-subj", "/CN=person", "-addext", f"subjectAltName=email:{person}", "-out", pem,
+                        "-keyout", "/dev/null"], check=True, stderr=subprocess.DEVNULL)
+        self.begin(["tls-only", "pki", {"selector": {"id": "book"}}, "escrow", "portal"],
+                   protection={"ask": {"subject": "[secure]"}}, book={"rules": ["nobody@x.bare.example=reject"]},
+                   escrow={"default_question": self.question("account")}, **{"tls-only": {"exclude": [
+                       "bare.example", "openpgp.example"]}})
+        for path in (pem, str(openpgp.KEYS / "alice-public.asc")):
+            self.server.ctl("pki", "import", path)
+        self.server.start()
+        people = ["tls@x.tls.example", person, alice, "asked@x.bare.example", "nobody@x.bare.example"]
+        self.assertEqual(self.send(self.client(), people, message("[secure] hello"))[0], 250)
+        came = {recipients[0].strip("<>"): data for hop, count in ((self.secure, 1), (self.bare, 3))
+                for _, recipients, data in hop.wait(count, 60)}
+        self.assertEqual({one: labels(data)[0].split(" ")[0] for one, data in came.items()}, dict(zip(
+            people, ("TLS", "S/MIME", "PGP", "escrow"))))
+        self.assertIn(b"application/pkcs7-mime", came[person])
+        self.assertIn(b"application/pgp-encrypted", came[alice])
+        self.assertIn(b"X-Choice: asked@x.bare.example question answer1$", came[people[3]])
+        self.assertEqual([one for one, data in came.items() if SECRET.encode() in data], people[:1])
+        report, = self.reports(1)
+        self.assertEqual(re.findall(r"Final-Recipient: rfc822; (\S+)", report), people[-1:])
+
+    def test_one_key_is_bad(self):
+        """A provider refuses one of a group: the others have theirs, and that one the next entry's, which is told."""
+        self.begin([{"selector": {"id": "profile"}}, "escrow", "ways"], protection={"wanted": "always"},
+                   profile={"rules": ["a.example=smime"]}, escrow={"default_question": self.question("account")})
+        self.server.start()
+        people = ["one@a.example", "bad@a.example", "two@a.example"]
+        text = f"To: {', '.join(people)}\r\n" + message()
+        self.assertEqual(self.send(self.client(), people, text)[0], 250)
+        came = {tuple(sorted(one.strip("<>") for one in recipients)): data
+                for _, recipients, data in self.bare.wait(2, 60)}
+        self.assertEqual({who: labels(data)[0].split(" ")[0] for who, data in came.items()},
+                         {("one@a.example", "two@a.example"): "S/MIME", ("bad@a.example",): "escrow"})
+        self.assertRegex(self.server.log(), r'event=planned [^\n]*to=bad@a.example method=escrow [^\n]*'
+                                            r'passed="ways: the key is bad"')
 
     def test_s1_04_starttls_is_gone(self):
         """What was sent by TLS goes another way as soon as the next hop has lost it; no byte of it in clear."""
