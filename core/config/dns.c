@@ -41,5 +41,6 @@ config_dns_settings(const struct config_dns *dns)
 
 	if (dns->validate && !anchor && access(DNS_ROOT_ANCHOR, R_OK) == 0)
 		anchor = DNS_ROOT_ANCHOR;
-	return (struct dns_settings){ dns->servers, dns->recursive, anchor, dns->timeout };
+	return (struct dns_settings){ dns->servers, dns->recursive, anchor, dns->timeout,
+		dns->validate_again };
 }

@@ -86,8 +86,8 @@ const struct network *config_user_relays_refused(
 struct config_dns {
 	struct pn_strings servers;
 	bool recursive, validate;
-	const char *trust_anchor; /* path; NULL: the root's, where it is installed */
-	int64_t timeout;          /* ms */
+	const char *trust_anchor;        /* path; NULL: the root's, where it is installed */
+	int64_t timeout, validate_again; /* ms */
 };
 
 /* How MTA-STS policies are fetched; see core/sts/sts.h. */

@@ -256,6 +256,10 @@ static const struct pn_option dns_options[] = {
 	    "/usr/share/dns/root.key (package dns-root-data). Without either nothing is checked."),
 	PN_OPT_DURATION("timeout", DNS, timeout, "20s", 100, 120000, 0,
 	    "How long one question may take before the mail is tried again later."),
+	PN_OPT_DURATION("validate_again", DNS, validate_again, "1m", 1000, 3600000, 0,
+	    "Where signatures cannot be checked from here, DANE is off; so often it is tried "
+	    "whether "
+	    "they can be by now."),
 	PN_OPT_END
 };
 

@@ -103,14 +103,15 @@ write_head(
 	    "To: %s\r\n"
 	    "Subject: %s\r\n"
 	    "Message-ID: <%s@%s>\r\n"
-	    "Auto-Submitted: auto-replied\r\n"
+	    "Auto-Submitted: auto-replied\r\n%s"
 	    "MIME-Version: 1.0\r\n"
 	    "Content-Type: multipart/report; report-type=delivery-status;\r\n"
 	    "\tboundary=\"%s\"\r\n"
 	    "Content-Transfer-Encoding: %s\r\n"
 	    "\r\n",
 	    report->relay_name, report->envelope->sender, subject(report), report->id,
-	    report->relay_name, boundary, eightbit ? "8bit" : "7bit");
+	    report->relay_name, report->tls_optional ? "TLS-Required: No\r\n" : "", boundary,
+	    eightbit ? "8bit" : "7bit");
 }
 
 static void

@@ -30,6 +30,7 @@ struct dsn_report {
 	const char *relay_name, *id; /* of the new message */
 	const char *about_id;        /* of the message reported on */
 	int64_t wall_us, arrival_us;
+	bool tls_optional;                    /* as what it is about: "TLS-Required: No" */
 	const struct mail_envelope *envelope; /* To: is its sender */
 	const struct dsn_recipient *recipients;
 	size_t count;

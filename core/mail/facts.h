@@ -26,6 +26,8 @@ struct mail_facts {
 	bool eightbit; /* BODY=8BITMIME */
 	bool binary;   /* BODY=BINARYMIME */
 	bool requiretls;
+	/* "TLS-Required: No" (RFC 8689 section 3), where `requiretls` does not say the contrary. */
+	bool tls_optional;
 	/* Of a client at a unix socket, as the kernel says; else NULL. The pid is not in the spool.
 	 */
 	const char *client_uid, *client_pid;

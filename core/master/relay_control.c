@@ -112,6 +112,8 @@ finish_status(struct survey *survey)
 	set(survey->answer, "message_memory", mail_bytes_in_use());
 	set(survey->answer, "generation", generation_number(relay->generation));
 	set(survey->answer, "stuck_hooks", jobs_lost(relay->jobs));
+	json_object_set_new(
+	    survey->answer, "dnssec", json_string(dns_validation_text(dns_validation(relay->dns))));
 	add_disabled(survey->answer);
 	relay_served_status(relay, survey->answer);
 	if (relay->changed_code)

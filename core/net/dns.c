@@ -5,20 +5,12 @@
  * Called by mx.c from any loop. libunbound works on a thread of its own, which this one waits for;
  * only setting a context up takes a while, and no loop waits for that. Must never let a question go
  * without an answer: each has a deadline.
- *
- * A context with a trust anchor asks for the anchor's own keys before its first question. Where
- * they do not come validated, everything signed would be bogus and no mail would move (a forwarder
- * that drops signatures does that): then it goes on without validation, says so loudly, and
- * `secure` is never set. Where no answer comes at all nothing is known, and validation stays on.
  */
-#include <core/base/arena.h>
 #include <core/base/clock.h>
 #include <core/base/log.h>
-#include <core/net/dns_unbound.h>
+#include <core/net/dns_inside.h>
 #include <errno.h>
-#include <glib.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -26,27 +18,7 @@
 
 #define OPEN_MOST     500u /* questions that libunbound has at one time */
 #define TICK_MS       200
-#define PROBE_MOST_MS 10000
-#define TYPE_DNSKEY   48
-#define CLASS_IN      1
-#define RCODE_OK      0
 #define RCODE_NO_NAME 3
-
-/* libunbound under one setting. Lives until its last question is answered. The thread's. */
-struct dns_context {
-	struct dns *dns;
-	struct ub_ctx *ub;
-	GList link; /* in dns->contexts */
-	unsigned open;
-	int64_t timeout;
-	bool validates;
-	/* The question for the anchor's keys. */
-	bool probed, probing;
-	int probe;
-	int64_t probe_deadline;
-	struct dns_settings settings;
-	struct arena arena; /* of the settings */
-};
 
 enum dns_stage { DNS_WAITING, DNS_OPEN, DNS_ANSWERED };
 
@@ -59,26 +31,6 @@ struct dns_question {
 	int64_t deadline; /* monotonic, ms */
 	enum dns_type type;
 	char name[DNS_NAME_SIZE];
-};
-
-struct dns {
-	pthread_t thread;
-	int wake; /* eventfd */
-	/*
-	 * Of what follows, and of what requests and questions say of each other. Loops take it, so
-	 * libunbound is never called under it: its first question reads files and starts a thread.
-	 */
-	pthread_mutex_t lock;
-	struct dns_context *fresh; /* to be used from now on */
-	bool ending;
-	GQueue waiting;               /* requests that are not asked yet */
-	struct dns_settings settings; /* the last that were configured, where `configured` */
-	struct arena arena;           /* of these */
-	bool configured;
-	/* The thread's. */
-	struct dns_context *current;
-	GQueue contexts; /* all */
-	GQueue open;     /* questions, oldest first */
 };
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -253,8 +205,8 @@ copy_settings(struct arena *arena, const struct dns_settings *settings)
 	return copy;
 }
 
-static struct dns_context *
-new_context(struct dns *dns, const struct dns_settings *settings, bool validates)
+struct dns_context *
+dns_context_new(struct dns *dns, const struct dns_settings *settings, bool validates)
 {
 	struct dns_context *context = g_new0(struct dns_context, 1);
 
@@ -271,47 +223,10 @@ new_context(struct dns *dns, const struct dns_settings *settings, bool validates
 	return context;
 }
 
-/* ---- does validation work from here? ----------------------------------------------------------
- */
-
-static void
-take_up(struct dns *dns, struct dns_context *context)
+void
+dns_context_add(struct dns *dns, struct dns_context *context)
 {
-	dns->current = context;
 	g_queue_push_tail_link(&dns->contexts, &context->link);
-}
-
-static void
-on_probe(void *arg, int error, struct ub_result *result)
-{
-	struct dns_context *context = arg;
-	bool answered = error == 0 && result && (result->bogus || result->rcode == RCODE_OK);
-	bool works = answered && result->secure;
-
-	context->probing = false;
-	if (answered && !works) {
-		log_event(PN_LOG_WARNING, "dns-not-validating", "reason",
-		    result->why_bogus ? result->why_bogus : "no signatures come", "file",
-		    context->settings.trust_anchor, NULL);
-		if (context->dns->current == context)
-			take_up(context->dns, new_context(context->dns, &context->settings, false));
-	}
-	ub_resolve_free(result);
-}
-
-static void
-probe(struct dns_context *context)
-{
-	char owner[DNS_NAME_SIZE];
-
-	if (!context->validates || context->probed)
-		return;
-	context->probed = true;
-	if (!dns_anchor_owner(context->settings.trust_anchor, owner))
-		return;
-	context->probe_deadline = clock_monotonic_ms() + MIN(PROBE_MOST_MS, context->timeout);
-	context->probing = ub_resolve_async(context->ub, owner, TYPE_DNSKEY, CLASS_IN, context,
-			       on_probe, &context->probe) == 0;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -355,25 +270,12 @@ ask(struct dns_question *question)
 		fail_question(question, ub_strerror(r));
 }
 
-static bool
-has_waiting(struct dns *dns)
-{
-	bool waiting;
-
-	pthread_mutex_lock(&dns->lock);
-	waiting = dns->waiting.length > 0;
-	pthread_mutex_unlock(&dns->lock);
-	return waiting;
-}
-
 static void
 ask_waiting(struct dns *dns)
 {
 	struct dns_question *question;
 
-	if (dns->current && has_waiting(dns))
-		probe(dns->current);
-	while (dns->current && !dns->current->probing && dns->open.length < OPEN_MOST &&
+	while (dns->current && !dns_probe_holds(dns) && dns->open.length < OPEN_MOST &&
 	       (question = take_question(dns)))
 		ask(question);
 }
@@ -389,8 +291,11 @@ take_in(struct dns *dns)
 	fresh = g_steal_pointer(&dns->fresh);
 	ending = dns->ending;
 	pthread_mutex_unlock(&dns->lock);
-	if (fresh)
-		take_up(dns, fresh);
+	if (fresh) {
+		dns_context_add(dns, fresh);
+		dns->current = fresh;
+		dns_probe_begin(dns);
+	}
 	return !ending;
 }
 
@@ -422,19 +327,6 @@ free_all(GSList *contexts)
 }
 
 static void
-end_late_probes(struct dns *dns, int64_t now)
-{
-	for (GList *link = dns->contexts.head; link; link = link->next) {
-		struct dns_context *context = link->data;
-
-		if (!context->probing || context->probe_deadline > now)
-			continue;
-		context->probing = false;
-		(void)ub_cancel(context->ub, context->probe);
-	}
-}
-
-static void
 wait_for_something(struct dns *dns)
 {
 	unsigned count = dns->contexts.length, at = 0;
@@ -447,11 +339,10 @@ wait_for_something(struct dns *dns)
 		struct dns_context *context = link->data;
 
 		fds[at++] = (struct pollfd){ .fd = ub_fd(context->ub), .events = POLLIN };
-		busy |= context->probing;
 	}
 	fds[at] = (struct pollfd){ .fd = dns->wake, .events = POLLIN };
 	free_all(old);
-	(void)poll(fds, at + 1, busy ? TICK_MS : -1);
+	(void)poll(fds, at + 1, busy ? TICK_MS : dns_probe_wait(dns, clock_monotonic_ms()));
 	if (fds[at].revents)
 		(void)!read(dns->wake, &ticks, sizeof(ticks));
 	g_free(fds);
@@ -469,7 +360,7 @@ run(void *arg)
 		for (GList *link = dns->contexts.head; link; link = link->next)
 			(void)ub_process(((struct dns_context *)link->data)->ub);
 		give_up_late(dns, clock_monotonic_ms());
-		end_late_probes(dns, clock_monotonic_ms());
+		dns_probe_go_on(dns, clock_monotonic_ms());
 	}
 	return NULL;
 }
@@ -520,6 +411,30 @@ dns_cancel(struct dns *dns, struct dns_request *request)
 	return cancelled;
 }
 
+enum dns_validation
+dns_validation(struct dns *dns)
+{
+	enum dns_validation validation;
+
+	pthread_mutex_lock(&dns->lock);
+	validation = dns->validation;
+	pthread_mutex_unlock(&dns->lock);
+	return validation;
+}
+
+const char *
+dns_validation_text(enum dns_validation validation)
+{
+	static const char *const texts[] = {
+		[DNS_VALIDATION_OFF] = "off",
+		[DNS_VALIDATION_UNKNOWN] = "not known yet",
+		[DNS_VALIDATION_WORKS] = "works",
+		[DNS_VALIDATION_FAILS] = "does not work from here: no DANE",
+	};
+
+	return texts[validation];
+}
+
 void
 dns_request_clear(struct dns_request *request)
 {
@@ -532,7 +447,7 @@ static bool
 is_same(const struct dns_settings *a, const struct dns_settings *b)
 {
 	if (a->recursive != b->recursive || a->timeout != b->timeout ||
-	    g_strcmp0(a->trust_anchor, b->trust_anchor) != 0 ||
+	    a->probe_again != b->probe_again || g_strcmp0(a->trust_anchor, b->trust_anchor) != 0 ||
 	    a->servers.count != b->servers.count)
 		return false;
 	for (size_t i = 0; i < a->servers.count; i++)
@@ -552,7 +467,7 @@ dns_configure(struct dns *dns, const struct dns_settings *settings)
 	pthread_mutex_unlock(&dns->lock);
 	if (same)
 		return;
-	fresh = new_context(dns, settings, settings->trust_anchor != NULL);
+	fresh = dns_context_new(dns, settings, settings->trust_anchor != NULL);
 	pthread_mutex_lock(&dns->lock);
 	arena_free(&dns->arena);
 	dns->settings = copy_settings(&dns->arena, settings);

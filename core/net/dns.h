@@ -32,6 +32,7 @@ struct dns_settings {
 	bool recursive;            /* asks from the root down instead */
 	const char *trust_anchor;  /* file of DS or DNSKEY records; NULL: nothing is validated */
 	int64_t timeout;           /* of one question, ms */
+	int64_t probe_again;       /* ms between tries whether signatures can be checked */
 };
 
 /* Where Debian's dns-root-data has the key of the root. */
@@ -74,6 +75,17 @@ void dns_ask(struct dns *dns, struct dns_request *request);
  * answer is on its way already.
  */
 bool dns_cancel(struct dns *dns, struct dns_request *request);
+/* Whether signatures can be checked from here: found out at the start, and again until they can. */
+enum dns_validation {
+	DNS_VALIDATION_OFF,     /* there is no trust anchor */
+	DNS_VALIDATION_UNKNOWN, /* no answer so far: what is signed waits */
+	DNS_VALIDATION_WORKS,
+	DNS_VALIDATION_FAILS /* signatures do not come: nothing counts as validated, no DANE */
+};
+/* Any thread. */
+enum dns_validation dns_validation(struct dns *dns);
+/* For people. */
+const char *dns_validation_text(enum dns_validation validation);
 /* Drops the records. */
 void dns_request_clear(struct dns_request *request);
 /* Ends the thread. Open questions are never answered. */

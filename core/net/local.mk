@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/net/address.c core/net/address.h \
-	core/net/dns.c core/net/dns.h core/net/dns_unbound.c core/net/dns_unbound.h \
+	core/net/dns.c core/net/dns.h core/net/dns_inside.h core/net/dns_probe.c core/net/dns_unbound.c core/net/dns_unbound.h \
 	core/net/hop_terms.c core/net/hop_terms.h \
 	core/net/jobs.c core/net/jobs.h \
 	core/net/listener.c core/net/listener.h \

@@ -6,6 +6,7 @@
  * session's memory in an item.
  */
 #include <core/base/clock.h>
+#include <core/base/text.h>
 #include <core/mail/part.h>
 #include <core/policy/plans.h>
 #include <errno.h>
@@ -361,6 +362,31 @@ copy_bytes(struct pn_txn *txn, struct item *item)
 	return r;
 }
 
+static bool
+is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* RFC 8689 section 3; beside REQUIRETLS the field is nothing. */
+static bool
+is_tls_optional(const struct pn_txn *txn)
+{
+	struct pn_slice bytes = txn->view ? mail_bytes_front(txn->view) : pn_slice(NULL, 0);
+	struct pn_slice value;
+	struct pn_header field;
+	int at = txn->view ? mail_header_find(bytes, &txn->header, "TLS-Required", 0) : -ENOENT;
+
+	if (at < 0 || !mail_header_field(bytes, &txn->header, (size_t)at, &field))
+		return false;
+	value = field.value;
+	while (value.len > 0 && is_space(value.data[0]))
+		value = pn_slice(value.data + 1, value.len - 1);
+	while (value.len > 0 && is_space(value.data[value.len - 1]))
+		value.len--;
+	return text_is(value, "no");
+}
+
 struct item *
 txn_to_item(struct pn_txn *txn)
 {
@@ -371,6 +397,7 @@ txn_to_item(struct pn_txn *txn)
 	memcpy(item->id, txn->id, sizeof(item->id));
 	item->accepted_us = clock_wall_us();
 	copy_facts(&item->facts, &txn->facts, &item->arena);
+	item->facts.tls_optional = !txn->facts.requiretls && is_tls_optional(txn);
 	mail_envelope_copy(&item->envelope, &txn->envelope, &item->arena);
 	item_prepare(item);
 	copy_plans(txn, item);

@@ -330,7 +330,10 @@ connection_new(struct destination *destination, struct hop *hop)
 
 /* ---- use ------------------------------------------------------------------------------------- */
 
-/* Its host may have gone from the list since. */
+/*
+ * Its host may have gone from the list since, or its domain may demand something else of it by now.
+ * Behind a reload that is not known before the DNS has been asked.
+ */
 static bool
 is_wanted(const struct connection *connection)
 {
@@ -338,7 +341,9 @@ is_wanted(const struct connection *connection)
 
 	if (connection->outdated)
 		return false;
-	return !hops || hops == connection->hops || hops_find(hops, connection->hop->meeting);
+	if (!hops)
+		return !connection->destination->domain;
+	return hops == connection->hops || hops_find(hops, connection->hop->meeting);
 }
 
 /*

@@ -328,6 +328,10 @@ void
 destination_pump(struct destination *destination)
 {
 	destination_heed_policy(destination);
+	/* What its domain says now decides about connections that are open, too. */
+	if (destination->lineup.count > 0 && destination->domain && destination->hops &&
+	    !destination->queue->draining)
+		(void)destination_has_hops(destination);
 	send_what_can(destination);
 	if (destination->queue->draining || destination->route->kind == ROUTE_MAILDIR)
 		return;

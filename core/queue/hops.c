@@ -13,6 +13,7 @@
 #define BACK_OFF_MOST_MS  (5 * 60000)
 #define TTL_LEAST_S       5
 #define TTL_MOST_S        3600
+#define UNSURE_MOST_S     60 /* signatures may be checked by then */
 /* In one round through a domain's hosts: RFC 5321 section 5.1 wants two tried at least. */
 #define HOSTS_MOST     5
 #define ADDRESSES_MOST 4 /* of each; the families by turns */
@@ -175,7 +176,8 @@ hops_of_list(struct queue *queue, struct routes *routes, const struct route *rou
     enum route_need need, const struct mx_list *list)
 {
 	struct hops *hops = new_hops(queue, routes, list->count);
-	int64_t ttl = CLAMP(list->ttl, TTL_LEAST_S, TTL_MOST_S);
+	int64_t most = list->unsure ? UNSURE_MOST_S : TTL_MOST_S;
+	int64_t ttl = CLAMP(list->ttl, TTL_LEAST_S, most);
 	struct route_host host;
 
 	hops->expires_ms = loop_now(queue->parts.loop) + ttl * 1000;

@@ -302,6 +302,7 @@ write_report(const struct queued *queued, struct item *report)
 		.arrival_us = item->accepted_us,
 		.envelope = &item->envelope,
 		.recipients = recipients,
+		.tls_optional = item->facts.tls_optional,
 		.count = told->len,
 	};
 	int r;
@@ -325,7 +326,9 @@ make_report(struct queued *queued, struct item *report)
 	report->facts.client_literal = "localhost";
 	report->facts.listener = report->facts.helo = "";
 	report->facts.esmtp = true;
-	report->facts.requiretls = queued->item->facts.requiretls; /* RFC 8689 section 5 */
+	/* RFC 8689 sections 3 and 5 */
+	report->facts.requiretls = queued->item->facts.requiretls;
+	report->facts.tls_optional = queued->item->facts.tls_optional;
 	report->effects_done = true;
 	envelope->sender = envelope->original_sender = "";
 	to = mail_envelope_add(envelope, &report->arena, queued->item->envelope.sender);

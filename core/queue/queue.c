@@ -261,6 +261,8 @@ queue_need(const struct item *item, size_t index)
 
 	if (item->facts.requiretls && *(sender ? sender : item->envelope.sender))
 		return ROUTE_REQUIRETLS;
+	if (item->facts.tls_optional)
+		return ROUTE_RELAXED;
 	return item->facts.requiretls || mail_demand_is_any(&item->recipients[index].plan.demand)
 		   ? ROUTE_DEMANDED
 		   : ROUTE_AS_SET;

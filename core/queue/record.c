@@ -140,6 +140,7 @@ item_flags(const struct item *item)
 	       (facts->eightbit ? RECORD_FLAG_EIGHTBIT : 0u) |
 	       (facts->binary ? RECORD_FLAG_BINARY : 0u) |
 	       (facts->requiretls ? RECORD_FLAG_REQUIRETLS : 0u) |
+	       (facts->tls_optional ? RECORD_FLAG_TLS_OPTIONAL : 0u) |
 	       (item->needs_utf8 ? RECORD_FLAG_NEEDS_UTF8 : 0u) |
 	       (item->has_eightbit ? RECORD_FLAG_HAS_EIGHTBIT : 0u) |
 	       (item->effects_done ? RECORD_FLAG_EFFECTS_DONE : 0u) |

@@ -293,6 +293,7 @@ enum record_flag { /* unknown bits are ignored */
 	/* beside RECORD_RESUME: what is still to be done to the header */
 	RECORD_FLAG_SUBMISSION = 0x400,
 	RECORD_FLAG_HIDE_CLIENT = 0x800,
+	RECORD_FLAG_TLS_OPTIONAL = 0x1000,
 };
 
 /* RECORD_STATE_NUMBER; apart from enum item_state so that the enum may change. */

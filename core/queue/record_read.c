@@ -262,6 +262,7 @@ get_flags(const struct field *field, struct item *item)
 	facts->eightbit = flags & RECORD_FLAG_EIGHTBIT;
 	facts->binary = flags & RECORD_FLAG_BINARY;
 	facts->requiretls = flags & RECORD_FLAG_REQUIRETLS;
+	facts->tls_optional = flags & RECORD_FLAG_TLS_OPTIONAL;
 	item->needs_utf8 = flags & RECORD_FLAG_NEEDS_UTF8;
 	item->has_eightbit = flags & RECORD_FLAG_HAS_EIGHTBIT;
 	item->effects_done = flags & RECORD_FLAG_EFFECTS_DONE;

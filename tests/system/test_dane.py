@@ -3,6 +3,7 @@
 validating resolver that is put right while the relay runs."""
 import hashlib
 import os
+import re
 import smtplib
 import ssl
 import subprocess
@@ -47,7 +48,7 @@ class Dane(RelayCase):
             data = openssl("pkey", "-pubin", "-outform", "DER", data=openssl("x509", "-in", pem, "-noout", "-pubkey"))
         return hashlib.sha256(data).hexdigest()
 
-    def begin(self, zone, tls, forge=None, validates=True, **sections):
+    def begin(self, zone, tls, forge=None, dns=None, **sections):
         self.sink = self.enterContext(Hosts(tls=tls, secured="REQUIRETLS"))
         zone = zone.replace("_25._tcp", f"_{self.sink.port}._tcp")
         self.names = self.enterContext(NameServer(
@@ -59,7 +60,7 @@ class Dane(RelayCase):
         self.server = self.relay(
             listeners, routes,
             relay={"loops": 1, "queue": {"retry_first": "1h", "retry_most": "1h"},
-                   "dns": {"servers": [self.names.address], "trust_anchor": self.names.anchor}},
+                   "dns": {"servers": [self.names.address], "trust_anchor": self.names.anchor, **(dns or {})}},
             sections=sections, **({"pipeline": ["tls-only"]} if "tls-only" in sections else {}))
         self.server.start()
 
@@ -128,3 +129,64 @@ aliased MX 10 alias
                          ("bounced", "503 5.7.0 mx3.safe.example is not authenticated by DANE"))
         self.assertNotIn("127.0.0.4", [host for host, line in self.sink.lines if line.startswith("MAIL")])
         self.assertEqual(len(self.sink.messages), 7)
+
+    def test_what_is_bogus_and_who_does_not_mind(self):
+        """A signature that does not fit leaves the host out (STANDARDS 7672.4, ASKS C08); `TLS-Required: No` lets the
+        mail go (8689.6), but not past the administrator's partners, nor past REQUIRETLS; reports have it, too."""
+        pem, tls = self.make("other.example")
+        key, zeros = self.digest(pem, 1), "00" * 32
+        self.begin("mx2 A 127.0.0.2\nmx3 A 127.0.0.3\nmx4 A 127.0.0.4\nbogus MX 10 mx2\nwrong MX 10 mx3\n"
+                   f"bare MX 10 mx4\n_25._tcp.mx2 TLSA 3 1 1 {key}\n_25._tcp.mx3 TLSA 3 1 1 {zeros}\n"
+                   f"_25._tcp.mx4 TLSA 3 1 1 {key}\n",
+                   {"127.0.0.2": tls, "127.0.0.3": tls},
+                   forge=lambda text: re.sub(r"(\sTLSA\s+3 1 1[\s(]+)" + key[:8], r"\g<1>12345678", text, count=1,
+                                             flags=re.I),
+                   **{"tls-only": {"partners": ["partner@bare.safe.example"]}})
+        self.send("x@bogus.safe.example")
+        end, = self.ends("x@bogus.safe.example")
+        self.assertEqual(end["event"], "deferred")
+        self.assertRegex(end["reply"], r"^451 4\.7\.5 mx2\.safe\.example: its TLSA records cannot be found: DNSSEC")
+        self.assertEqual(self.sink.lines, [])
+        to = ["y@bogus.safe.example", "y@wrong.safe.example", "y@bare.safe.example", "partner@bare.safe.example"]
+        self.send(*to, text="TLS-Required:  No \r\n" + TEXT)
+        ends = self.ends(*to)
+        self.assertEqual([end["event"] for end in ends], ["delivered"] * 3 + ["bounced"], ends)
+        self.assertEqual([end.get("tls", "")[:3] for end in ends], ["TLS", "TLS", "", ""])
+        self.assertIn("encryption too weak 0 less than 112", ends[3]["reply"])
+        report, = self.delivered(1, 60)
+        self.assertEqual(report.split(b"\r\n\r\n")[0].count(b"\r\nTLS-Required: No\r\n"), 1)
+
+    def test_validation_that_comes_back(self):
+        """ASKS C08: behind servers without signatures DANE is off, loudly, and who demands it waits; it is tried
+        again, and comes back by itself."""
+        pem, tls = self.make("other.example")
+        zone = f"@ MX 10 mx2\nmx2 A 127.0.0.2\n_25._tcp.mx2 TLSA 3 1 1 {self.digest(pem, 1)}\n"
+        self.begin(zone, {"127.0.0.2": tls}, dns={"validate_again": "1s"},
+                   **{"tls-only": {"partner_terms": [{"partners": ["p@safe.example", "q@safe.example"],
+                                                      "level": "dane"}]}})
+
+        def status(text):
+            return text in self.server.ctl("status", check=False).stdout
+        proc.wait_until(lambda: status("works"), 60, "signatures are checked")
+        path = self.names._path("safe.example")
+        with open(path) as file:
+            signed = file.read()
+        self.names.set_zone("safe.example", zone.replace("_25._tcp", f"_{self.sink.port}._tcp"))
+        self.server.ctl("reload")
+        proc.wait_until(lambda: status("does not work"), 60, "signatures are missed")
+        self.assertIn("level=error process=relay event=dns-not-validating", self.server.log())
+        self.send("x@safe.example", "p@safe.example")
+        free, demanded = self.ends("x@safe.example", "p@safe.example")
+        self.assertEqual((free["event"], free["verified"]), ("delivered", "no"))
+        self.assertEqual((demanded["event"], demanded["reply"]),
+                         ("deferred", "403 4.7.0 mx2.safe.example is not authenticated by DANE"))
+        self.names.stop()
+        with open(path, "w") as file:
+            file.write(signed)
+        self.names.start()
+        proc.wait_until(lambda: status("works"), 60, "signatures are checked again")
+        self.assertIn("event=dns-validating", self.server.log())
+        self.server.ctl("reload")
+        self.send("q@safe.example")
+        end, = self.ends("q@safe.example")
+        self.assertEqual(end.get("by"), "dane", end)
