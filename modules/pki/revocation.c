@@ -293,8 +293,10 @@ ask_file(const struct asking *asking, const char *path, struct revocation_answer
 	char *key, *data;
 	gsize len = 0;
 
-	if (stat(path, &info) < 0 || info.st_size > LIST_MOST)
+	if (stat(path, &info) < 0 || info.st_size > LIST_MOST) {
+		snprintf(ret->why, sizeof(ret->why), "%.120s cannot be read or is too large", path);
 		return;
+	}
 	key = g_strdup_printf("file %s %lld.%ld %lld", path, (long long)info.st_mtim.tv_sec,
 	    info.st_mtim.tv_nsec, (long long)info.st_size);
 	if (look_up(asking->known, key, asking->now, &bytes, ret->why, sizeof(ret->why)) && bytes) {

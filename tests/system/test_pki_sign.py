@@ -16,7 +16,7 @@ PHRASE = "a phrase for a key"
 
 
 class PrivateCase(RelayCase):
-    def begin(self, recovery=False, **section):
+    def begin(self, recovery=False, protection=False, **section):
         self.authority = smime.Authority(os.path.join(self.directory, "ca"))
         self.out = os.path.join(self.directory, "for-recovery")  # posternctl works as the relay's user
         os.mkdir(self.out)
@@ -27,8 +27,8 @@ class PrivateCase(RelayCase):
             section["recovery"] = self.recovery = self.authority.certify("recovery", "r@clinic.example")[0]
         self.section = {"seal_with": File(self.keys), **section}
         self.server = self.relay(
-            {"plain": {"tls": "none", "auth": "offered", "auth_without_tls": True}}, pipeline=["auth", "pki"],
-            sections={"directory": {"accounts": {"us": {"domains": ["clinic.example"]}},
+            {"plain": {"tls": "none", "auth": "offered", "auth_without_tls": True}}, pipeline=["auth", "pki"] + ["protection"] * protection,
+            sections={**({"protection": {"wanted": "always"}} if protection else {}), "directory": {"accounts": {"us": {"domains": ["clinic.example"]}},
                                     "users": {ADA: {"aliases": ["ada.l@clinic.example"]}, BO: {}}},
                       "pki": self.section})
         for user in (ADA, BO):
@@ -210,6 +210,22 @@ class Signing(PrivateCase):
         mail = self.signed(f"From: ada.l@clinic.example\r\n{text}")
         self.assertIn(b"CN = gate", smime.run("openssl", "pkcs7", "-inform", "DER", "-print_certs", "-noout",
                                               input=smime.taken_apart(mail)[1]))
+
+    def test_signed_then_encrypted(self):
+        """STANDARDS 8551 item 7: what is encrypted is the signed message; whoever opens it verifies it."""
+        self.begin(protection=True)
+        to = self.authority.certify("to", "to@somewhere.example")
+        self.server.ctl("pki", "import", to[0])
+        mail = self.signed(f"From: {ADA}\r\nTo: to@somewhere.example\r\nSubject: the subject\r\n"
+                           "Content-Type: text/plain\r\n\r\nthe text\r\n")
+        self.assertNotIn(b"the subject", mail)
+        self.assertNotIn(b"multipart/signed", mail)
+        path = os.path.join(self.directory, "mail")
+        pathlib.Path(path).write_bytes(mail)
+        inner = smime.run("openssl", "cms", "-decrypt", "-in", path, "-recip", to[0], "-inkey", to[1])
+        self.assertIn(b"Subject: the subject", inner)
+        self.assertIn(b"the text", smime.verify_openssl(inner, self.authority.pem))
+        smime.verify_nss(inner, self.authority.pem)
 
     def test_required(self):
         """What cannot be signed is refused where it must be: another's address, eight bits without a charset."""
