@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """MTA-STS (RFC 8461) and TLS counts (RFC 8460): a policy host, a name server and mail exchangers of the
 test's own, on loopback addresses."""
+import contextlib
 import datetime
 import json
 import os
 import smtplib
+import sqlite3
 import ssl
 
 from tests.lib import logs, proc
@@ -45,18 +47,34 @@ DOMAINS = {
     "several": (["bare-mx"], policy("enforce", "good-mx.net.example"), BARE),
     "plain": (["bare-mx"], None, BARE),
 }
+# The same under a demand: level mta-sts for all of them, by tls-only; -> how the result begins, words of it
+DEMANDED = {
+    "demand": (["good-mx"], policy("enforce", "good-mx.net.example"), "250", ""),
+    "demand-none": (["good-mx"], None, "503 5.7.0", "not authenticated by MTA-STS or DANE"),
+    "demand-test": (["good-mx"], policy("testing", "good-mx.net.example"), "503 5.7.0", "not authenticated"),
+    "demand-later": (["good-mx"], policy("enforce", "good-mx.net.example"), "403 4.7.0", "not authenticated"),
+}
+# REQUIRETLS, of domains that no DNSSEC vouches for
+REQUIRED = {
+    "need": (["good-mx"], policy("enforce", "good-mx.net.example"), "250", ""),
+    "need-none": (["good-mx"], None, "550 5.7.10", "not signed by DNSSEC"),
+    "need-later": (["good-mx"], policy("enforce", "good-mx.net.example"), "451 4.7.5", "cannot be had now"),
+}
+ALL = {**DOMAINS, **DEMANDED, **REQUIRED, "unread": (["good-mx"], policy("enforce", "good-mx.net.example"))}
+WITHOUT = ("plain", "demand-none", "need-none")
+UNTRUSTED = ("untrusted", "demand-later", "need-later")
 RESULTS = {  # of RFC 8460 section 4.3
     "starttls-not-supported", "certificate-host-mismatch", "certificate-expired", "certificate-not-trusted",
     "validation-failure", "tlsa-invalid", "dnssec-invalid", "dane-required", "sts-policy-fetch-error",
     "sts-policy-invalid", "sts-webpki-invalid"}
 
 
-def zone(without=()):
+def zone(without=(), ids={}):
     text = "".join(f"{name} A {address}\n" for name, address in MX.items())
-    for name, (hosts, _, _) in DOMAINS.items():
+    for name, (hosts, *_) in ALL.items():
         text += "".join(f"{name} MX {10 * (i + 1)} {host}\n" for i, host in enumerate(hosts))
-        if name not in ("plain", *without):
-            text += TXT.format(name, 1)
+        if name not in (*WITHOUT, *without):
+            text += TXT.format(name, ids.get(name, 1))
         if name == "several":
             text += TXT.format(name, 2)
     return text
@@ -66,24 +84,28 @@ class MtaSts(RelayCase):
     def setUp(self):
         super().setUp()
         self.ca = ClientCA(self.directory)
-        names = [f"DNS:mta-sts.{name}.net.example" for name in DOMAINS if name != "untrusted"]
+        names = [f"DNS:mta-sts.{name}.net.example" for name in ALL if name not in UNTRUSTED]
         self.policies = self.enterContext(PolicyHost(*self.ca.issue("policies", ",".join(names), usage="serverAuth")))
-        self.policies.policies = {f"{name}.net.example": said for name, (_, said, _) in DOMAINS.items() if said}
+        self.policies.policies = {f"{name}.net.example": said for name, (_, said, *_) in ALL.items() if said}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.ca.issue("good", "DNS:good-mx.net.example,DNS:unlisted-mx.net.example",
                                                usage="serverAuth"))
-        self.sink = self.enterContext(Hosts(answers={(BARE, "EHLO"): [PLAIN] * 999}, tls=context))
-        self.names = self.enterContext(NameServer(self.directory, self.builddir, {"net.example": zone()}))
+        self.sink = self.enterContext(Hosts(answers={(BARE, "EHLO"): [PLAIN] * 999}, tls=context, secured="REQUIRETLS"))
+        self.names = self.enterContext(NameServer(self.directory, self.builddir, {"net.example": zone()},
+                                                 signed={"safe.example": "@ A 127.0.0.9\n"}))
         self.server = self.relay(
-            {"plain": {"tls": "none", "auth": "off"}},
+            {"plain": {"tls": "none", "auth": "off"}, "secure": {"tls": "starttls", "auth": "off"}},
             [{"when": {"recipient_domain": ["clinic.example"]}, "to": "discard"},
              {"when": {"recipient_domain": ["smart.net.example"]}, "to": "smarthost",
               "host": f"{BARE}:{self.sink.port}", "tls": "may"},
              {"to": "mx", "port": self.sink.port, "ca_file": self.ca.certificate, "refused_networks": []}],
             relay={"loops": 2, "queue": {"retry_first": "1h", "retry_most": "1h"}, "hostname": "relay.clinic.example",
-                   "dns": {"servers": [self.names.address], "validate": False},
+                   "dns": {"servers": [self.names.address], "trust_anchor": self.names.anchor},
                    "mta_sts": {"ca_file": self.ca.certificate, "connect_to": self.policies.address,
-                               "wait": "60s"}})
+                               "wait": "60s"}},
+            tls=self.ca.issue("relay", "DNS:relay.clinic.example", usage="serverAuth"), pipeline=["tls-only"],
+            sections={"tls-only": {"mode": "opportunistic", "partner_terms": [
+                {"partners": [f"{name}.net.example" for name in DEMANDED], "level": "mta-sts"}]}})
         self.server.start()
 
     def send(self, *names):
@@ -185,6 +207,50 @@ class MtaSts(RelayCase):
             return self.probe(f"p{next(probes)}@bare.net.example")["event"] == "deferred"
         proc.wait_until(waits, 60, "the policy holds again, also for connections that were kept")
 
+    def check_demands(self):
+        """RFC 8689 section 4.2.1, level mta-sts: what is not to be had now is not "none\""""
+        self.send(*DEMANDED)
+        with smtplib.SMTP("127.0.0.1", self.server.port("secure"), timeout=60) as client:
+            client.starttls(context=ssl._create_unverified_context())
+            client.ehlo()
+            for name in REQUIRED:
+                client.sendmail("ada@clinic.example", [f"b@{name}.net.example"], TEXT, ["REQUIRETLS"])
+        for name, (_, _, code, words) in {**DEMANDED, **REQUIRED}.items():
+            end = self.ends(name)
+            self.assertTrue(end["reply"].startswith(code), (name, end["reply"]))
+            self.assertIn(words, end["reply"], name)
+            self.assertEqual(self.went_to(name), [GOOD] if code == "250" else [], name)
+
+    def check_database(self):
+        """A database that cannot be read is not taken for "no policy\""""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.directory, "relay", "state", "postern.db"))) as db:
+            db.execute("ALTER TABLE sts_policies RENAME TO elsewhere")
+            self.names.set_zone("net.example", zone(without=("unread",)))
+            end = self.probe("b@unread.net.example")
+            self.assertEqual((end["event"], end["reply"][:9]), ("deferred", "451 4.7.5"), end)
+            self.assertIn("cannot be looked up now", end["reply"])
+            db.execute("ALTER TABLE elsewhere RENAME TO sts_policies")
+
+        def goes():
+            self.server.ctl("queue", "retry", "--recipient", "b@unread.net.example", check=False)
+            return self.went_to("unread") == [GOOD]
+        proc.wait_until(goes, 60, "it goes when the database is there again")
+
+    def check_change(self):
+        """RFC 8461 section 3.1: another id, and the policy is fetched anew"""
+        self.server.stop()
+        self.names.set_zone("net.example", zone(ids={"wild": 2}))
+        self.policies.policies["wild.net.example"] = policy("testing", "*.net.example")
+        self.server.start()
+        before = len(self.policies.asked)
+        self.probe("again@wild.net.example")
+        self.probe("again@good.net.example")
+
+        def kept():
+            return json.loads(self.server.ctl("--json", "sts", "show", "wild.net.example").stdout)[0]
+        proc.wait_until(lambda: "mode: testing" in kept()["policy"] and kept()["id"] == "2", 60, "the new one is kept")
+        self.assertEqual(self.policies.asked[before:], ["wild.net.example"])
+
     def check_cache(self):
         """RFC 8461 section 5.1: it outlives the DNS, the policy host and a restart of ours"""
         self.server.stop()
@@ -221,4 +287,7 @@ class MtaSts(RelayCase):
         self.assertFalse({"plain.net.example", "several.net.example", "smart.net.example"} & set(asked))
         self.check_counts()
         self.check_override()
+        self.check_demands()
+        self.check_database()
+        self.check_change()
         self.check_cache()
