@@ -41,7 +41,7 @@ extern const struct ctl_command ctl_config_commands[], ctl_docs_commands[], ctl_
     ctl_settings_commands[], ctl_user_commands[], ctl_explain_commands[], ctl_queue_commands[],
     ctl_drain_commands[], ctl_backup_commands[], ctl_account_commands[], ctl_group_commands[],
     ctl_setup_commands[], ctl_sts_commands[], ctl_tls_report_commands[], ctl_address_commands[],
-    ctl_directory_commands[], ctl_exchange_commands[];
+    ctl_directory_commands[], ctl_exchange_commands[], ctl_probe_commands[];
 extern const struct ctl_command *const ctl_tables[]; /* all of them; NULL-ended */
 
 /* Reads and checks the configuration; diagnostics go to standard error. EXIT_OK or EXIT_REFUSED. */

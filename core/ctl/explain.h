@@ -36,6 +36,11 @@ int explain_facts(const struct ctl *ctl, const char *listener, const char *clien
 int explain_show(
     struct ctl *ctl, struct trial *trial, int folder, const char *name, struct pn_error *err);
 
+/* What a kept policy of MTA-STS makes of the hosts of a list that is not judged yet. */
+int probe_policy(struct db *db, struct mx_list *list, struct arena *arena, struct pn_error *err);
+/* The mail exchangers of the recipient's domain, not judged; to be freed, also on failure. */
+int explain_search(struct ctl *ctl, const struct routes *routes, const struct route *route,
+    const char *recipient, struct mx_list **ret, struct pn_error *err);
 /* A row for each mail exchanger of the recipient's domain, as `route` would go through them. */
 int explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct route *route,
     const char *recipient, struct arena *arena, struct pn_error *err);

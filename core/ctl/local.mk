@@ -10,6 +10,7 @@ posternctl_SOURCES = core/ctl/posternctl.c core/ctl/commands.h core/ctl/archive.
 	core/ctl/backup.h core/ctl/command_backup.c core/ctl/command_restore.c core/ctl/restore_spool.c core/ctl/command_config.c core/ctl/command_explain.c \
 	core/ctl/explain.h core/ctl/explain_message.c core/ctl/explain_show.c \
 	core/ctl/route_known.c \
+	core/ctl/command_probe.c core/ctl/probe_policy.c core/ctl/fault_sink.c core/ctl/fault_sink.h \
 	core/ctl/route_exchangers.c \
 	core/ctl/known.c core/ctl/known.h core/ctl/progress.c core/ctl/progress.h \
 	core/ctl/command_docs.c core/ctl/command_drain.c core/ctl/command_live.c core/ctl/command_queue.c core/ctl/command_settings.c \

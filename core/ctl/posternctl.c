@@ -19,7 +19,7 @@ const struct ctl_command *const ctl_tables[] = { ctl_config_commands, ctl_docs_c
 	ctl_live_commands, ctl_queue_commands, ctl_settings_commands, ctl_user_commands,
 	ctl_account_commands, ctl_group_commands, ctl_address_commands, ctl_directory_commands,
 	ctl_exchange_commands, ctl_explain_commands, ctl_drain_commands, ctl_backup_commands,
-	ctl_setup_commands, ctl_sts_commands, ctl_tls_report_commands, NULL };
+	ctl_setup_commands, ctl_sts_commands, ctl_tls_report_commands, ctl_probe_commands, NULL };
 
 static const char options_help[] =
     "Usage: posternctl [-c FOLDER] [-m FOLDERS] [--json] COMMAND [ARGUMENT ...]\n"

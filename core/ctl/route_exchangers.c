@@ -82,17 +82,30 @@ show(struct ctl *ctl, const char *name, const char *place, const char *verdict, 
 }
 
 int
-explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct route *route,
-    const char *recipient, struct arena *arena, struct pn_error *err)
+explain_search(struct ctl *ctl, const struct routes *routes, const struct route *route,
+    const char *recipient, struct mx_list **ret, struct pn_error *err)
 {
 	struct mx_policy policy = routes_mx_policy(routes, route);
 	char domain[MAIL_DOMAIN_MOST + 1];
 	struct inquiry inquiry = { 0 };
 	int r = routes_domain(recipient, domain);
 
+	*ret = NULL;
 	if (r < 0)
 		return pn_error_set(err, r, "%s has no domain that mail can go to", recipient);
 	r = ask(ctl, domain, policy.port, &inquiry, err);
+	*ret = inquiry.list;
+	return r;
+}
+
+int
+explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct route *route,
+    const char *recipient, struct arena *arena, struct pn_error *err)
+{
+	struct inquiry inquiry = { 0 };
+	struct mx_policy policy = routes_mx_policy(routes, route);
+	int r = explain_search(ctl, routes, route, recipient, &inquiry.list, err);
+
 	if (r < 0)
 		return r;
 	mx_judge(inquiry.list, &policy);
@@ -106,7 +119,8 @@ explain_exchangers(struct ctl *ctl, const struct routes *routes, const struct ro
 		    mx_fate_text(host->fate), with_terms(host, arena));
 	}
 	if (inquiry.list->refusal)
-		show(ctl, domain, NULL, "refused", arena_text(arena, inquiry.list->refusal));
+		show(ctl, inquiry.list->domain, NULL, "refused",
+		    arena_text(arena, inquiry.list->refusal));
 	mx_list_free(&inquiry.list);
 	return 0;
 }

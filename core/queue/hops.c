@@ -6,6 +6,7 @@
  * be had: RFC 5321 section 5.1 wants the order of preference, and chance among equals.
  */
 #include <core/base/clock.h>
+#include <core/queue/hop_target.h>
 #include <core/queue/hops.h>
 #include <stdlib.h>
 
@@ -15,8 +16,7 @@
 #define TTL_MOST_S        3600
 #define UNSURE_MOST_S     60 /* signatures may be checked by then */
 /* In one round through a domain's hosts: RFC 5321 section 5.1 wants two tried at least. */
-#define HOSTS_MOST     5
-#define ADDRESSES_MOST 4 /* of each; the families by turns */
+#define HOSTS_MOST 5
 
 /* ---- meetings -------------------------------------------------------------------------------- */
 
@@ -108,18 +108,6 @@ new_hops(struct queue *queue, struct routes *routes, size_t most)
 	return hops;
 }
 
-/* What the domain demands becomes the target's; connections of other terms have another key. */
-static const char *
-use_terms(struct hops *hops, struct hop *hop, const struct hop_terms *terms)
-{
-	if (!terms || hop->target.level == TLS_LEVEL_NONE)
-		return "";
-	hop->target.terms = hop_terms_copy(terms, &hops->arena);
-	if (hop_terms_are_any(terms) && hop->target.level == TLS_LEVEL_MAY)
-		hop->target.level = TLS_LEVEL_ENCRYPT;
-	return hop_terms_key(terms, &hops->arena);
-}
-
 static struct hop *
 add(struct hops *hops, const struct route_host *host, enum route_need need, unsigned rank,
     const struct hop_terms *terms)
@@ -133,7 +121,8 @@ add(struct hops *hops, const struct route_host *host, enum route_need need, unsi
 	hop->name = arena_text(&hops->arena, host->name);
 	hop->shape = shape_get(hops->queue->shaping, host->name);
 	shape_configure(hop->shape, &hop->limits.shape);
-	key = arena_printf(&hops->arena, "%s%s", host->ways[need].key, use_terms(hops, hop, terms));
+	key = arena_printf(&hops->arena, "%s%s", host->ways[need].key,
+	    hop_target_use(&hops->arena, &hop->target, terms));
 	hop->meeting = hold_meeting(hops->queue, key);
 	hop->bits = -1;
 	return hop;
@@ -149,19 +138,6 @@ hops_of_route(
 	for (size_t i = 0; i < route->host_count; i++)
 		add(hops, &route->hosts[i], need, (unsigned)i, NULL);
 	return hops;
-}
-
-static void
-set_addresses(struct hops *hops, struct hop *hop, const struct mx_host *host)
-{
-	size_t count = MIN(host->count, ADDRESSES_MOST);
-	struct address *addresses = arena_copy(
-	    &hops->arena, host->addresses, count * sizeof(*addresses));
-
-	for (size_t i = 0; i < count; i++)
-		address_set_port(&addresses[i], hop->target.port);
-	hop->target.addresses = addresses;
-	hop->target.address_count = count;
 }
 
 /* Where there is no MX record the domain itself is the host, and its certificate says so. */
@@ -187,16 +163,15 @@ hops_of_list(struct queue *queue, struct routes *routes, const struct route *rou
 				 list->hosts[i].fate == MX_UNSAFE;
 	for (size_t i = 0; i < list->count && hops->count < HOSTS_MOST; i++) {
 		const struct mx_host *found = &list->hosts[i];
-		struct hop_terms terms = found->terms;
+		struct hop_terms terms = hop_target_terms(list, found);
 
-		terms.domain = list->domain;
-		terms.unsure |= list->unsure;
 		/* Its sources were parsed when the configuration was checked. */
 		if (found->fate == MX_TRIED &&
 		    routes_mx_host(routes, route, found->name, &hops->arena, &host, NULL) == 0)
-			set_addresses(hops,
-			    add(hops, &host, need, found->preference,
-				need == ROUTE_RELAXED ? NULL : &terms),
+			hop_target_addresses(&hops->arena,
+			    &add(hops, &host, need, found->preference,
+				need == ROUTE_RELAXED ? NULL : &terms)
+				 ->target,
 			    found);
 	}
 	return hops;

@@ -32,6 +32,7 @@ core_libcore_a_SOURCES += \
 	core/queue/convert.c \
 	core/queue/destination_policy.c \
 	core/queue/destination.c core/queue/destination.h core/queue/destination_search.c \
+	core/queue/hop_target.c core/queue/hop_target.h \
 	core/queue/hops.c core/queue/hops.h core/queue/inside.h \
 	core/queue/letter.c \
 	core/queue/lineup.c core/queue/lineup.h \

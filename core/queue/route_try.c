@@ -14,6 +14,8 @@ struct trying {
 	struct resolver *resolver;
 	struct courier *courier;
 	bool ready;
+	void (*shown)(void *arg, const struct courier *courier); /* NULL: nobody looks */
+	void *shown_arg;
 	char reason[COURIER_TEXT];
 };
 
@@ -23,6 +25,8 @@ on_ready(struct courier *courier)
 	struct trying *trying = courier_arg(courier);
 
 	trying->ready = true;
+	if (trying->shown)
+		trying->shown(trying->shown_arg, courier);
 	courier_quit(courier);
 }
 
@@ -67,7 +71,15 @@ run(struct trying *trying, const struct courier_target *target, const char *rela
 int
 route_try(const struct route *route, const char *relay_name, int64_t ms, struct pn_error *err)
 {
-	struct trying trying = { 0 };
+	return route_try_target(
+	    &route->hosts->ways[ROUTE_AS_SET].target, relay_name, ms, NULL, NULL, err);
+}
+
+int
+route_try_target(const struct courier_target *target, const char *relay_name, int64_t ms,
+    void (*ready)(void *arg, const struct courier *courier), void *arg, struct pn_error *err)
+{
+	struct trying trying = { .shown = ready, .shown_arg = arg };
 	int r = loop_new(&trying.loop, err);
 
 	if (r < 0)
@@ -77,7 +89,7 @@ route_try(const struct route *route, const char *relay_name, int64_t ms, struct 
 		goto out;
 	r = resolver_new(trying.jobs, &trying.resolver);
 	if (r == 0)
-		r = run(&trying, &route->hosts->ways[ROUTE_AS_SET].target, relay_name, ms);
+		r = run(&trying, target, relay_name, ms);
 	if (r < 0)
 		pn_error_set(err, r, "out of memory");
 	else if (!trying.ready)

@@ -529,6 +529,18 @@ courier_tls(const struct courier *courier)
 	return &courier->tls;
 }
 
+const SSL *
+courier_ssl(const struct courier *courier)
+{
+	return courier_is_secure(courier) ? courier->stream.tls : NULL;
+}
+
+const char *
+courier_remote(const struct courier *courier)
+{
+	return courier->remote;
+}
+
 uint32_t
 courier_letters(const struct courier *courier)
 {

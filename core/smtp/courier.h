@@ -125,6 +125,20 @@ courier_level(const struct tls_facts *tls)
 			       : PN_TLS_ENCRYPTED;
 }
 
+/* In the words of demands; points into the facts. */
+static inline struct mail_shown
+tls_shown(const struct tls_facts *tls)
+{
+	return (struct mail_shown){
+		.bits = tls->bits,
+		.level = courier_level(tls),
+		.version = tls->protocol,
+		.cipher = tls->cipher,
+		.key = tls->has_digests ? tls->key : NULL,
+		.certificate = tls->has_digests ? tls->certificate : NULL,
+	};
+}
+
 struct courier;
 struct courier_events {
 	/* Connected, greeted, secured and authenticated: fit for the first letter. */
@@ -192,6 +206,10 @@ void courier_settle_open(
     struct courier_letter *letter, enum courier_outcome outcome, const char *text);
 /* Of the connection as it is now. */
 const struct tls_facts *courier_tls(const struct courier *courier);
+/* For who looks closer; NULL in clear. */
+const SSL *courier_ssl(const struct courier *courier);
+/* "mx.example[192.0.2.1]:25" */
+const char *courier_remote(const struct courier *courier);
 /*
  * What of TLS has failed on the way to `ready`, in the words of RFC 8460 section 4.3; NULL:
  * nothing, or nothing came as far as that. Also where it went on in clear.

@@ -97,16 +97,7 @@ courier_address_fault(
 const char *
 courier_weakness(const struct courier *courier, const struct courier_letter *letter)
 {
-	const struct tls_facts *tls = &courier->tls;
-	const struct mail_shown shown = {
-		.bits = tls->bits,
-		.level = courier_level(tls),
-		.version = tls->protocol,
-		.cipher = tls->cipher,
-		.key = tls->has_digests ? tls->key : NULL,
-		.certificate = tls->has_digests ? tls->certificate : NULL,
-	};
-
+	const struct mail_shown shown = tls_shown(&courier->tls);
 	struct mail_demand demand = letter->demand;
 
 	/* What could not be asked now may be there in an hour. */

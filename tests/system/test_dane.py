@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """DANE (RFC 7672): what signed TLSA records say of next hops, against sinks with every fault, and a
 validating resolver that is put right while the relay runs."""
+import base64
 import hashlib
+import json
 import os
 import re
 import smtplib
@@ -109,6 +111,7 @@ aliased MX 10 alias
         tls.update(dict.fromkeys(("127.0.0.6", "127.0.0.7"), by_ca))
         self.begin(zone, tls, **{"tls-only": {"partner_terms": [
             {"partners": ["safe.example"], "level": "encrypted"},
+            {"partners": ["strong@plain.example"], "minimum_bits": 256},
             {"partners": ["partner@ee.safe.example", "partner@plain.example"], "level": "dane"}]}})
         good = ["ee", "second", "unusable", "ta", "aliased"]
         bad = ["wrong", "stripped", "clear", "tawrong"]
@@ -129,6 +132,38 @@ aliased MX 10 alias
                          ("bounced", "503 5.7.0 mx3.safe.example is not authenticated by DANE"))
         self.assertNotIn("127.0.0.4", [host for host, line in self.sink.lines if line.startswith("MAIL")])
         self.assertEqual(len(self.sink.messages), 7)
+        self.probe(key)
+
+    def probe(self, key):
+        """S4-12, C09: posternctl tls-probe shows what the same hosts are, and what catches a fault; no mail."""
+        before = len(self.sink.lines)
+
+        def ask(*words, code=0):
+            done = self.server.ctl("--json", "tls-probe", "--from", "ada@clinic.example", *words, check=False)
+            self.assertEqual(done.returncode, code, done)
+            return (json.loads(done.stdout) if done.stdout.strip() else []), done.stderr
+        (row,), _ = ask("ee.safe.example")
+        self.assertEqual((row["levels"], row["mail"], row["bits"]),
+                         ("encrypted trusted name mta-sts dane", "would be sent", "256"))
+        self.assertEqual(row["key"], "sha256/" + base64.b64encode(bytes.fromhex(key)).decode())
+        self.assertRegex(row["certificate"], "^cert-sha256/")
+        self.assertRegex(row["chain"], "^CN=other.example; until ")
+        first, second = ask("second.safe.example")[0]
+        self.assertRegex(first["mail"], r"^not sent: 451 4\.7\.5 .*TLSA records say")
+        self.assertEqual(second["mail"], "would be sent")
+        (row,), _ = ask("plain.example")
+        self.assertEqual((row["levels"], row["mail"]), ("encrypted", "would be sent"))
+        (row,), _ = ask("partner@plain.example")
+        self.assertEqual(row["mail"], "not sent: 503 5.7.0 mx3.safe.example is not authenticated by DANE")
+        for fault in ("no-starttls", "bad-certificate"):
+            self.assertRegex(ask("--simulate", fault, "ee.safe.example")[0][0]["mail"], "^not sent: 451 4.7.5 ")
+            self.assertIn("nothing that is configured", ask("--simulate", fault, "plain.example", code=1)[1])
+        (row,), _ = ask("--simulate", "weak-bits", "strong@plain.example")
+        self.assertEqual((row["bits"], row["mail"]),
+                         ("128", "not sent: 503 5.7.0 encryption too weak 128 less than 256"))
+        ask("--simulate", "bits", "plain.example", code=2)
+        said = [line.split()[0] for _, line in self.sink.lines[before:]]
+        self.assertEqual(set(said), {"EHLO", "STARTTLS", "QUIT"})
 
     def test_what_is_bogus_and_who_does_not_mind(self):
         """A signature that does not fit leaves the host out (STANDARDS 7672.4, ASKS C08); `TLS-Required: No` lets the
