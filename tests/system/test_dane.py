@@ -58,17 +58,21 @@ class Dane(RelayCase):
             signed={"safe.example": zone}, forge=forge))
         routes = [{"when": {"recipient_domain": "clinic.example"}, "to": "maildir", "path": str(self.mail)},
                   {"to": "mx", "port": self.sink.port, "refused_networks": ["127.9.0.0/16"]}]
-        listeners = {"plain": {"tls": "none", "auth": "off"}}
+        own, _ = self.make("relay.test")
+        listeners = {"plain": {"tls": "starttls", "auth": "off"}}
         self.server = self.relay(
-            listeners, routes,
+            listeners, routes, tls=(own, own.replace(".pem", ".key")),
             relay={"loops": 1, "queue": {"retry_first": "1h", "retry_most": "1h"},
                    "dns": {"servers": [self.names.address], "trust_anchor": self.names.anchor, **(dns or {})}},
             sections=sections, **({"pipeline": ["tls-only"]} if "tls-only" in sections else {}))
         self.server.start()
 
-    def send(self, *recipients, text=TEXT):
+    def send(self, *recipients, text=TEXT, options=()):
         with smtplib.SMTP("127.0.0.1", self.server.port("plain"), timeout=60) as client:
-            self.assertEqual(client.sendmail("ada@clinic.example", recipients, text), {})
+            if options:
+                client.starttls(context=ssl._create_unverified_context())
+                client.ehlo()
+            self.assertEqual(client.sendmail("ada@clinic.example", recipients, text, options), {})
 
     def ends(self, *recipients):
         def found():
@@ -172,8 +176,8 @@ aliased MX 10 alias
         key, zeros = self.digest(pem, 1), "00" * 32
         self.begin("mx2 A 127.0.0.2\nmx3 A 127.0.0.3\nmx4 A 127.0.0.4\nbogus MX 10 mx2\nwrong MX 10 mx3\n"
                    f"bare MX 10 mx4\n_25._tcp.mx2 TLSA 3 1 1 {key}\n_25._tcp.mx3 TLSA 3 1 1 {zeros}\n"
-                   f"_25._tcp.mx4 TLSA 3 1 1 {key}\n",
-                   {"127.0.0.2": tls, "127.0.0.3": tls},
+                   f"_25._tcp.mx4 TLSA 3 1 1 {key}\nmx5 A 127.0.0.5\n_25._tcp.mx5 TLSA 3 1 1 {key}\n"
+                   "good MX 10 mx5\n", dict.fromkeys(("127.0.0.2", "127.0.0.3", "127.0.0.5"), tls),
                    forge=lambda text: re.sub(r"(\sTLSA\s+3 1 1[\s(]+)" + key[:8], r"\g<1>12345678", text, count=1,
                                              flags=re.I),
                    **{"tls-only": {"partners": ["partner@bare.safe.example"]}})
@@ -188,7 +192,14 @@ aliased MX 10 alias
         self.assertEqual([end["event"] for end in ends], ["delivered"] * 3 + ["bounced"], ends)
         self.assertEqual([end.get("tls", "")[:3] for end in ends], ["TLS", "TLS", "", ""])
         self.assertIn("encryption too weak 0 less than 112", ends[3]["reply"])
-        report, = self.delivered(1, 60)
+        # 8689.2, 8689.6: the same field beside REQUIRETLS is nothing, and DANE is as good as an authority.
+        to = ["z@wrong.safe.example", "z@good.safe.example"]
+        self.send(*to, text="TLS-Required: No\r\n" + TEXT, options=("REQUIRETLS",))
+        wrong, good = self.ends(*to)
+        self.assertEqual((good["event"], good.get("by")), ("delivered", "dane"))
+        self.assertIn("MAIL FROM:<ada@clinic.example> REQUIRETLS", [line for _, line in self.sink.lines])
+        self.assertEqual((wrong["event"], wrong["reply"][:10]), ("bounced", "550 5.7.10"))
+        report = [one for one in self.delivered(2, 60) if b"partner@bare" in one][0]
         self.assertEqual(report.split(b"\r\n\r\n")[0].count(b"\r\nTLS-Required: No\r\n"), 1)
 
     def test_validation_that_comes_back(self):
