@@ -370,7 +370,9 @@ const struct pn_choice config_route_kinds[] = {
 
 static const struct pn_choice route_tls[] = {
 	{ "none", TLS_LEVEL_NONE, "never" },
-	{ "may", TLS_LEVEL_MAY, "where the host offers it, with any certificate" },
+	{ "may", TLS_LEVEL_MAY,
+	    "where the host offers it, with any certificate; of an mx route, as the recipient's "
+	    "domain demands itself (DANE, MTA-STS)" },
 	{ "encrypt", TLS_LEVEL_ENCRYPT, "always, with any certificate" },
 	{ "verify", TLS_LEVEL_VERIFY, "always, with a valid certificate for the host's name" },
 	{ NULL, 0, NULL },

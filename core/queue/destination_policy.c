@@ -170,6 +170,11 @@ destination_judge_policy(const struct destination *destination, struct mx_list *
 		    destination->sts.why);
 		return;
 	}
+	if (dns_validation(destination->queue->parts.dns) == DNS_VALIDATION_FAILS) {
+		defer(list, "has to be signed by DNSSEC (REQUIRETLS), which cannot be told now",
+		    "signatures do not come from the name servers asked");
+		return;
+	}
 	g_snprintf(list->text, sizeof(list->text),
 	    "550 5.7.10 REQUIRETLS: the mail exchangers of %s are not signed by DNSSEC",
 	    list->domain);

@@ -224,6 +224,9 @@ aliased MX 10 alias
         self.send("x@safe.example", "p@safe.example")
         free, demanded = self.ends("x@safe.example", "p@safe.example")
         self.assertEqual((free["event"], free["verified"]), ("delivered", "no"))
+        self.send("r@safe.example", options=("REQUIRETLS",))
+        end, = self.ends("r@safe.example")
+        self.assertEqual((end["event"], end["reply"][:9]), ("deferred", "451 4.7.5"), end)
         self.assertEqual((demanded["event"], demanded["reply"]),
                          ("deferred", "403 4.7.0 mx2.safe.example is not authenticated by DANE"))
         self.names.stop()
