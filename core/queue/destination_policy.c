@@ -115,15 +115,62 @@ defer(struct mx_list *list, const char *what, const char *why)
 	list->refusal = list->text;
 }
 
+/* One that was not even connected to. */
+static void
+count_host(
+    const struct destination *destination, const char *type, const char *host, const char *result)
+{
+	const struct tls_count count = { .domain = destination->domain,
+		.type = type,
+		.result = result,
+		.host = host,
+		.sent_by = "",
+		.address = "" };
+
+	if (policies(destination))
+		counts_note(sts_counts(policies(destination)), &count);
+}
+
+/* "3 1 1 9f86..."; those that hold whole certificates are not repeated. */
+static void
+write_tlsa(GString *text, const struct tlsa *tlsa)
+{
+	if (tlsa->data.len > 64)
+		return;
+	g_string_append_printf(text, "%d %d %d ", tlsa->usage, tlsa->selector, tlsa->matching);
+	for (size_t i = 0; i < tlsa->data.len; i++)
+		g_string_append_printf(text, "%02x", (unsigned char)tlsa->data.data[i]);
+	g_string_append_c(text, '\n');
+}
+
+/* What DANE has found, for the counts; hosts that it excludes are counted here. */
+static void
+note_dane(const struct destination *destination, const struct mx_list *list)
+{
+	GString *text = g_string_new(NULL), *hosts = g_string_new(NULL);
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct mx_host *host = &list->hosts[i];
+
+		if (host->unsafe)
+			count_host(destination, "tlsa", host->name, "dnssec-invalid");
+		for (size_t k = 0; k < host->terms.tlsa_count; k++)
+			write_tlsa(text, &host->terms.tlsa[k]);
+		if (host->terms.tlsa_count > 0)
+			g_string_append_printf(hosts, "%s\n", host->name);
+	}
+	if (hosts->len > 0 && policies(destination))
+		counts_note_policy(sts_counts(policies(destination)), destination->domain, "tlsa",
+		    text->str, hosts->str);
+	g_string_free(text, TRUE);
+	g_string_free(hosts, TRUE);
+}
+
 /* Where signed TLSA records speak for a host, the policy does not (RFC 8461 section 2). */
 static void
 apply_to_host(struct destination *destination, struct mx_host *host)
 {
-	if (host->unsafe) {
-		destination_count_tls(destination, NULL, host->name, NULL, "dnssec-invalid");
-		return;
-	}
-	if (host->terms.tlsa_count > 0)
+	if (host->unsafe || host->terms.tlsa_count > 0)
 		return;
 	if (sts_answer_allows(&destination->sts, host->name)) {
 		host->terms.sts = true;
@@ -131,7 +178,7 @@ apply_to_host(struct destination *destination, struct mx_host *host)
 	}
 	log_event(PN_LOG_NOTICE, "mta-sts-host", "route", destination->name, "host", host->name,
 	    "reason", "the domain's policy does not name it", NULL);
-	destination_count_tls(destination, NULL, host->name, NULL, "validation-failure");
+	count_host(destination, "sts", host->name, "validation-failure");
 	host->unsafe = true;
 	g_strlcpy(host->why,
 	    "the policy of the recipient's domain (MTA-STS) does not name this host",
@@ -145,6 +192,7 @@ destination_apply_policy(struct destination *destination, struct mx_list *list)
 
 	if (list->refusal || destination->need == ROUTE_RELAXED)
 		return;
+	note_dane(destination, list);
 	if (known == STS_KNOWN_LATER) {
 		defer(list, "may demand TLS (MTA-STS), which cannot be looked up now",
 		    destination->sts.why);
