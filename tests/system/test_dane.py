@@ -137,6 +137,23 @@ aliased MX 10 alias
         self.assertNotIn("127.0.0.4", [host for host, line in self.sink.lines if line.startswith("MAIL")])
         self.assertEqual(len(self.sink.messages), 7)
         self.probe(key)
+        self.counted(key)
+
+    def counted(self, key):
+        """RFC 8460 section 4: policy type tlsa, what holds and what does not"""
+        def by_type(name):
+            done = self.server.ctl("--json", "tls-report", "--domain", f"{name}.safe.example", check=False)
+            policies = json.loads(done.stdout)["policies"] if done.returncode == 0 else []
+            return {each["policy"]["policy-type"]: each for each in policies}
+        good = proc.wait_until(lambda: by_type("ee").get("tlsa"), 60, "its sessions are counted")
+        self.assertEqual(good["summary"]["total-failure-session-count"], 0)
+        self.assertIn(f"3 1 1 {key}", good["policy"]["policy-string"])
+        self.assertEqual(good["policy"]["mx-host"], ["mx2.safe.example"])
+        wrong = proc.wait_until(lambda: by_type("wrong").get("tlsa"), 60, "failures are counted")
+        self.assertEqual(wrong["summary"]["total-successful-session-count"], 0)
+        self.assertEqual(wrong["failure-details"][0]["receiving-mx-hostname"], "mx3.safe.example")
+        stripped = proc.wait_until(lambda: by_type("stripped").get("tlsa"), 60, "what was stripped is counted")
+        self.assertEqual(stripped["failure-details"][0]["result-type"], "starttls-not-supported")
 
     def probe(self, key):
         """S4-12, C09: posternctl tls-probe shows what the same hosts are, and what catches a fault; no mail."""
