@@ -103,7 +103,8 @@ class Explain(RelayCase):
             with open(row["file"], "rb") as file:
                 data = file.read()
             self.assertIn(f"{len(data)} bytes", row["why"])
-            self.assertTrue(data.startswith(b"Received: from localhost ([192.0.2.7])"), data[:200])
+            self.assertTrue(data.startswith(b"X-Postern-Method: fake (protection was wanted)\r\nReceived: from localhost "
+                                            b"([192.0.2.7])"), data[:200])
             self.assertIn(b"with ESMTPA id ", data)
             self.assertIn(f"\r\nX-Group: {row['recipient']}(".encode(), data)
         again = self.stopped.ctl("explain", "--to", "bo@f.example", "--from", USER, "--output", folder,
