@@ -197,7 +197,7 @@ struct config_destination {
 /* One line of `pipeline:`. */
 enum config_fault { CONFIG_FAULT_DEFER, CONFIG_FAULT_SKIP, CONFIG_FAULT_REJECT };
 struct config_entry {
-	const char *module, *id;
+	const char *module, *id, *description;
 	struct config_when when;
 	int on_fault;        /* enum config_fault */
 	int64_t timeout;     /* ms */

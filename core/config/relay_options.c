@@ -457,6 +457,8 @@ const struct pn_option config_entry_options[] = {
 	PN_OPT_STRING("id", ENTRY, id, NULL, 0,
 	    "Name of this entry and of its section; left out, the module's. Needed where a module "
 	    "stands twice."),
+	PN_OPT_STRING("description", ENTRY, description, NULL, 0,
+	    "What this entry is for, as `posternctl order` shows it."),
 	PN_OPT_GROUP("when", ENTRY, when, struct config_when, config_when_options, 0,
 	    "Which messages this entry is for; left out, all."),
 	PN_OPT_CHOICE("on_fault", ENTRY, on_fault, "defer", entry_faults, 0,

@@ -156,6 +156,8 @@ run_order(struct ctl *ctl, int argc, char **argv, struct pn_error *err)
 			pn_console_field(&ctl->console, "runs",
 			    entries[i].hook_flags[stages[s]] & PN_QUICK ? "on the loop"
 									: "on a thread");
+			pn_console_field(
+			    &ctl->console, "description", entries[i].config->description);
 		}
 	}
 	return EXIT_OK;

@@ -87,7 +87,8 @@ static const struct pn_option tls_only_options[] = {
 	    "Partners, too, each with terms of their own. Whoever is in several, or in partners, "
 	    "gets the safest of each."),
 	PN_OPT_STRINGS("exclude", struct tls_only, exclude, NULL, PN_SCOPED,
-	    "Whose mail TLS does not protect well enough: the next entry is asked." PATTERNS),
+	    "Whose mail TLS does not protect well enough, as with providers of free mail: the next "
+	    "entry is asked." PATTERNS),
 	PN_OPT_END
 };
 

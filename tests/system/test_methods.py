@@ -344,6 +344,25 @@ class Selection(ProtectionCase):
         self.assertEqual(self.ways(self.secure, 3)["c@tls.example"][0], "escrow")
         self.assertRegex(self.server.log(), r"event=planned [^\n]*to=c@tls\.example [^\n]*last session had 0 bits")
 
+    def test_b_35_the_safest_rule(self):
+        """B-14, S4-09: of two demands the stronger counts, opting out lifts none, and each entry says what it is for
+        (S2-19)."""
+        self.begin([{"tls-only": {"id": "contract", "description": "Lab, contract of 2026"}},
+                    {"tls-only": {"id": "law", "description": "Law: 256 bits"}}, {"selector": {"id": "wanting"}}],
+                   wanting={"want": "sender", "opt_out": "message"},
+                   contract={"partners": ["bare.example", "tls.example"], "minimum_bits": 112},
+                   law={"partners": ["bare.example"], "minimum_bits": 256})
+        rows = json.loads(self.server.ctl("--json", "order").stdout)
+        self.assertEqual({row["entry"]: row["description"] for row in rows}, {
+            "contract": "Lab, contract of 2026", "law": "Law: 256 bits", "wanting": None})
+        self.server.start()
+        people = ["a@tls.example", "b@bare.example"]
+        self.assertEqual(self.send(self.client(), people, message("hello", "X-Opt-Out: yes"))[0], 250)
+        report, = self.reports(1)
+        self.assertIn("Diagnostic-Code: smtp; 503 5.7.0 encryption too weak 0 less than 256\r\n", report)
+        self.assertEqual(labels(self.secure.wait(1, 60)[0][2]), [OPT_OUT])
+        self.assertNotIn(b"b@bare.example", b"".join(line for _, line in self.bare.lines))
+
     def test_mistakes(self):
         """Half a question, none that can be asked, modes that contradict it; and that nobody provides the method."""
         def said(**escrow):
