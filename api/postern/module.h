@@ -28,7 +28,7 @@
  *	6	2026-11-24	secrets in the database, sealed (secret.h); pn_message_7bit (part.h)
  *				pn_demand_tls_terms, PN_TLS_STS, PN_TLS_DANE (plan.h)
  *				OpenPGP (openpgp.h)
- *				pn_group_refuse (plan.h)
+ *				pn_group_refuse (plan.h); `together`
  *				PN_WHOLE (settings.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
@@ -209,6 +209,13 @@ struct pn_module {
 	 * `posternctl check` warns where nobody provides one. NULL: not said.
 	 */
 	const char *chooses;
+
+	/*
+	 * since ABI 6. May two recipients for whom one of its methods was chosen with these choices
+	 * share a rendering? Beside who must not see whom, which the core knows. NULL: always. Pure
+	 * and quick, from any thread; if a goes with b and b with c, a goes with c.
+	 */
+	bool (*together)(const char *method, struct pn_slice one, struct pn_slice other);
 };
 
 #define PN_MODULE_HEAD \

@@ -178,11 +178,13 @@ out_of_reach(const char *path, struct pn_error *err)
 
 /* ---- is it a module, and one for us ---------------------------------------------------------- */
 
-/* ABI 1 ended before `providers`. */
+/* ABI 1 ended before `providers`, 2 to 5 before `together`. */
 static size_t
 size_of_abi(uint32_t abi)
 {
-	return abi == 1 ? offsetof(struct pn_module, providers) : sizeof(struct pn_module);
+	if (abi == 1)
+		return offsetof(struct pn_module, providers);
+	return abi < 6 ? offsetof(struct pn_module, together) : sizeof(struct pn_module);
 }
 
 const struct pn_provider *

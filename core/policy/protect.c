@@ -80,6 +80,19 @@ same_provider(const struct provided *one, const struct provided *other)
 	return one->provider == other->provider && one->entry == other->entry;
 }
 
+static bool
+together(const struct pn_txn *txn, const struct provided *by, size_t one, size_t other)
+{
+	const struct chain_entry *entries;
+	const struct pn_module *module;
+
+	generation_entries(txn->generation, &entries);
+	module = entries[by->entry].module;
+	return module->abi < 6 || !module->together ||
+	       module->together(
+		   by->method, txn->plans->of[one].choice, txn->plans->of[other].choice);
+}
+
 /* Everybody from `first` on who may share a rendering with him. */
 static void
 fill_group(struct pn_txn *txn, struct plan_group *group, size_t first, const bool *taken,
@@ -96,7 +109,7 @@ fill_group(struct pn_txn *txn, struct plan_group *group, size_t first, const boo
 	for (size_t i = first + 1; !alone && i < plans->count; i++)
 		if (plans->of[i].state == PLAN_CHOSEN && !taken[i] &&
 		    same_provider(&plans->of[i].by, &group->by) &&
-		    is_visible(names, &recipients[i]))
+		    is_visible(names, &recipients[i]) && together(txn, &group->by, first, i))
 			group->members[group->count++] = (uint32_t)i;
 }
 

@@ -125,3 +125,22 @@ pki_choice_write(X509 *leaf, struct pn_slice declared)
 	g_byte_array_free(ret, TRUE);
 	return NULL;
 }
+
+static int
+key_type(struct pn_slice bytes)
+{
+	const unsigned char *at = (const unsigned char *)bytes.data;
+	X509 *leaf = bytes.len > 0 ? d2i_X509(NULL, &at, (long)bytes.len) : NULL;
+	EVP_PKEY *key = leaf ? X509_get0_pubkey(leaf) : NULL;
+	int type = key ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE;
+
+	X509_free(leaf);
+	ERR_clear_error();
+	return type;
+}
+
+bool
+pki_together(const char *method, struct pn_slice one, struct pn_slice other)
+{
+	return strcmp(method, PKI_SMIME) != 0 || key_type(one) == key_type(other);
+}

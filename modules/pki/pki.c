@@ -317,6 +317,7 @@ PN_MODULE(pki) = {
 	.stop = pki_stop,
 	.hooks = pki_hooks,
 	.providers = pki_providers,
+	.together = pki_together,
 	.chooses = PKI_SMIME " " PKI_SMIME_GCM " " PKI_PGP,
 	.commands = pki_commands,
 	.migrations = pki_migrations,

@@ -149,6 +149,12 @@ GByteArray *pki_choice_write(X509 *leaf, struct pn_slice declared);
 STACK_OF(X509_ALGOR) * pki_declared_by(struct pn_slice declared, X509 *leaf);
 bool pki_declares(STACK_OF(X509_ALGOR) * declared, int nid);
 
+/*
+ * One copy for both? NSS, and so Thunderbird, of today cannot read a CMS at all in which anybody
+ * agrees on a key (EC), even where its own user's is RSA: those get one of their own.
+ */
+bool pki_together(const char *method, struct pn_slice one, struct pn_slice other);
+
 /* ---- smime.c --------------------------------------------------------------------------------- */
 
 struct pn_verdict pki_smime_render(struct pn_call *call, struct pn_txn *txn);

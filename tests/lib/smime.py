@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""smime.py - S/MIME by other programs: an authority with people's certificates, and who verifies what was signed."""
+"""smime.py - S/MIME by other programs: an authority with people's certificates, who verifies what was signed, and who reads
+what was encrypted."""
 import os
 import pathlib
 import re
@@ -108,6 +109,49 @@ def verify_gpgsm(mail, authority):
         if b"GOODSIG" not in done.stdout or b"TRUST_FULLY" not in done.stdout:
             raise AssertionError((done.stdout + done.stderr).decode(errors="replace"))
         return done.stdout
+    finally:
+        subprocess.run(["gpgconf", "--kill", "all"], env=environment, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _der(mail):
+    return run("openssl", "base64", "-d", input=mail.partition(b"\r\n\r\n")[2].replace(b"\r\n", b"\n"))
+
+
+def open_openssl(mail, paths):
+    """What somebody reads whose certificate and key are in these files, as Authority.certify() names them."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(mail)
+        file.flush()
+        return run("openssl", "cms", "-decrypt", "-in", file.name, "-recip", paths[0], "-inkey", paths[1])
+
+
+def _pkcs12(paths, path):
+    run("openssl", "pkcs12", "-export", "-in", paths[0], "-inkey", paths[1], "-passout", "pass:x", "-name", "somebody",
+        "-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1", "-out", path)  # gpgsm reads no PBES2
+
+
+def open_nss(mail, paths):
+    with tempfile.TemporaryDirectory() as folder:
+        pathlib.Path(folder, "p7m").write_bytes(_der(mail))
+        run("certutil", "-N", "-d", folder, "--empty-password")
+        _pkcs12(paths, f"{folder}/p12")
+        run("pk12util", "-i", f"{folder}/p12", "-d", folder, "-W", "x")
+        return run("cmsutil", "-D", "-d", folder, "-i", f"{folder}/p7m")
+
+
+def open_gpgsm(mail, paths):
+    folder = tempfile.mkdtemp(prefix="gpgsm-", dir="/tmp")
+    environment = {**os.environ, "GNUPGHOME": folder, "LC_ALL": "C"}
+    try:
+        os.chmod(folder, 0o700)
+        pathlib.Path(folder, "p7m").write_bytes(_der(mail))
+        pathlib.Path(folder, "gpg-agent.conf").write_text("allow-loopback-pinentry\n")
+        _pkcs12(paths, f"{folder}/p12")
+        run("gpgsm", "--batch", "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--disable-crl-checks",
+            "--import", f"{folder}/p12", env=environment, input=b"x\n")
+        return run("gpgsm", "--batch", "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--disable-crl-checks",
+                   "--decrypt", f"{folder}/p7m", env=environment, input=b"x\n")
     finally:
         subprocess.run(["gpgconf", "--kill", "all"], env=environment, capture_output=True)
         shutil.rmtree(folder, ignore_errors=True)
