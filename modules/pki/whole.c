@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <glib.h>
 #include <openssl/asn1.h>
+#include <openssl/err.h>
 #include <openssl/objects.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -60,8 +61,8 @@ skip_element(struct der *in, int depth)
 	return true;
 }
 
-bool
-pki_is_whole_cms(struct pn_slice der)
+static bool
+is_whole_cms(struct pn_slice der)
 {
 	const unsigned char *at = (const unsigned char *)der.data;
 	struct der in = { at, at + der.len };
@@ -78,6 +79,15 @@ pki_is_whole_cms(struct pn_slice der)
 	nid = type ? OBJ_obj2nid(type) : NID_undef;
 	ASN1_OBJECT_free(type);
 	return nid == NID_pkcs7_enveloped || nid == NID_id_smime_ct_authEnvelopedData;
+}
+
+bool
+pki_is_whole_cms(struct pn_slice der)
+{
+	bool is = is_whole_cms(der);
+
+	ERR_clear_error();
+	return is;
 }
 
 /* ---- OpenPGP --------------------------------------------------------------------------------- */

@@ -63,6 +63,9 @@ tests_fuzz_csv_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/sts
 tests_fuzz_sts_SOURCES = tests/fuzz/sts.c
 tests_fuzz_sts_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/whole
+tests_fuzz_whole_SOURCES = tests/fuzz/whole.c modules/pki/choice.c modules/pki/whole.c
+tests_fuzz_whole_LDFLAGS = $(AM_LDFLAGS) $(CORE_WHOLE) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/certificate
 tests_fuzz_certificate_SOURCES = tests/fuzz/certificate.c \
 	modules/common/certificate_judge.c modules/common/certificate_read.c
@@ -90,5 +93,5 @@ EXTRA_DIST += tests/fuzz/seeds/client tests/fuzz/seeds/html tests/fuzz/seeds/par
 EXTRA_DIST += tests/fuzz/seeds/mx tests/fuzz/seeds/sasl_plain
 EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
 EXTRA_DIST += tests/fuzz/seeds/sts tests/fuzz/seeds/tlsa
-EXTRA_DIST += tests/fuzz/seeds/certificate tests/fuzz/seeds/cms
+EXTRA_DIST += tests/fuzz/seeds/certificate tests/fuzz/seeds/whole tests/fuzz/seeds/cms
 EXTRA_DIST += tests/fuzz/seeds/revocation
