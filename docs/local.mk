@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 dist_man_MANS += docs/man/posternd.8 docs/man/posternctl.8 docs/man/postern.yaml.5 \
-	docs/man/postern-module.7 docs/man/postern-auth.7 docs/man/postern-limits.7 \
+	docs/man/postern-module.7 docs/man/postern-address-book.7 docs/man/postern-auth.7 docs/man/postern-limits.7 \
 	docs/man/postern-pki.7 docs/man/postern-protection.7 docs/man/postern-tls-only.7 \
 	docs/man/postern-recipient-restrictions.7 \
 	docs/man/postern-sender-restrictions.7 docs/man/postern-taglines.7 \

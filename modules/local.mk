@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+include modules/address-book/local.mk
 include modules/auth/local.mk
 include modules/escrow/local.mk
 include modules/limits/local.mk

@@ -30,6 +30,7 @@
  *				OpenPGP (openpgp.h)
  *				pn_group_refuse (plan.h); `together`
  *				PN_WHOLE (settings.h)
+ *				comma-separated values (csv.h); pn_method_provided (plan.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:
  *
@@ -72,6 +73,7 @@
 
 #include <postern/base.h>
 #include <postern/command.h>
+#include <postern/csv.h>
 #include <postern/db.h>
 #include <postern/directory.h>
 #include <postern/http.h>

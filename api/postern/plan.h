@@ -119,6 +119,11 @@ PN_PUBLIC int pn_tls_terms_check(const struct pn_tls_terms *terms, struct pn_err
 PN_PUBLIC struct pn_verdict pn_choose(struct pn_call *call, const char *method,
     struct pn_slice choice, const char *format, ...) PN_PRINTF(4, 5);
 /*
+ * since ABI 6. Whether an entry of the pipeline provides the method, so that choosing it is no
+ * fault. In commands, too.
+ */
+PN_PUBLIC bool pn_method_provided(const struct pn_call *call, const char *method);
+/*
  * True while the message is not known: at RCPT, where protection is wanted already, selection runs
  * to refuse early; nothing it chooses stands. pn_pass() means "not by me, as far as I can see now".
  */

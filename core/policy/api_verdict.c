@@ -215,6 +215,14 @@ pn_identified(struct pn_call *call, const char *user)
 	return made(call, VERDICT_IDENTIFIED);
 }
 
+bool
+pn_method_provided(const struct pn_call *call, const char *method)
+{
+	struct provided unused;
+
+	return provider_find(call->generation, call->entry, method, &unused) == 0;
+}
+
 struct pn_verdict
 pn_choose(struct pn_call *call, const char *method, struct pn_slice choice, const char *format, ...)
 {

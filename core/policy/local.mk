@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 core_libcore_a_SOURCES += \
 	core/policy/api_call.c \
+	core/policy/api_csv.c \
 	core/policy/api_db.c core/policy/api_db.h \
 	core/policy/api_directory.c \
 	core/policy/api_edit.c \
