@@ -160,7 +160,9 @@ take_card(struct import *import, const struct vcard *card, struct pn_error *err)
 			    import, card->line, "\"%s\" is no address and is left out", address);
 			continue;
 		}
-		give_name(entry, card->name);
+		/* A card has to have a name: one without gets its address. */
+		if (g_ascii_strcasecmp(card->name, address) != 0)
+			give_name(entry, card->name);
 		give_keys(entry, &card->keys);
 		if (card->question)
 			r = give_question(import, card->line, entry, card->question, "", err);
