@@ -4,7 +4,7 @@
  * ABI 6.
  *
  * Reading: UTF-8 with or without a byte order mark, lines that end in CRLF or LF, rows of up to 64
- * cells of up to 16 KiB each; empty lines are passed over. What RFC 4180 does not say is an error
+ * cells of up to 96 KiB each; empty lines are passed over. What RFC 4180 does not say is an error
  * with its place and never guessed.
  *
  * A spreadsheet takes what begins with = + - @, a tab or CR for a formula: such a text is written
@@ -18,7 +18,7 @@
 #include <postern/base.h>
 
 #define PN_CSV_CELLS_MOST 64
-#define PN_CSV_CELL_MOST  16384 /* bytes */
+#define PN_CSV_CELL_MOST  98304 /* bytes */
 
 struct pn_csv;
 

@@ -12,7 +12,7 @@
 #include <core/base/buf.h>
 
 #define CSV_CELLS_MOST 64
-#define CSV_CELL_MOST  16384 /* bytes */
+#define CSV_CELL_MOST  98304 /* bytes */
 
 struct csv {
 	struct pn_slice rest;
