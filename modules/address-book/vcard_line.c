@@ -292,6 +292,7 @@ vcard_line_text(const struct vcard_line *line, size_t most)
 		ret[most] = '\0';
 		if (!g_utf8_validate(ret, -1, &end))
 			ret[end - ret] = '\0';
+		g_strchomp(ret);
 	}
 	g_byte_array_unref(bytes);
 	return ret;

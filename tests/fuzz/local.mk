@@ -80,6 +80,12 @@ tests_fuzz_revocation_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 noinst_PROGRAMS += tests/fuzz/openpgp
 tests_fuzz_openpgp_SOURCES = tests/fuzz/openpgp.c
 tests_fuzz_openpgp_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+noinst_PROGRAMS += tests/fuzz/vcard
+tests_fuzz_vcard_SOURCES = tests/fuzz/vcard.c modules/address-book/keydata.c \
+	modules/address-book/vcard.c modules/address-book/vcard_line.c \
+	modules/address-book/vcard_write.c \
+	modules/common/certificate_judge.c modules/common/certificate_read.c
+tests_fuzz_vcard_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 EXTRA_DIST += tests/fuzz/seeds/openpgp
 EXTRA_DIST += tests/fuzz/seeds/spool tests/fuzz/seeds/spool_cipher
@@ -95,3 +101,4 @@ EXTRA_DIST += tests/fuzz/seeds/log tests/fuzz/seeds/csv
 EXTRA_DIST += tests/fuzz/seeds/sts tests/fuzz/seeds/tlsa
 EXTRA_DIST += tests/fuzz/seeds/certificate tests/fuzz/seeds/whole tests/fuzz/seeds/cms
 EXTRA_DIST += tests/fuzz/seeds/revocation
+EXTRA_DIST += tests/fuzz/seeds/vcard
