@@ -118,10 +118,12 @@ sender_of(struct pn_call *call, const struct pn_txn *txn)
 static struct pn_verdict
 answer(struct pn_call *call, const struct finding *finding)
 {
-	if (finding->unreachable)
+	if (finding->unreachable) {
+		pn_log(call, PN_LOG_WARNING, "selection waits: %s", finding->reasons->str);
 		return pn_defer(call, 451, "4.4.3",
-		    "An address book that may have this recipient's key cannot be asked for now; "
+		    "An address book that may have this recipient's key cannot be asked now; "
 		    "try again later");
+	}
 	if (!finding->method)
 		return pn_pass_because(call, "%s", finding->reasons->str);
 	return pn_choose(call, finding->method,
@@ -181,8 +183,8 @@ static const struct pn_command address_book_commands[] = {
 	{ "address-book entry remove", OWNED " ADDRESS", "Remove an entry.", 3, 3,
 	    command_entry_remove },
 	{ "address-book import", "--vcard|--csv " OWNED " FILE",
-	    "Take entries from a file, all of it or nothing; what they lack stays as it is.", 4, 4,
-	    command_import },
+	    "Take entries from a file; one with errors changes nothing, and what it lacks stays.",
+	    4, 4, command_import },
 	{ "address-book export", "--vcard|--vcard3|--csv " OWNED " FILE",
 	    "Write a book to a new file, or to standard output (-).", 4, 4, command_export },
 	{ "address-book subscribe", "USER BOOK", "Have a book asked for a user, as the last one.",
@@ -200,6 +202,7 @@ static const struct pn_command address_book_commands[] = {
 	{ NULL, NULL, NULL, 0, 0, NULL },
 };
 
+/* Without `chooses`: what nobody provides is passed over, so no mail waits for it. */
 PN_MODULE(address_book) = {
 	PN_MODULE_HEAD,
 	.name = "address-book",
@@ -211,5 +214,4 @@ PN_MODULE(address_book) = {
 	.hooks = address_book_hooks,
 	.commands = address_book_commands,
 	.migrations = store_migrations,
-	.chooses = "smime",
 };

@@ -76,7 +76,10 @@ int entry_address(const char *address, char ret[PN_ADDRESS_SIZE]);
 /* 1: it is there, and is cleared by the caller; 0: it is not. */
 int entry_load(struct pn_call *call, int64_t book, const char *address, struct entry *ret,
     struct pn_error *err);
-/* Makes entries, or gives those that are there what is not empty; all of `count` or none. */
+/*
+ * Makes entries, or gives those that are there what is not empty. ENTRIES_AT_ONCE together or none:
+ * after a fault of the database the same once more makes it whole.
+ */
 #define ENTRIES_AT_ONCE 40u
 int entries_put(struct pn_call *call, int64_t book, const struct entry *entries, size_t count,
     struct pn_error *err);
@@ -107,7 +110,7 @@ struct finding {
 	GByteArray *choice;
 	char where[BOOK_NAME_MOST + 40]; /* 'book "x" (preferred)' */
 	GString *reasons;                /* what was not used, and why; what was used */
-	bool unreachable; /* a book could not be asked, and nobody may be without it */
+	bool unreachable; /* a book or key could not be asked about, so nothing is known */
 };
 void finding_init(struct finding *finding);
 void finding_clear(struct finding *finding);
@@ -119,7 +122,10 @@ int look_up(struct pn_call *call, const struct address_book *cfg, const char *us
 int ldap_load(struct pn_call *call, const struct ldap_book *book, const char *address,
     struct entry *ret, GString *reasons, struct pn_error *err);
 
-/* judge.c: what is chosen where this key can be used now; else false, and why not. */
+/*
+ * judge.c: what is chosen where this key can be used now; else false or 0, and why not. Negative:
+ * it cannot be told now.
+ */
 bool judge_certificates(
     const GByteArray *certificates, const char *address, GByteArray *choice, GString *why);
 int judge_pgp(struct pn_call *call, const GByteArray *key, const char *address, GByteArray *choice,

@@ -2,14 +2,16 @@
 /*
  * command_exchange.c - posternctl address-book import, export: vCard and CSV.
  *
- * Called by posternctl. A file with errors changes nothing. Must never write what an answer is
- * sealed to: whoever has that can try answers at home.
+ * Called by posternctl. A file is read to its end before anything is written, so one with errors
+ * changes nothing. Must never write what an answer is sealed to: whoever has that can try answers
+ * at home.
  */
 #include "address_book.h"
 #include "vcard.h"
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define FILE_MOST     (64u * 1024 * 1024)
 #define PROBLEMS_MOST 1000u
@@ -521,6 +523,8 @@ command_export(
 	r = export_to(call, &export, book.number, err);
 	if ((standard ? fflush(stdout) : fclose(export.to)) != 0 && r == 0)
 		r = pn_error_set(err, -errno, "cannot write: %s", strerror(errno));
+	if (r < 0 && !standard)
+		unlink(argv[3]); /* half a book looks like a whole one */
 	if (r < 0 || standard)
 		return r;
 	g_snprintf(number, sizeof(number), "%zu", export.count);

@@ -54,27 +54,36 @@ judge_certificates(
 
 /* ---- OpenPGP --------------------------------------------------------------------------------- */
 
-/* Keys that cannot be read are the entry's fault; no answer about them is none. */
+static bool
+choose_key(const struct pn_openpgp_key *key, GByteArray *choice, GString *why)
+{
+	if (key->reason || key->minimal.len == 0 || key->minimal.len > CHOICE_MOST) {
+		g_string_append_printf(why, "%sthe OpenPGP key %s", why->len ? ", " : "",
+		    key->reason ? key->reason : "is too large");
+		return false;
+	}
+	g_byte_array_append(choice, (const guint8 *)key->minimal.data, (guint)key->minimal.len);
+	return true;
+}
+
 int
 judge_pgp(struct pn_call *call, const GByteArray *key, const char *address, GByteArray *choice,
     GString *why, struct pn_error *err)
 {
 	const struct pn_openpgp_keys *keys;
-	const struct pn_openpgp_key *first;
 	int r = pn_openpgp_inspect(call, pn_slice(key->data, key->len), address, 0, &keys, err);
 
-	if (r < 0 && r != -EBADMSG)
-		return r;
-	first = r == 0 ? pn_openpgp_key(keys, 0) : NULL;
-	if (!first) {
+	/* What is no key today is none tomorrow; all else may be. */
+	if (r == -EBADMSG || r == -E2BIG) {
 		g_string_append(why, "the OpenPGP key cannot be read");
 		return 0;
 	}
-	if (first->reason || first->minimal.len == 0 || first->minimal.len > CHOICE_MOST) {
-		g_string_append_printf(
-		    why, "the OpenPGP key %s", first->reason ? first->reason : "is too large");
-		return 0;
-	}
-	g_byte_array_append(choice, (const guint8 *)first->minimal.data, (guint)first->minimal.len);
-	return 1;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < pn_openpgp_count(keys); i++)
+		if (choose_key(pn_openpgp_key(keys, i), choice, why))
+			return 1;
+	if (why->len == 0)
+		g_string_append(why, "there is no OpenPGP key in it");
+	return 0;
 }

@@ -11,6 +11,7 @@
 #define ENTRIES_MOST    8  /* people of one address */
 #define VALUES_MOST     16 /* of an attribute */
 #define ATTRIBUTES_MOST 32
+#define REASONS_MOST    1000u /* bytes, more or less */
 
 struct reading {
 	const struct ldap_book *book;
@@ -24,7 +25,7 @@ take_value(struct reading *reading, const char *attribute, struct pn_slice value
 {
 	struct pn_error err;
 
-	if (keydata_look(&reading->keys, value, &err) == 0)
+	if (keydata_look(&reading->keys, value, &err) == 0 || reading->reasons->len > REASONS_MOST)
 		return;
 	g_string_append_printf(reading->reasons, "%sa value of %s: %s",
 	    reading->reasons->len ? "; " : "", attribute, err.text);

@@ -72,6 +72,12 @@ judge(struct pn_call *call, const struct entry *entry, const char *method, const
 		r = judge_pgp(call, entry->pgp, address, finding->choice, why, err);
 	else if (strcmp(method, "escrow") == 0)
 		r = judge_question(entry, finding->choice);
+	/* Nothing behind it is asked: the key may be good. */
+	if (r < 0) {
+		g_string_append_printf(why, "the OpenPGP key cannot be judged now: %s", err->text);
+		finding->unreachable = true;
+		r = 0;
+	}
 	if (r == 0 && why->len > 0)
 		note(finding, "%s: %s", finding->where, why->str);
 	g_string_free(why, TRUE);
@@ -86,7 +92,7 @@ use(struct pn_call *call, const struct address_book *cfg, const struct entry *en
 		note(finding, "%s: the entry has no key and no question", finding->where);
 		return 0;
 	}
-	for (size_t i = 0; i < cfg->methods.count; i++) {
+	for (size_t i = 0; i < cfg->methods.count && !finding->unreachable; i++) {
 		int r = judge(call, entry, cfg->methods.items[i], address, finding, err);
 
 		if (r == 1)
@@ -141,10 +147,10 @@ look_up(struct pn_call *call, const struct address_book *cfg, const char *user, 
 {
 	GArray *places = g_array_new(FALSE, FALSE, sizeof(struct place));
 	char folded[PN_ADDRESS_SIZE];
-	int r = entry_address(address, folded);
+	int r = 0;
 
-	if (r < 0)
-		r = pn_error_set(err, r, "\"%.320s\" is no address", address);
+	if (entry_address(address, folded) < 0)
+		note(ret, "no book can have an entry of this address");
 	else
 		r = order_of(call, cfg, user, account, places, ret->reasons, err);
 	for (guint i = 0; i < places->len && r == 0 && !ret->method && !ret->unreachable; i++) {

@@ -167,6 +167,52 @@ START_TEST(a_card_has_so_many_addresses)
 }
 END_TEST
 
+/* What real clients have written (tests/data/addressbook): name, number of addresses, and of keys
+ * of the first card; cards. */
+static const struct {
+	const char *file, *name, *address;
+	unsigned addresses, keys, cards;
+} files[] = {
+	{ "John_Doe_EVOLUTION.vcf", "Mr. John Richter, James Doe Sr.", "john.doe@ibm.com", 1, 0,
+	    1 },
+	{ "John_Doe_GMAIL.vcf", "Mr. John Richter, James Doe Sr.", "john.doe@ibm.com", 1, 0, 1 },
+	{ "John_Doe_IPHONE.vcf", "Mr. John Richter James Doe Sr.", "john.doe@ibm.com", 1, 0, 1 },
+	{ "John_Doe_MS_OUTLOOK.vcf", "Mr. John Richter James Doe Sr.", "john.doe@ibm.cm", 1, 0, 1 },
+	{ "gmail-list.vcf", "Arnold Smith", "asmithk@gmail.com", 1, 0, 3 },
+	{ "outlook-2003.vcf", "John Doe III", "jdoe@hotmail.com", 1, 1, 1 },
+	{ "rfc2426-example.vcf", "Frank Dawson", "Frank_Dawson@Lotus.com", 2, 0, 2 },
+};
+
+START_TEST(cards_of_real_clients)
+{
+	const char *top = g_getenv("POSTERN_SRCDIR");
+	char *path = g_build_filename(
+	    top ? top : ".", "tests", "data", "addressbook", files[_i].file, NULL);
+	struct vcard_reader reader;
+	struct vcard card;
+	unsigned cards = 0;
+	gsize len;
+	char *text;
+
+	ck_assert(g_file_get_contents(path, &text, &len, NULL));
+	vcard_open(&reader, pn_slice(text, len));
+	while (vcard_next(&reader, &card, NULL) == 1) {
+		ck_assert_msg(card.problems->len == 0, "%s", (char *)card.problems->pdata[0]);
+		if (cards++ == 0) {
+			ck_assert_str_eq(card.name, files[_i].name);
+			ck_assert_uint_eq(card.addresses->len, files[_i].addresses);
+			ck_assert_str_eq(card.addresses->pdata[0], files[_i].address);
+			ck_assert_uint_eq(keydata_count(&card.keys), files[_i].keys);
+		}
+		vcard_clear(&card);
+	}
+	vcard_clear(&card);
+	ck_assert_uint_eq(cards, files[_i].cards);
+	g_free(text);
+	g_free(path);
+}
+END_TEST
+
 /* ---- keys ------------------------------------------------------------------------------------ */
 
 /* A public key packet of no meaning, and the same in armor. */
@@ -351,6 +397,7 @@ main(void)
 	tcase_add_loop_test(tcase, what_is_no_card_is_said_with_its_line, 0, COUNT(broken));
 	tcase_add_test(tcase, several_cards);
 	tcase_add_test(tcase, a_card_has_so_many_addresses);
+	tcase_add_loop_test(tcase, cards_of_real_clients, 0, COUNT(files));
 	tcase_add_loop_test(tcase, keys_of_cards, 0, COUNT(keys));
 	tcase_add_test(tcase, armor_in_a_card);
 	tcase_add_loop_test(tcase, what_is_no_key, 0, COUNT(refused));
