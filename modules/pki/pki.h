@@ -97,7 +97,8 @@ int pki_owner_find(
 
 /*
  * Those of an address (NULL: all), of a kind (NULL: both), the newest first. A value other than 0
- * stops and is returned.
+ * stops and is returned. With an address, the database has been read by then, and `each` may take
+ * its time.
  */
 typedef int pki_key_fn(void *arg, const struct pki_key *key);
 int pki_keys_each(struct pn_call *call, const char *address, const char *kind, pki_key_fn *each,

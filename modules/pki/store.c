@@ -54,35 +54,80 @@ pki_owner_find(
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+/* A row of its own: whoever looks at it may take seconds, and a read of the database must not. */
+struct kept {
+	char *texts[5];
+	GBytes *material, *declared;
+	int64_t numbers[3];
+};
+
 struct reading {
 	pki_key_fn *each;
 	void *arg;
+	GPtrArray *kept; /* NULL: each row is given as it comes */
 };
 
-static char *
-text_of(const struct pn_row *row, int column)
+static GBytes *
+bytes_of(const struct pn_row *row, int column)
 {
-	struct pn_slice text = pn_row_bytes(row, column);
+	struct pn_slice bytes = pn_row_bytes(row, column);
 
-	return g_strndup(text.data ? text.data : "", text.len);
+	return g_bytes_new(bytes.data, bytes.len);
+}
+
+static struct pn_slice
+slice_of(GBytes *bytes)
+{
+	gsize len;
+	const void *data = g_bytes_get_data(bytes, &len);
+
+	return pn_slice(data ? data : "", len);
+}
+
+static void
+kept_free(void *arg)
+{
+	struct kept *kept = arg;
+
+	for (size_t i = 0; i < G_N_ELEMENTS(kept->texts); i++)
+		g_free(kept->texts[i]);
+	g_bytes_unref(kept->material);
+	g_bytes_unref(kept->declared);
+	g_free(kept);
+}
+
+static int
+give(const struct reading *reading, const struct kept *kept)
+{
+	const struct pki_key key = { kept->texts[0], kept->texts[1], kept->texts[2], kept->texts[3],
+		kept->texts[4], slice_of(kept->material), slice_of(kept->declared),
+		kept->numbers[0], kept->numbers[1], kept->numbers[2] };
+
+	return reading->each(reading->arg, &key);
 }
 
 static int
 read_key(void *arg, const struct pn_row *row)
 {
 	const struct reading *reading = arg;
-	char *texts[5];
-	struct pki_key key = { 0 };
+	struct kept *kept = g_new0(struct kept, 1);
 	int r;
 
-	for (int i = 0; i < 5; i++)
-		texts[i] = text_of(row, i);
-	key = (struct pki_key){ texts[0], texts[1], texts[2], texts[3], texts[4],
-		pn_row_bytes(row, 5), pn_row_bytes(row, 6), pn_row_int(row, 7), pn_row_int(row, 8),
-		pn_row_int(row, 9) };
-	r = reading->each(reading->arg, &key);
-	for (int i = 0; i < 5; i++)
-		g_free(texts[i]);
+	for (int i = 0; i < 5; i++) {
+		struct pn_slice text = pn_row_bytes(row, i);
+
+		kept->texts[i] = g_strndup(text.data ? text.data : "", text.len);
+	}
+	kept->material = bytes_of(row, 5);
+	kept->declared = bytes_of(row, 6);
+	for (int i = 0; i < 3; i++)
+		kept->numbers[i] = pn_row_int(row, 7 + i);
+	if (reading->kept) {
+		g_ptr_array_add(reading->kept, kept);
+		return 0;
+	}
+	r = give(reading, kept);
+	kept_free(kept);
 	return r;
 }
 
@@ -90,21 +135,36 @@ read_key(void *arg, const struct pn_row *row)
 	"SELECT address, kind, fingerprint, source, state, material, declared, not_before, " \
 	"not_after, added FROM pki_keys "
 
+/* They are few, so they are all read before the first one is looked at. */
+static int
+each_of(struct pn_call *call, const char *address, const char *kind, struct reading *reading,
+    struct pn_error *err)
+{
+	int r;
+
+	reading->kept = g_ptr_array_new_with_free_func(kept_free);
+	r = pn_db_query(call, err,
+	    KEY_COLUMNS "WHERE (?1 IS NULL OR kind = ?1) AND address = ?2 "
+			"ORDER BY kind, added DESC, fingerprint",
+	    PN_VALUES(kind ? PN_TEXT(kind) : PN_NULL, PN_TEXT(address)), read_key, reading);
+	for (guint i = 0; r == 0 && i < reading->kept->len; i++)
+		r = give(reading, reading->kept->pdata[i]);
+	g_ptr_array_free(reading->kept, TRUE);
+	return r;
+}
+
 int
 pki_keys_each(struct pn_call *call, const char *address, const char *kind, pki_key_fn *each,
     void *arg, struct pn_error *err)
 {
-	struct reading reading = { each, arg };
-	const char *sql = KEY_COLUMNS "WHERE (?1 IS NULL OR kind = ?1) ORDER BY address, kind, "
-				      "added DESC, fingerprint";
+	struct reading reading = { each, arg, NULL };
 
 	if (address)
-		sql = KEY_COLUMNS "WHERE (?1 IS NULL OR kind = ?1) AND address = ?2 "
-				  "ORDER BY kind, added DESC, fingerprint";
-	return pn_db_query(call, err, sql,
-	    (struct pn_values){ address ? 2 : 1,
-		(struct pn_value[]){ kind ? PN_TEXT(kind) : PN_NULL, PN_TEXT(address) } },
-	    read_key, &reading);
+		return each_of(call, address, kind, &reading, err);
+	return pn_db_query(call, err,
+	    KEY_COLUMNS "WHERE (?1 IS NULL OR kind = ?1) ORDER BY address, kind, "
+			"added DESC, fingerprint",
+	    PN_VALUES(kind ? PN_TEXT(kind) : PN_NULL), read_key, &reading);
 }
 
 /* ---- changing -------------------------------------------------------------------------------- */
