@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <glib.h>
 #include <openssl/asn1.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdarg.h>
@@ -264,6 +266,18 @@ is_curve_known(const EVP_PKEY *key, struct certificate_judgement *ret)
 	    *name ? name : "unnamed");
 }
 
+/* With an exponent of 1, what is encrypted is what was to be: for everybody to read. */
+static bool
+is_exponent_sound(const EVP_PKEY *key)
+{
+	BIGNUM *exponent = NULL;
+	bool sound = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 &&
+		     BN_is_odd(exponent) && !BN_is_one(exponent);
+
+	BN_free(exponent);
+	return sound;
+}
+
 static bool
 is_strong(X509 *leaf, enum certificate_use use, int *ret_type, struct certificate_judgement *ret)
 {
@@ -284,6 +298,9 @@ is_strong(X509 *leaf, enum certificate_use use, int *ret_type, struct certificat
 			return refuse(ret, CERTIFICATE_ALGORITHM,
 			    "has an RSA key of %d bits; %d is the most that is taken", bits,
 			    RSA_MOST);
+		if (!is_exponent_sound(key))
+			return refuse(
+			    ret, CERTIFICATE_WEAK, "has an RSA key whose exponent hides nothing");
 		return true;
 	}
 	if (X509_PUBKEY_get0_param(&object, NULL, NULL, NULL, X509_get_X509_PUBKEY(leaf)) == 1)

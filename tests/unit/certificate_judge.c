@@ -109,7 +109,12 @@ START_TEST(keys)
 	struct pki_wanted wanted = { .names = "email:ada@clinic.example", .rsa = 1024 };
 
 	judge(&wanted, &plain, CERTIFICATE_WEAK, "RSA key of 1024 bits; 2048 are wanted");
-	wanted.rsa = 0;
+	wanted.rsa = 2048;
+	wanted.exponent = 1;
+	judge(&wanted, &plain, CERTIFICATE_WEAK, "exponent hides nothing");
+	wanted.exponent = 3;
+	judge(&wanted, &plain, CERTIFICATE_GOOD, "");
+	wanted.rsa = wanted.exponent = 0;
 	wanted.curve = "P-384";
 	judge(&wanted, &plain, CERTIFICATE_GOOD, "");
 	wanted.curve = "P-192";

@@ -6,8 +6,10 @@
  */
 #include "pki_certs.h"
 #include <glib.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/rsa.h>
@@ -80,6 +82,42 @@ make_key(const struct pki_wanted *wanted)
 	return key;
 }
 
+/* The same modulus with another exponent. */
+static EVP_PKEY *
+with_exponent(const EVP_PKEY *key, unsigned exponent)
+{
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	BIGNUM *n = NULL, *e = BN_new();
+	OSSL_PARAM *params;
+	EVP_PKEY *ret = NULL;
+
+	must(EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+		 BN_set_word(e, exponent) &&
+		 OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+		 OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1,
+	    "take the key apart");
+	params = OSSL_PARAM_BLD_to_param(build);
+	must(EVP_PKEY_fromdata_init(ctx) == 1 &&
+		 EVP_PKEY_fromdata(ctx, &ret, EVP_PKEY_PUBLIC_KEY, params) == 1,
+	    "make a key");
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(build);
+	EVP_PKEY_CTX_free(ctx);
+	BN_free(n);
+	BN_free(e);
+	return ret;
+}
+
+static void
+set_key(X509 *certificate, EVP_PKEY *key, unsigned exponent)
+{
+	EVP_PKEY *other = exponent ? with_exponent(key, exponent) : NULL;
+
+	X509_set_pubkey(certificate, other ? other : key);
+	EVP_PKEY_free(other);
+}
+
 struct pki_cert
 pki_cert_make(const struct pki_wanted *wanted, const struct pki_cert *by)
 {
@@ -95,7 +133,7 @@ pki_cert_make(const struct pki_wanted *wanted, const struct pki_cert *by)
 	    X509_getm_notBefore(cert.certificate), usual ? -1 : wanted->first_day, 0, NULL);
 	X509_time_adj_ex(
 	    X509_getm_notAfter(cert.certificate), usual ? 30 : wanted->last_day, 0, NULL);
-	X509_set_pubkey(cert.certificate, cert.key);
+	set_key(cert.certificate, cert.key, wanted->exponent);
 	name_subject(cert.certificate, wanted);
 	X509_set_issuer_name(cert.certificate, X509_get_subject_name(issuer));
 	extend(cert.certificate, issuer, "basicConstraints",

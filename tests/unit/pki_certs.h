@@ -18,6 +18,7 @@ struct pki_wanted {
 	const char *more;    /* a critical extension of this OID; NULL: none */
 	const char *curve;   /* NULL: P-256 where there is no `rsa` */
 	unsigned rsa;        /* bits */
+	unsigned exponent;   /* of an RSA key, in the certificate alone; 0: that of the key */
 	bool ca;
 	int first_day, last_day; /* from today; both 0: -1 and 30 */
 };
