@@ -48,7 +48,6 @@ static const struct {
 	{ MAIL_METHOD_OPT_OUT, "opt-out", NULL },
 	{ "smime", "S/MIME", "S/MIME (protection was wanted; encrypted for its recipients)" },
 	{ "smime-gcm", "S/MIME", "S/MIME (protection was wanted; encrypted for its recipients)" },
-	{ "smime-gcm", "S/MIME", "S/MIME (protection was wanted; encrypted for its recipients)" },
 	{ "pgp", "PGP", "PGP (protection was wanted; encrypted for its recipients)" },
 	{ "escrow", "escrow", "escrow (protection was wanted; to be picked up)" },
 };
