@@ -164,10 +164,10 @@ class Stage:
     @staticmethod
     def loud(log, announced):
         """What the log says as a warning or error that no script wanted. That something was held up for
-        a tenth of a second is a matter of the machine."""
+        a tenth of a second, or that no signed answers come out of the DNS, is a matter of the machine."""
         return [line for line in log.splitlines()
                 if re.match(r"time=\S+ level=(warning|error) ", line)
-                and not re.search(r" event=(loop-)?stall ", line)
+                and not re.search(r" event=((loop-)?stall|dns-not-validating) ", line)
                 and not any(text in line for text in announced)]
 
     def end(self):

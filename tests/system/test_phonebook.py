@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stranger's module that asks a directory server (tests/modules/phonebook.c), with a real slapd."""
+import contextlib
 import os
 import re
 import smtplib
@@ -80,7 +81,10 @@ class Phonebook(RelayCase):
     def connections(relay, server):
         """How many sockets of the relay lead to the server."""
         pid, port = relay.child("relay"), f":{server.ports[0]:04X}"
-        inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+        inodes = set()
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):     # closed meanwhile
+                inodes.add(os.readlink(f"/proc/{pid}/fd/{fd}"))
         with open(f"/proc/{pid}/net/tcp") as table:
             rows = [line.split() for line in table.readlines()[1:]]
         return sum(row[2].endswith(port) and f"socket:[{row[9]}]" in inodes for row in rows)
