@@ -71,6 +71,52 @@ where(struct pn_slice name, bool hide_subject)
 	return hide_subject && is_telling(name) ? INSIDE : INSIDE | OUTSIDE;
 }
 
+/* ---- where the header ends ------------------------------------------------------------------- */
+
+/* Without these no mail arrives. */
+static const char *const needed[] = { "From", "Sender", "Reply-To", "To", "Cc", "Date",
+	"Message-ID" };
+
+/*
+ * A line that is no field ends the header for most readers: what follows may look like fields and
+ * be the letter's text. Of that, nothing stands outside but what is needed and missing there; and
+ * nothing at all where the very first line is such a one.
+ */
+struct walk {
+	bool hide, text, all; /* `text`: behind such a line; `all`: there is no header */
+	bool seen[G_N_ELEMENTS(needed)];
+};
+
+static bool
+is_mbox_line(struct pn_slice line)
+{
+	if (line.len > 0 && *line.data == '>')
+		line = pn_slice(line.data + 1, line.len - 1);
+	return line.len > 5 && memcmp(line.data, "From ", 5) == 0;
+}
+
+static bool
+is_outside(struct walk *walk, size_t index, const struct pn_header *field)
+{
+	size_t at = 0;
+
+	if (field->name.len == 0) {
+		walk->text = true;
+		walk->all |= index == 0 && !is_mbox_line(field->value);
+		return false;
+	}
+	if (!(where(field->name, walk->hide) & OUTSIDE) || walk->all)
+		return false;
+	while (at < G_N_ELEMENTS(needed) && !is(field->name, needed[at]))
+		at++;
+	if (at == G_N_ELEMENTS(needed))
+		return !walk->text;
+	if (walk->text && walk->seen[at])
+		return false;
+	walk->seen[at] = true;
+	return true;
+}
+
 /* ---- inside ---------------------------------------------------------------------------------- */
 
 struct writing {
@@ -140,33 +186,76 @@ put_type(struct writing *writing, const struct pn_header *field)
 
 /* What stands outside, as it stands there (RFC 9788 section 2.2). */
 static void
-put_outer(struct writing *writing, const struct pn_header *field)
+put_outer(struct writing *writing, const struct pn_txn *txn)
 {
-	unsigned at = where(field->name, writing->hide);
+	struct walk walk = { .hide = writing->hide };
+	struct pn_header field;
 
-	if (at == (INSIDE | OUTSIDE)) {
-		put_text(writing, "HP-Outer: ");
-		put_field(writing, field);
-	} else if (at == INSIDE && is(field->name, "Subject")) {
-		put_text(writing, "HP-Outer: Subject: " HIDDEN "\r\n");
+	for (size_t i = 0; pn_header_at(txn, i, &field); i++) {
+		if (is_outside(&walk, i, &field)) {
+			if (where(field.name, writing->hide) & INSIDE) {
+				put_text(writing, "HP-Outer: ");
+				put_field(writing, &field);
+			}
+		} else if (writing->hide && !walk.text && is(field.name, "Subject")) {
+			put_text(writing, "HP-Outer: Subject: " HIDDEN "\r\n");
+		}
 	}
+}
+
+static bool
+has_type(const struct pn_txn *txn)
+{
+	struct pn_header field;
+
+	for (size_t i = 0; pn_header_at(txn, i, &field); i++)
+		if (is(field.name, "Content-Type") && trimmed(field.value).len > 0)
+			return true;
+	return false;
+}
+
+/* All that is not the letter's own. */
+static void
+put_end(struct writing *writing, const struct pn_txn *txn, bool all)
+{
+	if (all || !has_type(txn))
+		put_text(writing, "Content-Type: text/plain; charset=us-ascii; hp=\"cipher\"\r\n");
+	put_outer(writing, txn);
+	if (all)
+		put_text(writing, "\r\n");
+}
+
+/* As it stands, blanks before the colon and all. */
+static void
+put_line(struct writing *writing, const struct pn_header *field)
+{
+	const char *begin = field->name.len > 0 ? field->name.data : field->value.data;
+
+	put(writing, pn_slice(begin, (size_t)(field->value.data + field->value.len - begin)));
+	put_text(writing, "\r\n");
 }
 
 static void
 put_header(struct writing *writing, const struct pn_txn *txn)
 {
+	struct walk walk = { .hide = writing->hide };
 	struct pn_header field;
+	bool ended = false;
 
 	for (size_t i = 0; pn_header_at(txn, i, &field); i++) {
-		if (is(field.name, "Content-Type"))
+		is_outside(&walk, i, &field);
+		if (walk.text && !ended)
+			put_end(writing, txn, walk.all);
+		ended = walk.text;
+		if (field.name.len == 0 || (walk.all && where(field.name, writing->hide)))
+			put_line(writing, &field);
+		else if (is(field.name, "Content-Type"))
 			put_type(writing, &field);
 		else if (where(field.name, writing->hide) & (INSIDE | STRUCTURE))
 			put_field(writing, &field);
 	}
-	if (!writing->typed)
-		put_text(writing, "Content-Type: text/plain; charset=us-ascii; hp=\"cipher\"\r\n");
-	for (size_t i = 0; pn_header_at(txn, i, &field); i++)
-		put_outer(writing, &field);
+	if (!ended)
+		put_end(writing, txn, false);
 	put_text(writing, "\r\n");
 }
 
@@ -185,48 +274,38 @@ pki_inner_write(const struct pn_txn *txn, bool hide_subject, pki_sink_fn *sink, 
 
 /* ---- outside --------------------------------------------------------------------------------- */
 
-static bool
-has(const GPtrArray *names, const char *name)
+/* A fold that the core does not write, since some readers end the header there, is undone. */
+static int
+render_field(struct pn_call *call, const struct pn_header *field)
 {
-	for (guint i = 0; i < names->len; i++)
-		if (g_ascii_strcasecmp(g_ptr_array_index(names, i), name) == 0)
-			return true;
-	return false;
-}
+	char *name = g_strndup(field->name.data, field->name.len),
+	     *value = g_strndup(field->value.data, field->value.len);
+	int r;
 
-/* Names of the fields that do not stand outside, NULL behind them. */
-static GPtrArray *
-names_of_less(const struct pn_txn *txn, bool hide_subject)
-{
-	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-	struct pn_header field;
-
-	for (size_t i = 0; pn_header_at(txn, i, &field); i++) {
-		char *name;
-
-		if (where(field.name, hide_subject) & OUTSIDE)
-			continue;
-		name = g_strndup(field.name.data, field.name.len);
-		if (*name && !has(names, name))
-			g_ptr_array_add(names, name);
-		else
-			g_free(name);
-	}
-	g_ptr_array_add(names, NULL);
-	return names;
+	g_strchomp(value);
+	r = pn_render_header(call, name, value);
+	if (r == -EINVAL)
+		r = pn_render_header(call, name, g_strdelimit(value, "\r\n", ' '));
+	g_free(value);
+	g_free(name);
+	return r;
 }
 
 int
 pki_outer_render(struct pn_call *call, const struct pn_txn *txn, bool hide_subject)
 {
-	GPtrArray *less = names_of_less(txn, hide_subject);
-	struct pn_header subject;
-	int r = pn_render_copy_header(call, (const char *const *)less->pdata);
+	struct walk walk = { .hide = hide_subject };
+	struct pn_header field;
+	bool hidden = false;
+	int r = 0;
 
-	if (r == 0 && hide_subject && pn_header_find(txn, "Subject", 0, &subject))
+	for (size_t i = 0; r == 0 && pn_header_at(txn, i, &field); i++) {
+		if (is_outside(&walk, i, &field))
+			r = render_field(call, &field);
+		else
+			hidden |= hide_subject && !walk.text && is(field.name, "Subject");
+	}
+	if (r == 0 && hidden)
 		r = pn_render_header(call, "Subject", HIDDEN);
-	if (r == 0)
-		r = pn_render_header(call, "MIME-Version", "1.0");
-	g_ptr_array_free(less, TRUE);
-	return r;
+	return r == 0 ? pn_render_header(call, "MIME-Version", "1.0") : r;
 }

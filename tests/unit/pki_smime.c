@@ -28,6 +28,7 @@
 static struct world world;
 static struct item *item;
 static struct ruling refused;
+static bool fixed_up = true; /* as mail that is submitted is */
 
 static void
 setup(void)
@@ -111,7 +112,7 @@ static enum plans_step
 data(const char *recipients, const char *message)
 {
 	const struct mail_fixups how = {
-		.relay_name = "relay.example.org", .id = world.txn->id, .submission = true
+		.relay_name = "relay.example.org", .id = world.txn->id, .submission = fixed_up
 	};
 	char **names = g_strsplit(recipients, " ", -1);
 	enum plans_step step;
@@ -540,6 +541,45 @@ START_TEST(structure)
 }
 END_TEST
 
+static void
+send_without_fixups(const char *message)
+{
+	begin("");
+	fixed_up = false;
+	ck_assert_int_eq(data("two@f.example", message), PLANS_DONE);
+	fixed_up = true;
+}
+
+/* C14: text that looks like fields, behind a line that is none, is the letter's and stays inside.
+ */
+START_TEST(text_like_fields)
+{
+	struct pki_cert two;
+
+	begin("");
+	two = somebody("two@f.example");
+	send_without_fixups("Hi,\r\npassword: " CANARY "\r\nTo : you\r\n\r\nmore\r\n");
+	ck_assert(!item_has(CANARY) && !item_has("you"));
+	opens(0, &two,
+	    "Content-Type: text/plain; charset=us-ascii; hp=\"cipher\"\r\n\r\nHi,\r\n"
+	    "password: " CANARY "\r\nTo : you\r\n\r\nmore\r\n");
+	send_without_fixups("From: one@example.org\r\nSubject: x\r\nHi,\r\npassword: " CANARY
+			    "\r\nFrom: " CANARY "\r\nTo: two@f.example\r\nBcc: five@f.example\r\n"
+			    "Content-Type: text/html\r\n\r\nmore\r\n");
+	ck_assert(!item_has(CANARY) && !item_has("five@"));
+	ck_assert_ptr_nonnull(strstr(rendering(0), "\r\nTo: two@f.example\r\n"));
+	opens(0, &two,
+	    "HP-Outer: From: one@example.org\r\nHP-Outer: Subject: [...]\r\nHP-Outer: To: "
+	    "two@f.example\r\nHi,\r\npassword: " CANARY "\r\nFrom: " CANARY
+	    "\r\nTo: two@f.example\r\nContent-Type: text/html;\r\n hp=\"cipher\"\r\n\r\nmore\r\n");
+	send_without_fixups("From 1@a.example Mon\r\nFrom: one@example.org\r\nX-A: " CANARY
+			    "\r\nDate: now\r\n \r\n\r\nmore\r\n");
+	ck_assert(!item_has(CANARY));
+	ck_assert_ptr_nonnull(strstr(rendering(0), "\r\nDate: now\r\n"));
+	pki_cert_free(&two);
+}
+END_TEST
+
 /* ---- many ------------------------------------------------------------------------------------ */
 
 #define MANY 1000
@@ -592,6 +632,7 @@ main(void)
 	tcase_add_test(tc, encrypted_before);
 	tcase_add_test(tc, pgp_mime);
 	tcase_add_test(tc, structure);
+	tcase_add_test(tc, text_like_fields);
 	tcase_add_test(tc, a_thousand);
 	tcase_set_timeout(tc, 120);
 	suite_add_tcase(suite, tc);
