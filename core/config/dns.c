@@ -41,6 +41,10 @@ config_dns_settings(const struct config_dns *dns)
 
 	if (dns->validate && !anchor && access(DNS_ROOT_ANCHOR, R_OK) == 0)
 		anchor = DNS_ROOT_ANCHOR;
-	return (struct dns_settings){ dns->servers, dns->recursive, anchor, dns->timeout,
-		dns->validate_again };
+	return (struct dns_settings){ .servers = dns->servers,
+		.recursive = dns->recursive,
+		.trust_anchor = anchor,
+		.timeout = dns->timeout,
+		.probe_again = dns->validate_again,
+		.unsigned_wanted = !dns->validate };
 }

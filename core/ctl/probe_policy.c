@@ -31,13 +31,14 @@ look(void *arg, const struct sts_override *override)
 static void
 apply(struct mx_list *list, const struct sts_policy *policy)
 {
-	list->by_policy = true;
+	list->by_policy = policy && policy->count > 0;
 	for (size_t i = 0; i < list->count; i++) {
 		struct mx_host *host = &list->hosts[i];
 
 		if (host->unsafe || host->terms.tlsa_count > 0)
 			continue;
 		host->terms.sts = !policy || sts_policy_allows(policy, host->name);
+		host->terms.unnamed = !list->by_policy;
 		host->unsafe = !host->terms.sts;
 		if (host->unsafe)
 			g_strlcpy(host->why, "the policy of the domain (MTA-STS) does not name it",

@@ -138,7 +138,8 @@ on_answer(void *arg, int error, struct ub_result *result)
 	pthread_mutex_lock(&dns->lock);
 	if (question->request) {
 		read_result(question->request, error, result);
-		question->request->validating = question->context->validates;
+		question->request->validating = question->context->validates ||
+						question->context->settings.unsigned_wanted;
 		answer(question->request);
 	}
 	pthread_mutex_unlock(&dns->lock);
@@ -447,7 +448,8 @@ static bool
 is_same(const struct dns_settings *a, const struct dns_settings *b)
 {
 	if (a->recursive != b->recursive || a->timeout != b->timeout ||
-	    a->probe_again != b->probe_again || g_strcmp0(a->trust_anchor, b->trust_anchor) != 0 ||
+	    a->probe_again != b->probe_again || a->unsigned_wanted != b->unsigned_wanted ||
+	    g_strcmp0(a->trust_anchor, b->trust_anchor) != 0 ||
 	    a->servers.count != b->servers.count)
 		return false;
 	for (size_t i = 0; i < a->servers.count; i++)

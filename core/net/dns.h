@@ -33,6 +33,7 @@ struct dns_settings {
 	const char *trust_anchor;  /* file of DS or DNSKEY records; NULL: nothing is validated */
 	int64_t timeout;           /* of one question, ms */
 	int64_t probe_again;       /* ms between tries whether signatures can be checked */
+	bool unsigned_wanted;      /* nobody wants signatures: what lacks them waits for nothing */
 };
 
 /* Where Debian's dns-root-data has the key of the root. */
@@ -56,8 +57,10 @@ struct dns_request {
 	 * for now; -EBADMSG: an answer that is not to be believed (DNSSEC). `why` says more.
 	 */
 	int r;
-	bool secure;     /* validated, also where it says that there is nothing */
-	bool validating; /* it would be, were it signed: false where nothing can be checked now */
+	bool secure; /* validated, also where it says that there is nothing */
+	/* It would be, were it signed, or nobody wants that: false where nothing can be checked
+	 * now, but perhaps later. */
+	bool validating;
 	char canonical[DNS_NAME_SIZE]; /* where it stands: behind aliases; "": at its name */
 	int64_t ttl;                   /* seconds */
 	char why[DNS_WHY_SIZE];

@@ -118,7 +118,7 @@ hop_terms_key(const struct hop_terms *terms, struct arena *arena)
 	if (terms->encrypted)
 		text = arena_printf(arena, "%s encrypted", text);
 	if (terms->sts)
-		text = arena_printf(arena, "%s sts", text);
+		text = arena_printf(arena, "%s sts%s", text, terms->unnamed ? " unnamed" : "");
 	if (terms->tlsa_count == 0)
 		return text;
 	sum = g_checksum_new(G_CHECKSUM_SHA256);

@@ -36,6 +36,8 @@ struct hop_terms {
 	 * host's name, by an authority that is trusted. Where there is `tlsa`, that is enough.
 	 */
 	bool sts;
+	/* No policy names it: an administrator wants that for whatever hosts the DNS gives. */
+	bool unnamed;
 	/* It could not be found out now: what demands DANE or MTA-STS waits, instead of failing. */
 	bool unsure;
 };

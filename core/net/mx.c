@@ -210,6 +210,9 @@ gather(struct mx_list *list, struct mx_host *host, struct mx_question question[F
 	size_t most = MAX(question[0].request.count, question[1].request.count);
 
 	host->secure = is_secure(question);
+	for (int family = 0; family < FAMILIES; family++)
+		list->unsure |= question[family].request.r != -EAGAIN &&
+				!question[family].request.validating;
 	for (size_t i = 0; i < most; i++)
 		for (int family = 0; family < FAMILIES; family++)
 			if (i < question[family].request.count)
@@ -287,6 +290,7 @@ read_tlsa(struct mx_search *search, struct mx_tlsa *tlsa, const struct dns_reque
 		return true;
 	}
 	search->list->ttl = MIN(search->list->ttl, answer->ttl);
+	search->list->unsure |= !answer->validating;
 	if (answer->type == DNS_TYPE_CNAME) {
 		tlsa->count = r == 0 && answer->secure ? 1 : 0; /* signed is the alias itself */
 	} else if (r == 0 && answer->secure) {

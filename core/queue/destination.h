@@ -112,6 +112,8 @@ void destination_drop_policy(struct destination *destination);
 /* Before each letter: where the domain demands something else by now, its hosts are searched anew.
  */
 void destination_heed_policy(struct destination *destination);
+/* The domain's demands count for nothing here. */
+bool destination_is_relaxed(const struct destination *destination);
 /* Before its hosts are judged: which of them may be used, and how. */
 void destination_apply_policy(struct destination *destination, struct mx_list *list);
 /* Behind that: REQUIRETLS wants their names vouched for. */

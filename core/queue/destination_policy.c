@@ -99,12 +99,34 @@ destination_heed_policy(struct destination *destination)
 	sts_answer_clear(&answer);
 }
 
+/* A sender who says TLS-Required: No, or a route without TLS. */
+bool
+destination_is_relaxed(const struct destination *destination)
+{
+	const struct courier_target *target = &destination->route->hosts->ways[destination->need]
+						   .target;
+
+	return destination->need == ROUTE_RELAXED || target->level == TLS_LEVEL_NONE;
+}
+
 /* ---- what follows from it -------------------------------------------------------------------- */
 
 static bool
 enforces(const struct destination *destination)
 {
 	return destination->sts.known == STS_KNOWN_POLICY && destination->sts.mode == STS_ENFORCE;
+}
+
+/*
+ * An override may stand where no policy does: it is as strict, but whom the DNS names instead of
+ * the domain's hosts is no safer for it.
+ */
+static bool
+names_hosts(const struct destination *destination)
+{
+	const struct sts_policy *policy = sts_answer_policy(&destination->sts);
+
+	return policy && policy->count > 0;
 }
 
 static void
@@ -174,6 +196,7 @@ apply_to_host(struct destination *destination, struct mx_host *host)
 		return;
 	if (sts_answer_allows(&destination->sts, host->name)) {
 		host->terms.sts = true;
+		host->terms.unnamed = !names_hosts(destination);
 		return;
 	}
 	log_event(PN_LOG_NOTICE, "mta-sts-host", "route", destination->name, "host", host->name,
@@ -190,7 +213,7 @@ destination_apply_policy(struct destination *destination, struct mx_list *list)
 {
 	enum sts_known known = destination->sts.known;
 
-	if (list->refusal || destination->need == ROUTE_RELAXED)
+	if (list->refusal || destination_is_relaxed(destination))
 		return;
 	note_dane(destination, list);
 	if (known == STS_KNOWN_LATER) {
@@ -201,7 +224,7 @@ destination_apply_policy(struct destination *destination, struct mx_list *list)
 	list->unsure |= known == STS_KNOWN_NOT;
 	if (!enforces(destination))
 		return;
-	list->by_policy = true;
+	list->by_policy = names_hosts(destination);
 	for (size_t i = 0; i < list->count; i++)
 		apply_to_host(destination, &list->hosts[i]);
 }
@@ -218,7 +241,7 @@ destination_judge_policy(const struct destination *destination, struct mx_list *
 		    destination->sts.why);
 		return;
 	}
-	if (dns_validation(destination->queue->parts.dns) == DNS_VALIDATION_FAILS) {
+	if (list->unsure) {
 		defer(list, "has to be signed by DNSSEC (REQUIRETLS), which cannot be told now",
 		    "signatures do not come from the name servers asked");
 		return;

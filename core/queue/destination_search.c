@@ -27,7 +27,7 @@ destination_use_found(struct destination *destination)
 
 	if (!list)
 		return; /* it is still searched for */
-	policy.relaxed = destination->need == ROUTE_RELAXED;
+	policy.relaxed = destination_is_relaxed(destination);
 	destination_apply_policy(destination, list);
 	mx_judge(list, &policy);
 	destination_judge_policy(destination, list);

@@ -258,14 +258,14 @@ enum route_need
 queue_need(const struct item *item, size_t index)
 {
 	const char *sender = item_rendering(item, (uint32_t)index).sender;
+	const struct mail_demand *demand = &item->recipients[index].plan.demand;
 
 	if (item->facts.requiretls && *(sender ? sender : item->envelope.sender))
 		return ROUTE_REQUIRETLS;
-	if (item->facts.tls_optional)
+	/* A demand that only the domain's own word can meet is not met where that is not heard. */
+	if (item->facts.tls_optional && demand->level <= PN_TLS_NAME)
 		return ROUTE_RELAXED;
-	return item->facts.requiretls || mail_demand_is_any(&item->recipients[index].plan.demand)
-		   ? ROUTE_DEMANDED
-		   : ROUTE_AS_SET;
+	return item->facts.requiretls || mail_demand_is_any(demand) ? ROUTE_DEMANDED : ROUTE_AS_SET;
 }
 
 /* One letter has one destination, one body and one demand. */

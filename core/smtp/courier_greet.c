@@ -320,7 +320,8 @@ courier_on_secured(struct courier *courier, const struct pn_error *err)
 		    who_demands(target));
 		return;
 	}
-	courier->tls.sts = target->terms.sts && courier->tls.verified && !courier->tls.dane;
+	courier->tls.sts = target->terms.sts && !target->terms.unnamed && courier->tls.verified &&
+			   !courier->tls.dane;
 	fault = broken_terms(courier);
 	if (fault) {
 		courier->tls_fault = courier->tls.fault ? courier->tls.fault : "validation-failure";

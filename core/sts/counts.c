@@ -21,7 +21,7 @@ struct counts {
 	pthread_mutex_t lock;
 	GHashTable *pending;  /* "day\ndomain\n..." -> int64_t */
 	GHashTable *policies; /* "day\ndomain\ntype" -> "text\1hosts" */
-	GHashTable *written;  /* the same, that the database has */
+	GHashTable *written;  /* the same, that the database has; digests, as texts are long */
 	int64_t dropped;
 	int64_t forgotten_day; /* days before it are gone */
 };
@@ -106,22 +106,30 @@ counts_note(struct counts *counts, const struct tls_count *count)
 	pthread_mutex_unlock(&counts->lock);
 }
 
+static char *
+digest_of(const char *value)
+{
+	return g_compute_checksum_for_string(G_CHECKSUM_SHA256, value, -1);
+}
+
 void
 counts_note_policy(struct counts *counts, const char *domain, const char *type, const char *text,
     const char *hosts)
 {
 	char *key = g_strdup_printf("%lld\n%.*s\n%s", (long long)today(), FIELD_MOST, domain, type);
 	char *value = g_strdup_printf("%s\1%s", text, hosts);
+	char *digest = digest_of(value);
 	bool same;
 
 	pthread_mutex_lock(&counts->lock);
-	same = g_strcmp0(g_hash_table_lookup(counts->written, key), value) == 0;
+	same = g_strcmp0(g_hash_table_lookup(counts->written, key), digest) == 0;
 	if (!same && g_hash_table_size(counts->policies) < TLS_COUNTS_PENDING)
 		g_hash_table_replace(
 		    counts->policies, g_steal_pointer(&key), g_steal_pointer(&value));
 	pthread_mutex_unlock(&counts->lock);
 	g_free(key);
 	g_free(value);
+	g_free(digest);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -223,7 +231,7 @@ remember_written(struct counts *counts, struct batch *batch)
 		g_hash_table_remove_all(counts->written);
 	g_hash_table_iter_init(&iter, batch->policies);
 	while (g_hash_table_iter_next(&iter, &key, &value))
-		g_hash_table_replace(counts->written, g_strdup(key), g_strdup(value));
+		g_hash_table_replace(counts->written, g_strdup(key), digest_of(value));
 }
 
 static void

@@ -316,7 +316,7 @@ on_answer(struct loop_task *task)
 	finish_request((struct sts_request *)(void *)task);
 }
 
-/* True: nobody will answer any more. */
+/* True: nobody will answer any more; the answer is what is known without. */
 static bool
 leave_line(struct sts_request *request)
 {
@@ -324,8 +324,11 @@ leave_line(struct sts_request *request)
 
 	pthread_mutex_lock(&request->sts->lock);
 	waiting = request->entry != NULL;
-	if (waiting)
+	if (waiting) {
 		g_queue_unlink(&request->entry->requests, &request->link);
+		/* A database that hangs may keep a policy, as one that fails may. */
+		request->answer.known = request->entry->read ? STS_KNOWN_NOT : STS_KNOWN_LATER;
+	}
 	request->entry = NULL;
 	pthread_mutex_unlock(&request->sts->lock);
 	return waiting;
@@ -340,7 +343,6 @@ on_patience(struct loop_timer *timer)
 
 	if (!leave_line(request))
 		return; /* the answer is on its way */
-	request->answer.known = STS_KNOWN_NOT;
 	g_strlcpy(request->answer.why, "no answer in time", sizeof(request->answer.why));
 	finish_request(request);
 }

@@ -197,17 +197,19 @@ aliased MX 10 alias
                    "good MX 10 mx5\n", dict.fromkeys(("127.0.0.2", "127.0.0.3", "127.0.0.5"), tls),
                    forge=lambda text: re.sub(r"(\sTLSA\s+3 1 1[\s(]+)" + key[:8], r"\g<1>12345678", text, count=1,
                                              flags=re.I),
-                   **{"tls-only": {"partners": ["partner@bare.safe.example"]}})
+                   **{"tls-only": {"partners": ["partner@bare.safe.example"], "partner_terms": [
+                       {"partners": ["partner@good.safe.example"], "level": "dane"}]}})
         self.send("x@bogus.safe.example")
         end, = self.ends("x@bogus.safe.example")
         self.assertEqual(end["event"], "deferred")
         self.assertRegex(end["reply"], r"^451 4\.7\.5 mx2\.safe\.example: its TLSA records cannot be found: DNSSEC")
         self.assertEqual(self.sink.lines, [])
-        to = ["y@bogus.safe.example", "y@wrong.safe.example", "y@bare.safe.example", "partner@bare.safe.example"]
+        to = ["y@bogus.safe.example", "y@wrong.safe.example", "y@bare.safe.example", "partner@bare.safe.example", "partner@good.safe.example"]
         self.send(*to, text="TLS-Required:  No \r\n" + TEXT)
         ends = self.ends(*to)
-        self.assertEqual([end["event"] for end in ends], ["delivered"] * 3 + ["bounced"], ends)
-        self.assertEqual([end.get("tls", "")[:3] for end in ends], ["TLS", "TLS", "", ""])
+        self.assertEqual([end["event"] for end in ends], ["delivered"] * 3 + ["bounced", "delivered"], ends)
+        self.assertEqual([end.get("tls", "")[:3] for end in ends], ["TLS", "TLS", "", "", "TLS"])
+        self.assertEqual(ends[4].get("by"), "dane")
         self.assertIn("encryption too weak 0 less than 112", ends[3]["reply"])
         # 8689.2, 8689.6: the same field beside REQUIRETLS is nothing, and DANE is as good as an authority.
         to = ["z@wrong.safe.example", "z@good.safe.example"]
@@ -226,7 +228,8 @@ aliased MX 10 alias
         zone = f"@ MX 10 mx2\nmx2 A 127.0.0.2\n_25._tcp.mx2 TLSA 3 1 1 {self.digest(pem, 1)}\n"
         self.begin(zone, {"127.0.0.2": tls}, dns={"validate_again": "1s"},
                    **{"tls-only": {"partner_terms": [{"partners": ["p@safe.example", "q@safe.example"],
-                                                      "level": "dane"}]}})
+                                                      "level": "dane"},
+                                                     {"partners": ["s@safe.example"], "level": "mta-sts"}]}})
 
         def status(text):
             return text in self.server.ctl("status", check=False).stdout
@@ -256,3 +259,10 @@ aliased MX 10 alias
         self.send("q@safe.example")
         end, = self.ends("q@safe.example")
         self.assertEqual(end.get("by"), "dane", end)
+        # Where nobody wants signatures to be checked there is nothing to wait for.
+        self.server.relay["dns"]["validate"] = False
+        self.server.write()
+        self.server.ctl("reload")
+        self.send("s@safe.example")
+        end, = self.ends("s@safe.example")
+        self.assertEqual((end["event"], end["reply"][:9]), ("bounced", "503 5.7.0"), end)

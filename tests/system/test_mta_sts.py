@@ -52,16 +52,19 @@ DEMANDED = {
     "demand": (["good-mx"], policy("enforce", "good-mx.net.example"), "250", ""),
     "demand-none": (["good-mx"], None, "503 5.7.0", "not authenticated by MTA-STS or DANE"),
     "demand-test": (["good-mx"], policy("testing", "good-mx.net.example"), "503 5.7.0", "not authenticated"),
+    "demand-over": (["good-mx"], None, "503 5.7.0", "not authenticated by MTA-STS or DANE"),
     "demand-later": (["good-mx"], policy("enforce", "good-mx.net.example"), "403 4.7.0", "not authenticated"),
 }
 # REQUIRETLS, of domains that no DNSSEC vouches for
 REQUIRED = {
     "need": (["good-mx"], policy("enforce", "good-mx.net.example"), "250", ""),
     "need-none": (["good-mx"], None, "550 5.7.10", "not signed by DNSSEC"),
+    "need-over": (["good-mx"], None, "550 5.7.10", "not signed by DNSSEC"),
     "need-later": (["good-mx"], policy("enforce", "good-mx.net.example"), "451 4.7.5", "cannot be had now"),
 }
-ALL = {**DOMAINS, **DEMANDED, **REQUIRED, "unread": (["good-mx"], policy("enforce", "good-mx.net.example"))}
-WITHOUT = ("plain", "demand-none", "need-none")
+ALL = {**DOMAINS, **DEMANDED, **REQUIRED, "unread": (["good-mx"], policy("enforce", "good-mx.net.example")),
+       "clear": (["unlisted-mx"], policy("enforce", "good-mx.net.example"))}
+WITHOUT = ("plain", "demand-none", "demand-over", "need-none", "need-over")
 UNTRUSTED = ("untrusted", "demand-later", "need-later")
 RESULTS = {  # of RFC 8460 section 4.3
     "starttls-not-supported", "certificate-host-mismatch", "certificate-expired", "certificate-not-trusted",
@@ -78,6 +81,10 @@ def zone(without=(), ids={}):
         if name == "several":
             text += TXT.format(name, 2)
     return text
+
+
+def tomorrow():
+    return (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)).strftime("%Y-%m-%d")
 
 
 class MtaSts(RelayCase):
@@ -98,6 +105,8 @@ class MtaSts(RelayCase):
             [{"when": {"recipient_domain": ["clinic.example"]}, "to": "discard"},
              {"when": {"recipient_domain": ["smart.net.example"]}, "to": "smarthost",
               "host": f"{BARE}:{self.sink.port}", "tls": "may"},
+             {"when": {"recipient_domain": ["clear.net.example"]}, "to": "mx", "port": self.sink.port, "tls": "none",
+              "refused_networks": []},
              {"to": "mx", "port": self.sink.port, "ca_file": self.ca.certificate, "refused_networks": []}],
             relay={"loops": 2, "queue": {"retry_first": "1h", "retry_most": "1h"}, "hostname": "relay.clinic.example",
                    "dns": {"servers": [self.names.address], "trust_anchor": self.names.anchor},
@@ -187,11 +196,10 @@ class MtaSts(RelayCase):
 
     def check_override(self):
         """C06: for one domain, until a day, audited; it reaches mail that waits and comes to an end"""
-        tomorrow = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)).strftime("%Y-%m-%d")
         override = ("sts", "override", "BARE.net.example", "--until")
         self.assertEqual(self.server.ctl(*override, "2020-01-01", "--mode", "none", check=False).returncode, 2)
-        self.assertEqual(self.server.ctl(*override, tomorrow, "--mode", "off", check=False).returncode, 2)
-        self.server.ctl(*override, tomorrow, "--mode", "none")
+        self.assertEqual(self.server.ctl(*override, tomorrow(), "--mode", "off", check=False).returncode, 2)
+        self.server.ctl(*override, tomorrow(), "--mode", "none")
         self.assertEqual(json.loads(self.server.ctl("--json", "sts", "list").stdout)[0]["mode"], "none")
 
         def goes():
@@ -208,8 +216,13 @@ class MtaSts(RelayCase):
         proc.wait_until(waits, 60, "the policy holds again, also for connections that were kept")
 
     def check_demands(self):
-        """RFC 8689 section 4.2.1, level mta-sts: what is not to be had now is not "none\""""
-        self.send(*DEMANDED)
+        """RFC 8689 section 4.2.1, level mta-sts: what is not to be had now is not "none\"; an override where there is no
+        policy is none; a route without TLS heeds none"""
+        for name in ("demand-over", "need-over"):
+            self.server.ctl("sts", "override", f"{name}.net.example", "--until", tomorrow(), "--mode", "enforce")
+        self.send(*DEMANDED, "clear")
+        self.ends("clear")
+        self.assertEqual(self.went_to("clear"), [UNLISTED])
         with smtplib.SMTP("127.0.0.1", self.server.port("secure"), timeout=60) as client:
             client.starttls(context=ssl._create_unverified_context())
             client.ehlo()

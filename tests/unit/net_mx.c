@@ -114,7 +114,8 @@ START_TEST(keys_of_terms)
 	struct hop_terms b = {
 		.encrypted = true, .tlsa_count = 2, .tlsa = two, .base = "mx.a", .domain = "b"
 	};
-	const struct hop_terms none = { 0 }, sts = { .sts = true };
+	const struct hop_terms none = { 0 }, sts = { .sts = true },
+			       unnamed = { .sts = true, .unnamed = true };
 
 	ck_assert(tlsa_read(pn_slice(tlsas[0].bytes, 35), &one[0]));
 	ck_assert(tlsa_read(pn_slice(tlsas[2].bytes, 67), &one[1]));
@@ -130,6 +131,7 @@ START_TEST(keys_of_terms)
 	ck_assert_str_eq(hop_terms_key(&a, &arena), hop_terms_key(&b, &arena));
 	ck_assert_str_eq(hop_terms_key(&none, &arena), "");
 	ck_assert_str_eq(hop_terms_key(&sts, &arena), " sts");
+	ck_assert_str_eq(hop_terms_key(&unnamed, &arena), " sts unnamed");
 	ck_assert(!hop_terms_are_any(&none) && hop_terms_are_any(&sts));
 	arena_free(&arena);
 }

@@ -11,6 +11,7 @@
 #include <core/store/sts.h>
 #include <core/sts/sts.h>
 #include <glib.h>
+#include <pthread.h>
 
 #define TEXT "version: STSv1\nmode: enforce\nmax_age: 86400\nmx: mx.a.example\n"
 #define DAY  (INT64_C(24) * 3600 * 1000000)
@@ -186,8 +187,35 @@ START_TEST(patience_ends)
 	struct sts_request *request = sts_ask(sts, parts.loop, "a.example", LONG, on_answer, NULL);
 
 	sts_cancel(&request);
-	ask("b.example", 1);
+	ask("a.example", LONG);
 	ck_assert_int_eq(answer.known, STS_KNOWN_NOT);
+}
+END_TEST
+
+static pthread_mutex_t hanging = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+hang(struct job *job)
+{
+	(void)job;
+	pthread_mutex_lock(&hanging);
+	pthread_mutex_unlock(&hanging);
+}
+
+/* It may keep a policy: until it has been read nothing may leave. */
+START_TEST(database_hangs)
+{
+	struct job job = { .work = hang };
+
+	keep("b.example", clock_wall_us() + DAY);
+	pthread_mutex_lock(&hanging);
+	jobs_submit(parts.jobs, &job); /* its only thread */
+	ask("b.example", 1);
+	ck_assert_int_eq(answer.known, STS_KNOWN_LATER);
+	ck_assert_str_ne(answer.why, "");
+	pthread_mutex_unlock(&hanging);
+	ask("b.example", LONG);
+	ck_assert_int_eq(answer.known, STS_KNOWN_POLICY);
 }
 END_TEST
 
@@ -267,6 +295,7 @@ main(void)
 	tcase_add_test(tcase, database_fails);
 	tcase_add_test(tcase, overridden);
 	tcase_add_test(tcase, patience_ends);
+	tcase_add_test(tcase, database_hangs);
 	tcase_add_test(tcase, switched_off);
 	tcase_add_test(tcase, counts_survive_a_failure);
 	tcase_add_test(tcase, counts_are_bounded);
