@@ -75,7 +75,7 @@ judge_pgp(struct pn_call *call, const GByteArray *key, const char *address, GByt
 
 	/* What is no key today is none tomorrow; all else may be. */
 	if (r == -EBADMSG || r == -E2BIG) {
-		g_string_append(why, "the OpenPGP key cannot be read");
+		g_string_append_printf(why, "the OpenPGP key cannot be read: %s", err->text);
 		return 0;
 	}
 	if (r < 0)
