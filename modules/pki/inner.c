@@ -286,6 +286,8 @@ render_field(struct pn_call *call, const struct pn_header *field)
 	r = pn_render_header(call, name, value);
 	if (r == -EINVAL)
 		r = pn_render_header(call, name, g_strdelimit(value, "\r\n", ' '));
+	if (r == -EINVAL) /* a name longer than a line: it is inside */
+		r = 0;
 	g_free(value);
 	g_free(name);
 	return r;

@@ -555,6 +555,7 @@ send_without_fixups(const char *message)
 START_TEST(text_like_fields)
 {
 	struct pki_cert two;
+	char *long_name, *message;
 
 	begin("");
 	two = somebody("two@f.example");
@@ -576,6 +577,12 @@ START_TEST(text_like_fields)
 			    "\r\nDate: now\r\n \r\n\r\nmore\r\n");
 	ck_assert(!item_has(CANARY));
 	ck_assert_ptr_nonnull(strstr(rendering(0), "\r\nDate: now\r\n"));
+	long_name = g_strnfill(5000, 'n');
+	message = g_strconcat("From: one@example.org\r\n", long_name, ": x\r\n\r\nmore\r\n", NULL);
+	send_without_fixups(message);
+	opens(0, &two, long_name);
+	g_free(message);
+	g_free(long_name);
 	pki_cert_free(&two);
 }
 END_TEST
