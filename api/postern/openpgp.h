@@ -14,7 +14,7 @@
  *
  * Carried out by gpg, through GPGME, in small processes of their own without keys or settings of
  * anybody: hostile bytes never meet the relay's memory. One that dies is replaced; a question that
- * has ended two of them is refused for an hour (-EBADMSG).
+ * has ended two of them is refused for an hour (-ENOTRECOVERABLE).
  *
  * Threads and blocking: both functions block, for 10 to 100 ms and as long as pn_time_left()
  *allows; a PN_QUICK hook gets -EWOULDBLOCK. In hooks, providers, `start` and commands. What comes
@@ -61,7 +61,7 @@ struct pn_openpgp_keys;
 /*
  * The keys in `bytes`, armoured or binary, as they come; 4 MiB and 256 keys at most. `address`:
  * whom they are to be used for, compared without case; NULL: anybody. 0, also where there is none;
- * -EBADMSG: not OpenPGP, or see above; -E2BIG; -ETIMEDOUT, -ECANCELED: no answer in time; -EBUSY:
+ * -EBADMSG: not OpenPGP; -E2BIG; -ETIMEDOUT, -ECANCELED: no answer in time; -EBUSY:
  * too many wait; -ENOSYS: gpg is not installed; other negative errno: could not be looked at now.
  */
 PN_PUBLIC int pn_openpgp_inspect(struct pn_call *call, struct pn_slice bytes, const char *address,

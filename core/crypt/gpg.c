@@ -54,7 +54,8 @@ gpg_fault(gpgme_error_t error, struct pn_error *err, const char *what)
 	int code = gpgme_err_code_to_errno(gpgme_err_code(error));
 
 	gpgme_strerror_r(error, text, sizeof(text));
-	return pn_error_set(err, code > 0 ? -code : -EBADMSG, "%s: %s", what, text);
+	/* Of keys that are none this is not said, so it never means that. */
+	return pn_error_set(err, code > 0 && code != EBADMSG ? -code : -EIO, "%s: %s", what, text);
 }
 
 int

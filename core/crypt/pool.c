@@ -358,7 +358,7 @@ exchange(const struct pool_question *question, struct slot *slot, const int *fds
 static int
 refuse(struct pn_error *err)
 {
-	return pn_error_set(err, -EBADMSG,
+	return pn_error_set(err, -ENOTRECOVERABLE,
 	    "OpenPGP: this has ended %d crypt processes and is not tried again", DEATHS_MOST);
 }
 

@@ -41,8 +41,9 @@ struct pool_answer {
 };
 
 /*
- * 0; -ETIMEDOUT, -ECANCELED; -EBUSY: too many wait; -EBADMSG: it has ended two helpers, or what the
- * helper says of the data; -ENOMEM: the memory budget (core/mail/message.h); other negative errno.
+ * 0; -ETIMEDOUT, -ECANCELED; -EBUSY: too many wait; -ENOTRECOVERABLE: it has ended two helpers;
+ * -EBADMSG: what the helper says of the data; -ENOMEM: the memory budget (core/mail/message.h);
+ * other negative errno.
  */
 int pool_ask(const struct pool_question *question, struct pool_answer *ret, struct pn_error *err);
 /* Gives the file and its memory back; after a failure there is nothing to give. */

@@ -325,11 +325,12 @@ START_TEST(a_culprit_is_refused)
 		r = encrypt(&key, 1, pn_slice_of("the culprit"), 0, &answer, &err);
 		if (r == 0)
 			pool_release(&answer);
-	} while (r != -EBADMSG);
+	} while (r != -ENOTRECOVERABLE);
 	__atomic_store_n(&left, 0, __ATOMIC_RELAXED);
 	pthread_join(killer, NULL);
 	ck_assert_msg(strstr(err.text, "has ended 2 crypt processes") != NULL, "%s", err.text);
-	ck_assert_int_eq(encrypt(&key, 1, pn_slice_of("the culprit"), 0, &answer, &err), -EBADMSG);
+	ck_assert_int_eq(
+	    encrypt(&key, 1, pn_slice_of("the culprit"), 0, &answer, &err), -ENOTRECOVERABLE);
 	ck_assert_uint_eq(answer.deaths, 0); /* not even asked */
 	ck_assert_int_eq(encrypt(&key, 1, pn_slice_of("another"), 0, &answer, &err), 0);
 	pool_release(&answer);
@@ -398,7 +399,7 @@ ask_often(void *arg)
 		asked.body = &body;
 		asked.body_count = 1;
 		r = pool_ask(&asked, &answer, &err);
-		failed += r < 0 && r != -EBADMSG;
+		failed += r < 0 && r != -ENOTRECOVERABLE;
 		if (r == 0)
 			pool_release(&answer);
 	}
