@@ -21,7 +21,7 @@ build_packages="autoconf automake libtool make gcc pkg-config libc6-dev libcrypt
 	libmicrohttpd-dev libgpgme-dev gpg check openssl ca-certificates python3"
 test_packages="swaks libnet-ssleay-perl msmtp curl nodejs node-nodemailer clang-14 libclang-rt-14-dev llvm-14
 	clang-format-14 uidmap util-linux procps git python3-prometheus-client
-	sq rnp mandoc python3-jsonschema python3-yaml bind9-utils iproute2 gpgsm libnss3-tools"
+	sq rnp gpg-agent mandoc python3-jsonschema python3-yaml bind9-utils iproute2 gpgsm libnss3-tools"
 
 say() {
 	printf '\n== %s\n' "$*"

@@ -63,7 +63,7 @@ class Commands(PkiCase):
             self.assertRegex(done.stderr, f"nothing of it was stored: {BO}: [0-9a-f]{{12}}...: .*{words}")
         broken = os.path.join(self.directory, "broken")
         with open(broken, "wb") as file:
-            file.write(os.urandom(5000))
+            file.write(b"\x01" + os.urandom(4999))     # with the first bit set it might be OpenPGP
         for path, words in ((broken, "neither PEM nor DER"), (self.directory, "cannot read"),
                             (os.path.join(self.directory, "none"), "cannot open")):
             done = self.pki("import", path, check=False)[1]
