@@ -10,13 +10,15 @@
 #include <core/crypt/gpg.h>
 #include <core/crypt/packets.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
-#define WEAK_BITS 2048 /* of RSA, DSA and ElGamal */
+#define WEAK_BITS  2048         /* of RSA, DSA and ElGamal */
+#define ROOM_SPARE (64u * 1024) /* what gpg writes beside the keys */
 
 struct found {
 	int version;
@@ -119,6 +121,42 @@ list(struct inspection *in, struct pn_error *err)
 	}
 	gpgme_op_keylist_end(in->gpg->ctx);
 	return gpgme_err_code(error) == GPG_ERR_EOF ? 0 : gpg_fault(error, err, "listing the keys");
+}
+
+/* ---- what it could not take ------------------------------------------------------------------ */
+
+static bool
+took_all(const struct inspection *in)
+{
+	for (size_t i = 0; i < in->count; i++)
+		if (in->found[i].fingerprint[0] && !in->found[i].key)
+			return false;
+	return true;
+}
+
+/*
+ * Of a key that it has no room for, gpg says what it says of one that is damaged: so it is tried
+ * whether there is room.
+ */
+static int
+find_room(const struct inspection *in, size_t size, struct pn_error *err)
+{
+	char zeros[4096] = { 0 }, *path = g_strconcat(in->gpg->home, "/room", NULL);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? -errno : 0;
+
+	for (size_t at = 0; r == 0 && at < 2 * size + ROOM_SPARE; at += sizeof(zeros)) {
+		ssize_t n = write(fd, zeros, sizeof(zeros));
+
+		r = n == (ssize_t)sizeof(zeros) ? 0 : n < 0 ? -errno : -ENOSPC;
+	}
+	if (fd >= 0)
+		close(fd);
+	unlink(path);
+	if (r < 0)
+		pn_error_set(err, r, "%s: %s", in->gpg->home, strerror(-r));
+	g_free(path);
+	return r;
 }
 
 /* ---- the judgement --------------------------------------------------------------------------- */
@@ -468,6 +506,8 @@ inspect(struct inspection *in, struct pn_slice keys, int out, struct pn_error *e
 			r = import(in, bytes, err);
 		if (r == 0)
 			r = list(in, err);
+		if (r == 0 && !took_all(in))
+			r = find_room(in, bytes.len, err);
 	}
 	for (size_t i = 0; i < in->count && r == 0; i++) {
 		judge(in, &in->found[i]);

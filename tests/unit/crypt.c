@@ -14,10 +14,13 @@
 #include <core/mail/message.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -343,6 +346,54 @@ stop_now(const void *arg)
 	return true;
 }
 
+/* A disk that is full is no damaged key. Only root can have one here. */
+START_TEST(no_room_is_no_judgement)
+{
+	const struct pn_slice none[] = { pn_slice_of(NULL), pn_slice_of("no keys at all\n") },
+			      keys[] = { pn_slice_of(NULL), file("alice-public.asc") };
+	struct pool_question first = question(FRAME_INSPECT, none, 2),
+			     asked = question(FRAME_INSPECT, keys, 2);
+	const char *full = arena_printf(&arena, "%s/full", folder),
+		   *fill = arena_printf(&arena, "%s/fill", full);
+	struct pool_answer answer;
+	struct pn_error err = { 0 };
+	char zeros[4096] = { 0 };
+	int fd;
+
+	ck_assert_int_eq(mkdir(full, 0700), 0);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("tmpfs", full, "tmpfs", 0, "size=256k") < 0) {
+		rmdir(full);
+		return;
+	}
+	first.folder = asked.folder = full;
+	first.processes = asked.processes = 1;
+	ck_assert_int_eq(pool_ask(&first, &answer, &err), 0);
+	pool_release(&answer);
+	fd = open(fill, O_WRONLY | O_CREAT, 0600);
+	ck_assert_int_ge(fd, 0);
+	while (write(fd, zeros, sizeof(zeros)) == (ssize_t)sizeof(zeros))
+		;
+	/* None at all, which gpg says; and as much as its files need that are empty. */
+	for (off_t left = 0; left <= 8192; left += 4096) {
+		int r;
+
+		ck_assert_int_eq(ftruncate(fd, lseek(fd, 0, SEEK_END) - (left ? 4096 : 0)), 0);
+		r = pool_ask(&asked, &answer, &err);
+		ck_assert_msg(r < 0 && r != -EBADMSG, "%d bytes left: %d", (int)left, r);
+	}
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	ck_assert_int_eq(pool_ask(&asked, &answer, &err), 0);
+	ck_assert_ptr_null(strstr(content(&answer), "damaged"));
+	pool_release(&answer);
+	pool_end();
+	close(fd);
+	unlink(fill);
+	umount(full);
+	rmdir(full);
+}
+END_TEST
+
 /* A question out of time ends its helper and is no culprit. */
 START_TEST(time_is_nobodys_fault)
 {
@@ -542,6 +593,7 @@ main(int argc, char **argv)
 	tcase_add_test(tests, bad_keys_are_named);
 	tcase_add_test(tests, memory_is_bounded);
 	tcase_add_test(tests, a_culprit_is_refused);
+	tcase_add_test(tests, no_room_is_no_judgement);
 	tcase_add_test(tests, time_is_nobodys_fault);
 	tcase_add_test(tests, kills_under_load);
 	tcase_add_test(tests, helpers_have_nothing);
