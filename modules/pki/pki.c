@@ -215,6 +215,10 @@ pki_check(struct pn_check *check, const void *settings)
 	if (cfg->learn == PKI_LEARN_ANYBODY && !cfg->trust)
 		pn_complain(check, "learn",
 		    "\"anybody\" needs `trust`: anybody can make a certificate of anybody");
+	if (cfg->learn == PKI_LEARN_OWNERS && cfg->sign_for == PKI_SIGN_FOR_ACCOUNT && !cfg->trust)
+		pn_complain(check, "learn",
+		    "\"owners\" together with sign_for \"account\" needs `trust`: clients that "
+		    "have not logged in could bring a certificate of anybody in their domains");
 	for (size_t i = 0; i < cfg->warn.count; i++)
 		if (pn_address_canonical(cfg->warn.items[i], address) < 0 || !*address)
 			pn_complain(check, "warn", "\"%s\" is no mail address", cfg->warn.items[i]);

@@ -109,6 +109,10 @@ class Learning(RelayCase):
         self.send(self.signed(self.authority.certify("x2", "x2@example.com"), "x2@example.com"), user=None)
         proc.wait_until(lambda: "learn_most" in self.server.log(), 20, "the log says that there is no room")
         self.assertNotIn("x2@example.com", [row[0] for row in self.rows()])
+        self.server.sections["pki"] = {"learn": "owners", "sign_for": "account"}
+        self.server.write()
+        done = self.server.ctl("check", check=False)
+        self.assertIn("pki.learn: \"owners\" together with", done.stdout + done.stderr)
         self.server.sections["pki"] = {"learn": "anybody"}
         self.server.write()
         done = self.server.ctl("check", check=False)
