@@ -111,9 +111,10 @@ def run_unit(build, count, args):
         checks, bad = (int(found[1]), int(found[2]) + int(found[3])) if found else (0, 0)
         text = f"{name}: {checks - bad} of {checks} in {time.monotonic() - began:.1f} s"
         failed = [f"{name}: {line}" for line in out.splitlines() if re.search(r":[FE]:", line)]
+        skipped = [f"{name}: {why}" for why in re.findall(r"^SKIPPED (.+)$", out, re.M)]
         if status != 0 and not failed:
             failed = [f"{name}: ended with {status}"]
-        return f"{text}\n{out}" if failed else text, checks - bad, failed
+        return f"{text}\n{out}" if failed else text, max(0, checks - bad - len(skipped)), failed, skipped
 
     at_a_time(one, [name for name in variable(build, "UNIT_TESTS")
                     if not args.match or args.match in name], count)
