@@ -20,6 +20,7 @@ BENCH_FLAGS =
 bench: all tests/bench/load tests/bench/sink tests/driver/mail_driver chain-bench spool-bench
 	/usr/bin/env python3 $(srcdir)/tests/bench/bench.py --builddir '$(abs_top_builddir)' $(BENCH_FLAGS)
 	/usr/bin/env python3 $(srcdir)/tests/bench/modules.py --builddir '$(abs_top_builddir)'
+	$(MAKE) encrypt-bench
 	$(MAKE) mx-bench
 	$(MAKE) waiting-bench
 
@@ -30,6 +31,12 @@ MX_BENCH_FLAGS =
 mx-bench: all tests/bench/load tests/bench/sink
 	/usr/bin/env python3 $(srcdir)/tests/bench/mx.py --builddir '$(abs_top_builddir)' $(MX_BENCH_FLAGS)
 
+# S/MIME and OpenPGP beside openssl and gpg by hand. ENCRYPT_BENCH_FLAGS=--quick for a short look.
+ENCRYPT_BENCH_FLAGS =
+.PHONY: encrypt-bench
+encrypt-bench: all tests/bench/load tests/bench/sink
+	/usr/bin/env python3 $(srcdir)/tests/bench/encrypt.py --builddir '$(abs_top_builddir)' $(ENCRYPT_BENCH_FLAGS)
+
 # Prints what the spool alone can do: in clear, without indexes, encrypted.
 check_PROGRAMS += tests/bench/spool-bench
 tests_bench_spool_bench_SOURCES = tests/bench/spool_bench.c
@@ -37,7 +44,7 @@ tests_bench_spool_bench_SOURCES = tests/bench/spool_bench.c
 spool-bench: tests/bench/spool-bench
 	tests/bench/spool-bench spool-bench.d
 	rm -r spool-bench.d
-EXTRA_DIST += tests/bench/modules.py tests/bench/mx.py
+EXTRA_DIST += tests/bench/encrypt.py tests/bench/modules.py tests/bench/mx.py
 
 # Prints what entries of the pipeline cost a message.
 if HAVE_CHECK
