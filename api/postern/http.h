@@ -77,6 +77,11 @@ struct pn_http_field {
 
 /* Changes nothing over there: the request is made in a trial as well. */
 #define PN_HTTP_LOOKUP 0x01u
+/*
+ * since ABI 6. A stranger has named the host: no connection is made to loopback, link-local,
+ * private and reserved networks, whatever the DNS says (-ECONNREFUSED).
+ */
+#define PN_HTTP_PUBLIC 0x02u
 
 struct pn_http_request {
 	uint32_t size, endpoint_size; /* PN_HTTP_HEAD */

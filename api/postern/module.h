@@ -30,6 +30,7 @@
  *				OpenPGP (openpgp.h)
  *				pn_group_refuse (plan.h); `together`
  *				PN_WHOLE (settings.h)
+ *				PN_HTTP_PUBLIC (http.h)
  *				comma-separated values (csv.h); pn_method_provided (plan.h)
  *
  * A module is a shared object with a single exported symbol, a constant description:

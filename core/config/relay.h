@@ -82,6 +82,9 @@ bool config_user_relays_port(const char *text, uint16_t *ret);
 const struct network *config_user_relays_refused(
     const struct config_user_relays *config, struct arena *arena, size_t *ret_count);
 
+/* What "private" is in lists of networks: all that is not the internet's. */
+bool config_is_private(const struct address *address);
+
 /* How the relay finds mail exchangers; see core/net/dns.h. */
 struct config_dns {
 	struct pn_strings servers;

@@ -68,6 +68,18 @@ config_user_relays_refused(
 	return networks;
 }
 
+bool
+config_is_private(const struct address *address)
+{
+	struct network network;
+
+	for (size_t i = 0; i < PRIVATES; i++)
+		if (network_parse(private_networks[i], &network, NULL) == 0 &&
+		    network_contains(&network, address))
+			return true;
+	return false;
+}
+
 static void
 complain_item(const struct core_fill *fill, struct pn_check *check, const char *key, size_t index,
     const char *text)

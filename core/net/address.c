@@ -131,6 +131,21 @@ address_parse(const char *text, uint16_t port, struct address *ret, struct pn_er
 	return 0;
 }
 
+bool
+address_from(const struct sockaddr *from, struct address *ret)
+{
+	const struct sockaddr_in *sin = (const struct sockaddr_in *)(const void *)from;
+	const struct sockaddr_in6 *sin6 = (const struct sockaddr_in6 *)(const void *)from;
+
+	if (from->sa_family == AF_INET)
+		address_set_ip4(ret, &sin->sin_addr, ntohs(sin->sin_port));
+	else if (from->sa_family == AF_INET6)
+		address_set_ip6(ret, &sin6->sin6_addr, ntohs(sin6->sin6_port));
+	else
+		return false;
+	return true;
+}
+
 /* The IP as 16 bytes, IPv4 mapped; false for other families. */
 static bool
 ip_bytes(const struct address *address, uint8_t ret[16])

@@ -34,6 +34,8 @@ void address_format(const struct address *address, char ret[ADDRESS_TEXT]);
 void address_host(const struct address *address, char ret[ADDRESS_TEXT]);
 /* RFC 5321 section 4.1.3: "[192.0.2.1]", "[IPv6:2001:db8::1]"; "localhost" for a unix socket. */
 void address_literal(const struct address *address, char ret[ADDRESS_TEXT]);
+/* False: neither IPv4 nor IPv6. */
+bool address_from(const struct sockaddr *from, struct address *ret);
 void address_set_ip4(struct address *address, const struct in_addr *ip, uint16_t port);
 void address_set_ip6(struct address *address, const struct in6_addr *ip, uint16_t port);
 bool address_is_loopback(const struct address *address);

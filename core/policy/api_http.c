@@ -7,6 +7,7 @@
  */
 #include <core/base/text.h>
 #include <core/client/clients.h>
+#include <core/config/relay.h>
 #include <core/policy/call.h>
 #include <errno.h>
 #include <postern/module.h>
@@ -17,6 +18,14 @@ static bool
 stop(const void *arg)
 {
 	return call_overdue(arg);
+}
+
+static bool
+is_public(const struct sockaddr *to, size_t len, const void *arg)
+{
+	struct address address;
+
+	return address_from(to, &address) && !config_is_private(&address);
 }
 
 static int
@@ -48,6 +57,7 @@ pn_http(struct pn_call *call, const struct pn_http_request *request,
 		.fields = request->fields,
 		.body = request->body,
 		.stop = stop,
+		.may_connect = request->flags & PN_HTTP_PUBLIC ? is_public : NULL,
 		.arg = call,
 	};
 	struct pn_http_response *response;

@@ -17,17 +17,11 @@ static bool
 may_connect(const struct sockaddr *to, size_t len, const void *arg)
 {
 	const struct sts_fetching *fetching = arg;
-	struct address address = { 0 };
+	struct address address;
 
 	if (fetching->connect_to)
 		return true;
-	if (to->sa_family == AF_INET)
-		address_set_ip4(
-		    &address, &((const struct sockaddr_in *)(const void *)to)->sin_addr, 443);
-	else if (to->sa_family == AF_INET6)
-		address_set_ip6(
-		    &address, &((const struct sockaddr_in6 *)(const void *)to)->sin6_addr, 443);
-	else
+	if (!address_from(to, &address))
 		return false;
 	for (size_t i = 0; i < fetching->refused_count; i++)
 		if (network_contains(&fetching->refused[i], &address))

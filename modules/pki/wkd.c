@@ -224,7 +224,8 @@ ask(struct pn_call *call, const char *url, const char *address, bool claimed, st
 		.timeout = cfg->wkd_timeout,
 		.max_response = BYTES_MOST,
 	};
-	const struct pn_http_request request = { PN_HTTP_HEAD, .flags = PN_HTTP_LOOKUP,
+	const struct pn_http_request request = { PN_HTTP_HEAD,
+		.flags = PN_HTTP_LOOKUP | (cfg->wkd_server ? 0 : PN_HTTP_PUBLIC),
 		.endpoint = &endpoint };
 	const struct pn_http_response *response;
 	struct pn_error err = { 0 };

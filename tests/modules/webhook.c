@@ -11,6 +11,7 @@
 
 struct webhook {
 	struct pn_http_endpoint service;
+	bool strangers;
 };
 
 static const struct pn_option webhook_service[] = { PN_HTTP_OPTIONS, PN_OPT_END };
@@ -18,6 +19,7 @@ static const struct pn_option webhook_service[] = { PN_HTTP_OPTIONS, PN_OPT_END 
 static const struct pn_option webhook_options[] = { PN_OPT_GROUP("service", struct webhook, service,
 							struct pn_http_endpoint, webhook_service,
 							PN_REQUIRED, "The service that is asked."),
+	PN_OPT_BOOL("strangers", struct webhook, strangers, "no", 0, "Only in the internet."),
 	PN_OPT_END };
 
 static const struct pn_metric_about webhook_answers = {
@@ -55,6 +57,7 @@ webhook_on_message(struct pn_call *call, struct pn_txn *txn)
 	const struct webhook *cfg = pn_settings(call);
 	struct pn_http_request request = {
 		PN_HTTP_HEAD,
+		.flags = cfg->strangers ? PN_HTTP_PUBLIC : 0,
 		.endpoint = &cfg->service,
 		.fields = fields,
 	};

@@ -364,6 +364,15 @@ START_TEST(test_webhook)
 }
 END_TEST
 
+/* A host that a stranger names must not be the way into the relay's own networks. */
+START_TEST(test_strangers)
+{
+	run_webhook("  strangers: yes\n");
+	ck_assert_int_eq(world_stage(&world, PN_STAGE_MESSAGE), RULING_DEFER);
+	ck_assert_int_eq(connections(), 0);
+}
+END_TEST
+
 START_TEST(test_trial)
 {
 	world.trial = true;
@@ -429,6 +438,7 @@ policy_http(void)
 	tcase_add_test(test, test_silence);
 	tcase_add_test(test, test_no_proxy);
 	tcase_add_test(test, test_webhook);
+	tcase_add_test(test, test_strangers);
 	tcase_add_test(test, test_trial);
 	tcase_add_test(test, test_deadline_of_the_endpoint);
 	tcase_add_test(test, test_check);
