@@ -33,6 +33,7 @@ The first S of a script is the greeting. Every reply but those to the greeting a
 have an enhanced code of its class on every line (RFC 2034). A warning or error in the log that no `log` line announced
 fails the test. Scripts with the same settings but for the listener's share a relay.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -308,8 +309,9 @@ class Talk(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        while cls.stages:
-            cls.stages.popitem()[1].end()
+        with contextlib.ExitStack() as ending:       # all of them, whatever is wrong with one
+            while cls.stages:
+                ending.callback(cls.stages.popitem()[1].end)
 
     def stage(self, scene):
         if scene.kin not in self.stages:
