@@ -201,22 +201,12 @@ replace(struct db *db, GHashTable *lines, const char *source, struct pn_error *e
 	return r < 0 ? r : note(db, source, err);
 }
 
-static int
-end(struct db *db, int r, struct pn_error *err)
-{
-	if (r == 0)
-		r = sqlite_commit(db, err);
-	if (r < 0)
-		sqlite_rollback(db);
-	return r;
-}
-
 int
 snapshot_replace(struct db *db, GHashTable *lines, const char *source, struct pn_error *err)
 {
 	int r = sqlite_begin(db, err);
 
-	return r < 0 ? r : end(db, replace(db, lines, source, err), err);
+	return r < 0 ? r : sqlite_end(db, replace(db, lines, source, err), err);
 }
 
 int
@@ -227,5 +217,5 @@ snapshot_forget(struct db *db, struct pn_error *err)
 	if (r < 0)
 		return r;
 	r = db_run(db, err, "DELETE FROM directory_server", PN_NO_VALUES);
-	return end(db, r < 0 ? r : note(db, NULL, err), err);
+	return sqlite_end(db, r < 0 ? r : note(db, NULL, err), err);
 }

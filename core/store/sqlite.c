@@ -434,6 +434,16 @@ sqlite_rollback(struct db *db)
 }
 
 int
+sqlite_end(struct db *db, int r, struct pn_error *err)
+{
+	if (r == 0)
+		r = sqlite_commit(db, err);
+	if (r < 0)
+		sqlite_rollback(db);
+	return r;
+}
+
+int
 sqlite_script(struct db *db, const char *sql, struct pn_error *err)
 {
 	struct connection *connection;

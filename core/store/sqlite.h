@@ -18,6 +18,8 @@
 int sqlite_begin(struct db *db, struct pn_error *err);
 int sqlite_commit(struct db *db, struct pn_error *err);
 void sqlite_rollback(struct db *db);
+/* Commits where `r` is 0; what is not, or cannot be, is rolled back. The result of it all. */
+int sqlite_end(struct db *db, int r, struct pn_error *err) PN_WARN_UNUSED;
 
 /* Any number of statements without values, inside a transaction. */
 int sqlite_script(struct db *db, const char *sql, struct pn_error *err);

@@ -114,22 +114,12 @@ keep(struct db *db, const struct sts_kept *kept, struct pn_error *err)
 	return r < 0 ? r : make_room(db, kept->fetched_us, err);
 }
 
-static int
-end(struct db *db, int r, struct pn_error *err)
-{
-	if (r == 0)
-		r = sqlite_commit(db, err);
-	if (r < 0)
-		sqlite_rollback(db);
-	return r;
-}
-
 int
 sts_keep(struct db *db, const struct sts_kept *kept, struct pn_error *err)
 {
 	int r = sqlite_begin(db, err);
 
-	return r < 0 ? r : end(db, keep(db, kept, err), err);
+	return r < 0 ? r : sqlite_end(db, keep(db, kept, err), err);
 }
 
 struct due {

@@ -107,11 +107,7 @@ tls_counts_add(struct db *db, const struct tls_count *counts, size_t count,
 	for (size_t i = 0; r == 0 && i < policy_count; i++)
 		if (policy_rows + (int64_t)i < TLS_COUNTS_MOST / 10)
 			r = put_policy(db, &policies[i], err);
-	if (r == 0)
-		r = sqlite_commit(db, err);
-	if (r < 0)
-		sqlite_rollback(db);
-	return r;
+	return sqlite_end(db, r, err);
 }
 
 int

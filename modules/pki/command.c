@@ -13,7 +13,6 @@
 #include <time.h>
 
 #define FILE_MOST (8u * 1024 * 1024)
-#define TIME_SIZE 32
 
 /* ---- import ---------------------------------------------------------------------------------- */
 
@@ -70,14 +69,14 @@ struct listing {
 	unsigned count;
 };
 
-static const char *
-day(int64_t seconds, char ret[TIME_SIZE])
+const char *
+pki_day(int64_t seconds, char ret[PKI_DAY_SIZE])
 {
 	time_t at = (time_t)seconds;
 	struct tm parts;
 
 	if (seconds == 0 || !gmtime_r(&at, &parts) ||
-	    strftime(ret, TIME_SIZE, "%Y-%m-%d", &parts) == 0)
+	    strftime(ret, PKI_DAY_SIZE, "%Y-%m-%d", &parts) == 0)
 		memcpy(ret, "-", 2);
 	return ret;
 }
@@ -123,7 +122,7 @@ list_key(void *arg, const struct pki_key *key)
 {
 	struct listing *listing = arg;
 	struct certificate_judgement judgement;
-	char text[TIME_SIZE];
+	char text[PKI_DAY_SIZE];
 
 	if (listing->print &&
 	    strncmp(key->fingerprint, listing->print, strlen(listing->print)) != 0)
@@ -133,12 +132,12 @@ list_key(void *arg, const struct pki_key *key)
 	pn_console_field(listing->console, "address", key->address);
 	pn_console_field(listing->console, "kind", key->kind);
 	pn_console_field(listing->console, "fingerprint", key->fingerprint);
-	pn_console_field(listing->console, "from", day(key->not_before, text));
-	pn_console_field(listing->console, "until", day(key->not_after, text));
+	pn_console_field(listing->console, "from", pki_day(key->not_before, text));
+	pn_console_field(listing->console, "until", pki_day(key->not_after, text));
 	pn_console_field(listing->console, "source", key->source);
 	pn_console_field(listing->console, "state", key->state);
 	if (listing->whole) {
-		pn_console_field(listing->console, "added", day(key->added, text));
+		pn_console_field(listing->console, "added", pki_day(key->added, text));
 		show_certificate(listing, key);
 	}
 	if (listing->judged) {

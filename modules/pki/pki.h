@@ -56,6 +56,10 @@ struct pki_prepared {
 	X509 *recovery;    /* NULL: nobody */
 };
 
+/* As the commands show it: "2026-11-24", in UTC; "-" for 0. */
+#define PKI_DAY_SIZE 32
+const char *pki_day(int64_t seconds, char ret[PKI_DAY_SIZE]);
+
 struct pki_wholes;
 
 /* What `start` makes. */

@@ -12,7 +12,6 @@
 #include <time.h>
 
 #define PASS_SIZE 1025
-#define TIME_SIZE 32
 
 static int
 allowed(const struct pn_call *call, struct pn_error *err)
@@ -24,18 +23,6 @@ allowed(const struct pn_call *call, struct pn_error *err)
 				    "no private keys are kept here: %s.seal_with names no keys to "
 				    "seal them with",
 				    pn_entry(call));
-}
-
-static const char *
-day(int64_t seconds, char ret[TIME_SIZE])
-{
-	time_t at = (time_t)seconds;
-	struct tm parts;
-
-	if (seconds == 0 || !gmtime_r(&at, &parts) ||
-	    strftime(ret, TIME_SIZE, "%Y-%m-%d", &parts) == 0)
-		memcpy(ret, "-", 2);
-	return ret;
 }
 
 /* ---- import ---------------------------------------------------------------------------------- */
@@ -119,12 +106,12 @@ judge(const char *name, const struct identity *identity, struct certificate_judg
 static void
 show(struct pn_console *console, const char *name, const char *fingerprint, int64_t not_after)
 {
-	char text[TIME_SIZE];
+	char text[PKI_DAY_SIZE];
 
 	pn_console_row(console);
 	pn_console_field(console, "name", name);
 	pn_console_field(console, "fingerprint", fingerprint);
-	pn_console_field(console, "until", day(not_after, text));
+	pn_console_field(console, "until", pki_day(not_after, text));
 }
 
 static int
@@ -170,11 +157,11 @@ static int
 list_row(void *arg, const struct private_row *row)
 {
 	struct pn_console *console = arg;
-	char text[TIME_SIZE];
+	char text[PKI_DAY_SIZE];
 
 	show(console, row->name, row->fingerprint, row->not_after);
-	pn_console_field(console, "added", day(row->added, text));
-	pn_console_field(console, "exported", day(row->exported, text));
+	pn_console_field(console, "added", pki_day(row->added, text));
+	pn_console_field(console, "exported", pki_day(row->exported, text));
 	return 0;
 }
 
